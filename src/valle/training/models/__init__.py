@@ -1,0 +1,1 @@
+"""The neural networks that training fits and the exporter turns into graphs."""

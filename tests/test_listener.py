@@ -1,4 +1,4 @@
-"""The listener: alignments against planted ones and brute force, error rates, words lost or doubled."""
+"""The listener: alignments against planted ones and brute force; words lost or doubled."""
 
 from __future__ import annotations
 

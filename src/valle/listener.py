@@ -1,4 +1,4 @@
-"""The listener: which phonemes are in a recording, where they are, and whether they were the ones asked.
+"""The listener: which phonemes a recording holds, where, and whether they are the ones asked.
 
 A small recogniser with two heads over the same frames. The CTC head says *what* was said and needs
 no text; the frame head says *where* each of the given symbols is. Neither knows stress, and every
@@ -143,7 +143,7 @@ class Check:
     worst: str
     """The word with the largest share of wrong phonemes; "" when all are right."""
     score: float
-    """0..1, the mean probability of the asked phonemes where they were aligned; higher is better."""
+    """0..1, the mean probability of the asked phonemes where they were aligned."""
 
     @property
     def passed(self) -> bool:
@@ -334,7 +334,7 @@ def _edit_table(reference: Sequence[str], hypothesis: Sequence[str]) -> IntArray
 def _edit_path(
     reference: Sequence[str], hypothesis: Sequence[str]
 ) -> tuple[NDArray[np.bool_], IntArray]:
-    """One best alignment: which reference symbols are matched, and with which index (-1: deleted)."""
+    """One best alignment: which reference symbols match, and their places there (-1: deleted)."""
     table = _edit_table(reference, hypothesis)
     matched = np.zeros(len(reference), bool)
     where = np.full(len(reference), -1, np.int64)

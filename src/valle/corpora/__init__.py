@@ -1,0 +1,1 @@
+"""Corpora: recordings and made speech, brought into one form that training reads."""

@@ -1,0 +1,1 @@
+"""Training half: PyTorch lives here and nowhere else."""

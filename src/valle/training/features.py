@@ -1,0 +1,68 @@
+"""Log-mel features that export to ONNX: framing and Fourier transform as matrix products."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+SAMPLE_RATE = 16_000
+HOP = 320
+MELS = 80
+_STEP = 160  # two feature vectors a codec frame keep 10 ms of time resolution
+_WINDOW = 512
+FEATURES = MELS * (HOP // _STEP)
+
+
+def mel_filters(bins: int, mels: int, sample_rate: int) -> Tensor:
+    """Triangular filters on the mel scale (HTK formula), each of unit height: [bins, mels]."""
+
+    def to_mel(hertz: float) -> float:
+        return 2595.0 * math.log10(1.0 + hertz / 700.0)
+
+    points = torch.linspace(to_mel(0.0), to_mel(sample_rate / 2), mels + 2, dtype=torch.float64)
+    edges = 700.0 * (10.0 ** (points / 2595.0) - 1.0)
+    frequencies = torch.linspace(0, sample_rate / 2, bins, dtype=torch.float64)[:, None]
+    rising = (frequencies - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - frequencies) / (edges[2:] - edges[1:-1])
+    return torch.minimum(rising, falling).clamp(min=0).float()
+
+
+class LogMel(nn.Module):
+    """`waveform` [B, N], N a multiple of HOP -> log-mel features [B, N / HOP, FEATURES].
+
+    A codec frame's features are those of its two 10 ms halves, each seen through a Hann window of
+    32 ms centred on it. Values are scaled to about [-2, 2].
+    """
+
+    basis: Tensor
+    filters: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        time = torch.arange(_WINDOW, dtype=torch.float64)
+        frequency = torch.arange(_WINDOW // 2 + 1, dtype=torch.float64)
+        angle = 2 * math.pi * time[:, None] * frequency[None, :] / _WINDOW
+        window = torch.hann_window(_WINDOW, dtype=torch.float64)[:, None]
+        basis = torch.cat([window * torch.cos(angle), window * torch.sin(angle)], dim=1)
+        self.register_buffer("basis", basis.float(), persistent=False)
+        filters = mel_filters(_WINDOW // 2 + 1, MELS, SAMPLE_RATE)
+        self.register_buffer("filters", filters, persistent=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        side = (_WINDOW - _STEP) // 2
+        batch = waveform.shape[0]
+        # A window is 512 = 3.2 steps long: frames are cut out of four steps of 160 set side by side.
+        steps = nn.functional.pad(waveform, (side, side + 4 * _STEP - _WINDOW)).reshape(
+            batch, -1, _STEP
+        )
+        frames = torch.cat(
+            [steps[:, :-3], steps[:, 1:-2], steps[:, 2:-1], steps[:, 3:]], dim=-1
+        )[..., :_WINDOW]
+        spectrum = frames @ self.basis
+        real, imaginary = spectrum.chunk(2, dim=-1)
+        mel = (real.square() + imaginary.square()) @ self.filters
+        # +1e-5 keeps digital silence finite; the scale brings speech near zero mean, unit spread.
+        scaled = (torch.log(mel + 1e-5) + 2.0) / 4.0
+        return scaled.reshape(batch, -1, FEATURES)

@@ -1,0 +1,156 @@
+"""The training loop that every model shares: time-boxed, resumable, watched.
+
+A job says what one step is; the loop gives it the progress in [0, 1] (for learning-rate schedules),
+writes TensorBoard figures and checkpoints, and stops by itself when its minutes are over. A stopped
+run goes on where it was when the same command is given again; what was spent counts.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from valle.errors import UsageError
+
+_LOG_EVERY = 50  # steps between figures
+_SAVE_EVERY = 180.0  # seconds between checkpoints
+
+
+class Job(Protocol):
+    """What the loop trains. `modules` and `optimizers` are saved and restored."""
+
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    def step(self, number: int, progress: float) -> dict[str, float]:
+        """One step of training; returns figures to watch."""
+        ...
+
+    def sample(self, folder: Path, number: int) -> None:
+        """Write something to look at or listen to; called at every checkpoint."""
+        ...
+
+
+def learning_rate(progress: float, peak: float, warmup: float = 0.02) -> float:
+    """Linear rise over the first `warmup` of the run, then half a cosine down to a hundredth."""
+    if progress < warmup:
+        return peak * (progress / warmup + 0.01)
+    along = (progress - warmup) / (1.0 - warmup)
+    return peak * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(along, 1.0))))
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def save_checkpoint(path: Path, job: Job, number: int, spent: float) -> None:
+    """Write a checkpoint whole or not at all."""
+    state = {
+        "step": number,
+        "spent_seconds": spent,
+        "modules": {name: module.state_dict() for name, module in job.modules.items()},
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in job.optimizers.items()},
+    }
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; only tensors and plain values are unpickled.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not path.is_file():
+        raise UsageError(f"no checkpoint at {path}; train that model first (valle train ...)")
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def restore(job: Job, state: dict[str, Any]) -> None:
+    for name, module in job.modules.items():
+        module.load_state_dict(state["modules"][name])
+    for name, optimizer in job.optimizers.items():
+        optimizer.load_state_dict(state["optimizers"][name])
+
+
+def run(
+    job: Job,
+    folder: Path,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    quiet: bool = False,
+) -> int:
+    """Train until `minutes` (all runs into this folder together) or `steps` are over.
+
+    Returns the number of steps done. Progress follows whichever limit is given; the schedule of a
+    run therefore fits its box.
+
+    Raises:
+        UsageError: neither limit, or both, were given.
+    """
+    if (minutes is None) == (steps is None):
+        raise UsageError("give either --minutes or --steps")
+    from torch.utils.tensorboard import SummaryWriter
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "checkpoint.pt"
+    number, spent = 0, 0.0
+    if path.is_file():
+        state = load_checkpoint(path)
+        restore(job, state)
+        number, spent = state["step"], state["spent_seconds"]
+    writer = SummaryWriter(str(folder / "tensorboard"))
+    total = 60.0 * minutes if minutes is not None else float(steps or 0)
+    done = spent if minutes is not None else float(number)
+    bar = tqdm(
+        total=round(total),
+        initial=min(round(done), round(total)),
+        unit="s" if minutes is not None else "step",
+        desc=folder.name,
+        disable=quiet or None,
+    )
+    begun, saved = time.monotonic(), time.monotonic()
+    sums: dict[str, list[float]] = defaultdict(list)
+
+    def elapsed() -> float:
+        return spent + time.monotonic() - begun
+
+    try:
+        while True:
+            done = elapsed() if minutes is not None else float(number)
+            if done >= total:
+                break
+            for name, value in job.step(number, done / total).items():
+                sums[name].append(value)
+            number += 1
+            bar.n = min(round(done), bar.total)
+            if number % _LOG_EVERY == 0:
+                means = {name: sum(values) / len(values) for name, values in sums.items()}
+                for name, value in means.items():
+                    writer.add_scalar(name, value, number)
+                line = " ".join(f"{name} {value:.3f}" for name, value in means.items())
+                bar.set_postfix_str(f"step {number} {line}")
+                with (folder / "log.txt").open("a", encoding="utf-8") as log:
+                    log.write(f"{elapsed():.0f}s step {number} {line}\n")
+                sums.clear()
+            if time.monotonic() - saved > _SAVE_EVERY:
+                save_checkpoint(path, job, number, elapsed())
+                job.sample(folder, number)
+                saved = time.monotonic()
+    finally:
+        save_checkpoint(path, job, number, elapsed())
+        bar.close()
+        writer.close()
+    job.sample(folder, number)
+    return number

@@ -1,0 +1,157 @@
+"""The codec: log-mel, ConvNeXt encoder, residual vector quantiser, ConvNeXt decoder, inverse STFT.
+
+Sources: Vocos (Siuzdak 2023) for the decoder's form, EnCodec (Défossez et al. 2022, section 3.2)
+for the quantiser. Where it departs from them: the encoder reads log-mel frames, and the decoder is
+strictly causal with a fixed delay, so that a stream of codes gives the same samples as the whole.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from valle.training.features import FEATURES, HOP, LogMel
+from valle.training.models.convnext import CausalConvNeXt, ConvNeXt
+from valle.training.models.quantiser import ResidualQuantiser
+
+DELAY = 4  # frames; the decoder's samples for a frame leave it this many frames later
+_WINDOW = 4 * HOP
+_KERNEL = 7
+
+
+@dataclass(frozen=True)
+class CodecSize:
+    """Shapes of a codec."""
+
+    encoder_layers: int
+    encoder_width: int
+    decoder_layers: int
+    decoder_width: int
+    latent: int = 64
+    codebooks: int = 8
+    codebook_size: int = 1024
+
+
+CODEC_SIZES = {
+    "debug": CodecSize(1, 32, 1, 32, latent=16),
+    "default": CodecSize(5, 256, 7, 320),
+    "paper": CodecSize(8, 384, 8, 512),
+}
+
+
+class Encoder(nn.Module):
+    """`waveform` [B, N] -> latents [B, N / HOP, latent]."""
+
+    def __init__(self, size: CodecSize) -> None:
+        super().__init__()
+        self.features = LogMel()
+        self.input = nn.Linear(FEATURES, size.encoder_width)
+        self.blocks = nn.ModuleList(
+            ConvNeXt(size.encoder_width, _KERNEL) for _ in range(size.encoder_layers)
+        )
+        self.norm = nn.LayerNorm(size.encoder_width)
+        self.output = nn.Linear(size.encoder_width, size.latent)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        hidden = self.input(self.features(waveform))
+        for block in self.blocks:
+            hidden = block(hidden)
+        latents: Tensor = self.output(self.norm(hidden))
+        return latents
+
+
+class Decoder(nn.Module):
+    """Quantised latents [B, T, latent] and a state [B, state_size] -> samples and the next state.
+
+    The state holds what the causal convolutions and the overlap-add still need of the past; zeros
+    begin a stream. The samples returned for frame t belong to frame t - DELAY.
+    """
+
+    basis: Tensor
+    window: Tensor
+
+    def __init__(self, size: CodecSize) -> None:
+        super().__init__()
+        self.latent, self.width = size.latent, size.decoder_width
+        self.input = nn.Linear(size.latent * _KERNEL, size.decoder_width)
+        self.input_norm = nn.LayerNorm(size.decoder_width)
+        self.blocks = nn.ModuleList(
+            CausalConvNeXt(size.decoder_width, _KERNEL) for _ in range(size.decoder_layers)
+        )
+        self.norm = nn.LayerNorm(size.decoder_width)
+        bins = _WINDOW // 2 + 1
+        self.output = nn.Linear(size.decoder_width, 2 * bins)
+        time = torch.arange(_WINDOW, dtype=torch.float64)
+        frequency = torch.arange(bins, dtype=torch.float64)[:, None]
+        angle = 2 * math.pi * frequency * time / _WINDOW
+        weight = torch.full((bins, 1), 2.0, dtype=torch.float64)
+        weight[0] = weight[-1] = 1.0
+        window = torch.hann_window(_WINDOW, dtype=torch.float64)
+        # Inverse DFT, synthesis window and the overlap's constant sum (1.5 for Hann squared at a
+        # quarter hop; the network has no analysis window, so 2 for Hann alone) in one matrix.
+        scale = weight * window / _WINDOW / 2.0
+        basis = torch.cat([scale * torch.cos(angle), -scale * torch.sin(angle)])
+        self.register_buffer("basis", basis.float(), persistent=False)
+        self.context = _KERNEL - 1
+        self.sizes = [self.context * self.latent]
+        self.sizes += [self.context * self.width] * len(self.blocks)
+        self.sizes += [3 * _WINDOW]
+
+    @property
+    def state_size(self) -> int:
+        return sum(self.sizes)
+
+    def forward(self, latents: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        batch, frames = latents.shape[0], latents.shape[1]
+        past = torch.split(state, self.sizes, dim=1)
+        kept = []
+        rows = torch.cat([past[0].reshape(batch, self.context, self.latent), latents], dim=1)
+        kept.append(rows[:, -self.context :].reshape(batch, -1))
+        taps = [rows[:, k : k + frames] for k in range(_KERNEL)]
+        hidden = self.input_norm(self.input(torch.cat(taps, dim=-1)))
+        for block, before in zip(self.blocks, past[1:-1], strict=True):
+            hidden, after = block(hidden, before.reshape(batch, self.context, self.width))
+            kept.append(after.reshape(batch, -1))
+        magnitude, phase = self.output(self.norm(hidden)).float().chunk(2, dim=-1)
+        magnitude = torch.exp(magnitude.clamp(max=6.0))
+        spectrum = torch.cat([magnitude * torch.cos(phase), magnitude * torch.sin(phase)], dim=-1)
+        windows = torch.cat(
+            [past[-1].reshape(batch, 3, _WINDOW), spectrum @ self.basis], dim=1
+        )
+        kept.append(windows[:, -3:].reshape(batch, -1))
+        # Overlap-add: a hop of output is the last quarter of the window three frames back, the
+        # third of two back, and so on.
+        parts = [
+            windows[:, 3 - k : 3 - k + frames, k * HOP : (k + 1) * HOP] for k in range(4)
+        ]
+        samples = (parts[0] + parts[1] + parts[2] + parts[3]).reshape(batch, frames * HOP)
+        return samples, torch.cat(kept, dim=1)
+
+
+class Codec(nn.Module):
+    """Encoder, quantiser and decoder together; `size` fixes the shapes."""
+
+    def __init__(self, size: CodecSize) -> None:
+        super().__init__()
+        self.size = size
+        self.encoder = Encoder(size)
+        self.quantiser = ResidualQuantiser(size.codebooks, size.codebook_size, size.latent)
+        self.decoder = Decoder(size)
+
+    def encode(self, waveform: Tensor) -> Tensor:
+        """`waveform` [B, N] -> codes [B, N / HOP, codebooks]."""
+        return self.quantiser.encode(self.encoder(waveform))
+
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Quantised latents [B, T, latent] -> waveform [B, T * HOP], delay taken out."""
+        padded = functional.pad(latents, (0, 0, 0, DELAY))
+        samples, _ = self.decoder(padded, latents.new_zeros(len(latents), self.decoder.state_size))
+        return samples[:, DELAY * HOP :]
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes [B, T, codebooks] -> waveform [B, T * HOP]; a code of codebook_size is left out."""
+        return self.decode_latents(self.quantiser.decode(codes))

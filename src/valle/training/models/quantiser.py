@@ -1,0 +1,113 @@
+"""Residual vector quantiser with codebooks kept as moving averages.
+
+Source: SoundStream (Zeghidour et al. 2021, section III-C): k-means-like averages, codes that fall
+out of use are put onto vectors of the current batch, and the number of codebooks is varied in
+training so that the first ones carry the most.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_DECAY = 0.98
+_DEAD = 0.05  # a code used less than this share of an even use is put onto a vector of the batch
+
+
+class ResidualQuantiser(nn.Module):
+    """`codebooks` tables [codebook_size, latent]; each codes what the ones before left over."""
+
+    tables: Tensor
+    counts: Tensor
+    sums: Tensor
+    started: Tensor
+
+    def __init__(self, codebooks: int, codebook_size: int, latent: int) -> None:
+        super().__init__()
+        self.codebooks, self.codebook_size = codebooks, codebook_size
+        tables = torch.randn(codebooks, codebook_size, latent) * 0.1
+        self.register_buffer("tables", tables)
+        self.register_buffer("counts", torch.ones(codebooks, codebook_size))
+        self.register_buffer("sums", tables.clone())
+        self.register_buffer("started", torch.zeros((), dtype=torch.bool))
+
+    def nearest(self, book: int, rows: Tensor) -> Tensor:
+        """Index of the nearest code of table `book` for each row [..., latent]."""
+        table = self.tables[book]
+        return (2 * rows @ table.T - table.square().sum(-1)).argmax(-1)
+
+    def encode(self, latents: Tensor) -> Tensor:
+        """Latents [B, T, latent] -> codes [B, T, codebooks]."""
+        residual, codes = latents, []
+        for book in range(self.codebooks):
+            index = self.nearest(book, residual)
+            residual = residual - self.tables[book][index]
+            codes.append(index)
+        return torch.stack(codes, dim=-1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes [B, T, codebooks] -> latents [B, T, latent]; codebook_size stands for no code."""
+        padded = functional.pad(self.tables, (0, 0, 0, 1))
+        parts = [padded[book][codes[..., book]] for book in range(self.codebooks)]
+        return torch.stack(parts).sum(0)
+
+    def forward(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Training: latents [B, T, latent] -> quantised latents (straight-through), commitment
+        loss, codes [B, T, codebooks]. Updates the tables."""
+        # Half of the items use all codebooks; the others a random number of them.
+        batch = len(latents)
+        used = torch.randint(1, self.codebooks + 1, (batch,), device=latents.device)
+        used = torch.where(torch.rand(batch, device=latents.device) < 0.5, self.codebooks, used)
+        residual = latents.detach().float()
+        total = torch.zeros_like(residual)
+        codes, loss = [], latents.new_zeros(())
+        for book in range(self.codebooks):
+            if self.training:
+                self._prepare(book, residual)
+            index = self.nearest(book, residual)
+            step = self.tables[book][index]
+            if self.training:
+                self._update(book, residual, index)
+            on = (used > book)[:, None, None]
+            # Commitment: the encoder's output is drawn to what the codebooks so far make of it.
+            total = total + on * step
+            loss = loss + (functional.mse_loss(latents, total, reduction="none") * on).mean()
+            residual = residual - step
+            codes.append(index)
+        if self.training:
+            self.started.fill_(True)
+        quantised = latents + (total - latents).detach()
+        return quantised, loss / self.codebooks, torch.stack(codes, dim=-1)
+
+    @torch.no_grad()
+    def _prepare(self, book: int, rows: Tensor) -> None:
+        flat = rows.reshape(-1, rows.shape[-1])
+        picks = flat[torch.randint(0, len(flat), (self.codebook_size,), device=flat.device)]
+        dead = self.counts[book] < _DEAD * len(flat) / self.codebook_size
+        if not bool(self.started):
+            dead = torch.ones_like(dead)
+        self.tables[book][dead] = picks[dead]
+        self.sums[book][dead] = picks[dead]
+        self.counts[book][dead] = len(flat) / self.codebook_size
+        self.sums[book][dead] *= len(flat) / self.codebook_size
+
+    @torch.no_grad()
+    def _update(self, book: int, rows: Tensor, index: Tensor) -> None:
+        flat, index = rows.reshape(-1, rows.shape[-1]), index.reshape(-1)
+        count = torch.zeros_like(self.counts[book]).index_add_(
+            0, index, torch.ones_like(index, dtype=rows.dtype)
+        )
+        total = torch.zeros_like(self.sums[book]).index_add_(0, index, flat)
+        self.counts[book].mul_(_DECAY).add_(count, alpha=1 - _DECAY)
+        self.sums[book].mul_(_DECAY).add_(total, alpha=1 - _DECAY)
+        self.tables[book].copy_(self.sums[book] / self.counts[book].clamp(min=1e-3)[:, None])
+
+    def perplexity(self, codes: Tensor) -> Tensor:
+        """How evenly the codes [B, T, codebooks] use each codebook: [codebooks], at most its size."""
+        flat = codes.reshape(-1, self.codebooks)
+        shares = torch.stack(
+            [torch.bincount(flat[:, b], minlength=self.codebook_size) for b in range(self.codebooks)]
+        ).float()
+        shares = shares / shares.sum(-1, keepdim=True)
+        return torch.exp(-(shares * torch.log(shares + 1e-9)).sum(-1))

@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -34,7 +34,6 @@ DEFAULT_FOLDER = Path(__file__).parent / "bundles" / "default"
 HUB_PREFIX = "hf://"
 
 Precision = Literal["fp32", "fp16", "int8", "int4"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
@@ -215,9 +214,7 @@ class Bundle:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise BundleError(
-                f"{path} cannot be read ({error.strerror}); {_RESTORE}"
-            ) from error
+            raise BundleError(f"{path} cannot be read ({error.strerror}); {_RESTORE}") from error
         found, wanted = hashlib.sha256(data).hexdigest(), self.graph_hash(name)
         if found != wanted:
             raise BundleError(

@@ -72,9 +72,7 @@ class Codec:
         """`codes` as int64; raises UsageError unless [frames, codebooks] of 0..codebook_size."""
         codes = np.asarray(codes)
         if codes.ndim != 2 or codes.shape[1] != self.codebooks:
-            raise UsageError(
-                f"codes must be [frames, {self.codebooks}], not {list(codes.shape)}"
-            )
+            raise UsageError(f"codes must be [frames, {self.codebooks}], not {list(codes.shape)}")
         if not np.issubdtype(codes.dtype, np.integer):
             raise UsageError(f"codes must be integers, not {codes.dtype}")
         if codes.size and not (0 <= codes.min() and codes.max() <= self.codebook_size):

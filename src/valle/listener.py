@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from valle.text import BORDERS, SYMBOLS
+from valle.text import BORDERS, SYMBOLS, UNKNOWN
 
 if TYPE_CHECKING:
     from valle.bundle import Bundle
 
-UNKNOWN = "<unknown>"
 BLANK = "<blank>"
 PAUSE = "<pause>"
 LISTENER_SYMBOLS: tuple[str, ...] = (
@@ -33,8 +32,6 @@ COMMA_PAUSE = 10  # frames (0.2 s) from which a heard pause is written as a comm
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-_CLASS_OF = {symbol: index for index, symbol in enumerate(LISTENER_SYMBOLS)}
-_UNKNOWN_CLASS = len(LISTENER_SYMBOLS)  # a column that only align() adds
 _IMPOSSIBLE = -1e30
 _LOWEST = -1e4  # log-probabilities are clipped here, so that a path of any length stays comparable
 
@@ -157,6 +154,7 @@ class Listener:
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self._hop = bundle.config.hop
+        self._classes = bundle.config.listener_symbols
 
     def hear(self, samples: FloatArray) -> Heard:
         """The phonemes of a recording, without knowing its text (greedy CTC).
@@ -165,7 +163,7 @@ class Listener:
             samples: [N] float32 at the bundle's sample rate.
         """
         ctc, _ = self._heads(samples)
-        return _collapse(ctc)
+        return _collapse(ctc, self._classes)
 
     def align(self, samples: FloatArray, symbols: Sequence[str]) -> Alignment | None:
         """Find every symbol in a recording.
@@ -179,7 +177,7 @@ class Listener:
             None when the recording has fewer frames than the symbols need.
         """
         _, frame = self._heads(samples)
-        return _align(frame, symbols)
+        return _align(frame, symbols, self._classes)
 
     def check(self, samples: FloatArray, symbols: Sequence[str], words: Sequence[str]) -> Check:
         """Compare a recording with what it should say.
@@ -192,15 +190,16 @@ class Listener:
         """
         ctc, frame = self._heads(samples)
         score = 0.0
-        alignment = _align(frame, symbols)
+        alignment = _align(frame, symbols, self._classes)
         spoken = np.array([symbol not in BORDERS for symbol in symbols])
         if alignment is not None and spoken.any():
             score = float(np.mean(np.exp(alignment.score[spoken])))
-        return compare(symbols, words, _collapse(ctc).symbols, score)
+        return compare(symbols, words, _collapse(ctc, self._classes).symbols, score)
 
     def _heads(self, samples: FloatArray) -> tuple[FloatArray, FloatArray]:
         padded = np.pad(np.asarray(samples, np.float32), (0, -len(samples) % self._hop))
-        ctc, frame = self._bundle.run("listener", {"waveform": padded[None]})
+        session = self._bundle.session("listener")
+        ctc, frame = session.run(["ctc", "frame"], {"waveform": padded[None]})
         return ctc[0], frame[0]
 
 
@@ -256,7 +255,7 @@ def prompt_symbols(heard: Heard, guesses: bool = False) -> list[str]:
     return [*sentence, "."]
 
 
-def _collapse(ctc: FloatArray) -> Heard:
+def _collapse(ctc: FloatArray, classes: Sequence[str]) -> Heard:
     """Greedy CTC: runs of one class become one symbol, blanks go. ctc: [frames, classes] logs."""
     best = ctc.argmax(-1)
     peak = np.exp(ctc.max(-1))
@@ -264,7 +263,7 @@ def _collapse(ctc: FloatArray) -> Heard:
     confidence = np.maximum.reduceat(peak, starts) if len(starts) else np.empty(0, np.float32)
     kept = best[starts] != 0
     starts, confidence = starts[kept], confidence[kept].astype(np.float32)
-    guesses = [LISTENER_SYMBOLS[index] for index in best[starts]]
+    guesses = [classes[index] for index in best[starts]]
     symbols = [
         UNKNOWN if sure < CONFIDENT and guess != PAUSE else guess
         for guess, sure in zip(guesses, confidence, strict=True)
@@ -272,20 +271,19 @@ def _collapse(ctc: FloatArray) -> Heard:
     return Heard(symbols, guesses, starts.astype(np.int64), confidence)
 
 
-def _align(frame: FloatArray, symbols: Sequence[str]) -> Alignment | None:
+def _align(frame: FloatArray, symbols: Sequence[str], classes: Sequence[str]) -> Alignment | None:
     # An unknown sound explains every frame half as well as the best phoneme does: it takes what
     # its neighbours do not explain, and no more.
     anything = frame[:, 2:].max(-1, keepdims=True) - np.log(2.0, dtype=np.float32)
     log_probs = np.concatenate([frame, anything], axis=-1)
     optional = np.array([symbol in BORDERS for symbol in symbols], bool)
-    classes = np.array(
-        [1 if symbol in BORDERS else _CLASS_OF.get(symbol, _UNKNOWN_CLASS) for symbol in symbols],
-        np.int64,
-    )
-    path = viterbi(log_probs, classes, optional)
+    columns = {symbol: column for column, symbol in enumerate(classes)}
+    columns |= dict.fromkeys(BORDERS, columns[PAUSE])
+    column = np.array([columns.get(symbol, len(classes)) for symbol in symbols], np.int64)
+    path = viterbi(log_probs, column, optional)
     if path is None:
         return None
-    each = log_probs[np.arange(len(path)), classes[path]]
+    each = log_probs[np.arange(len(path)), column[path]]
     count = np.bincount(path, minlength=len(symbols))
     total = np.bincount(path, weights=each, minlength=len(symbols))
     return Alignment(path, (total / np.maximum(count, 1)).astype(np.float32))

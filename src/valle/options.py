@@ -1,4 +1,4 @@
-"""How to speak: the one definition that Python and the command line both take their options from."""
+"""How to speak: the one definition that Python and the command line take their options from."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class SpeakOptions(BaseModel):
         0.9, gt=0.0, le=1.0, description="draw among the likeliest codes up to this share, 0 to 1"
     )
     speed: float = Field(
-        1.0, ge=0.25, le=4.0, description="1 is the voice's own speed, 2 is twice as fast; 0.25 to 4"
+        1.0,
+        ge=0.25,
+        le=4.0,
+        description="1 is the voice's own speed, 2 twice as fast; 0.25 to 4",
     )
     duration: float | None = Field(
         None, gt=0.0, le=3600.0, description="seconds that the whole speech is to take"

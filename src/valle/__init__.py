@@ -1,0 +1,63 @@
+"""Zero-shot voice cloning: a short recording and a text in, that text in that voice out.
+
+    import valle
+    model = valle.load()
+    voice = model.enroll("me.wav", attest="I hold the rights to this voice")
+    model.speak("Hello there.", voice=voice).save("hello.wav")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from valle.errors import (
+    BundleError,
+    ConsentError,
+    Error,
+    OutputError,
+    RecordingError,
+    TextError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from valle.speech import Speech
+    from valle.synthesis import Model, load
+    from valle.voice import Voice
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BundleError",
+    "ConsentError",
+    "Error",
+    "Model",
+    "OutputError",
+    "RecordingError",
+    "Speech",
+    "TextError",
+    "UsageError",
+    "Voice",
+    "__version__",
+    "load",
+]
+
+# Imported at first use: numpy and ONNX Runtime take longer to import than `valle --help` may.
+_HOMES = {
+    "Model": "valle.synthesis",
+    "Speech": "valle.speech",
+    "Voice": "valle.voice",
+    "load": "valle.synthesis",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'valle' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,291 @@
+"""The phoneme encoder, the AR and the NAR as ONNX graphs, written operator by operator.
+
+Written, not traced: the AR's attention is ONNX Runtime's GroupQueryAttention over key/value buffers
+that running allocates once and binds as input and output alike, which no tracer produces. Inputs,
+outputs and shapes are those that a bundle promises; every graph takes any batch and any length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from valle.pointer import MOVES, STAYS
+from valle.training.models.ar import AR
+from valle.training.models.nar import NAR
+from valle.training.models.phonemes import PADDING, PhonemeEncoder
+from valle.training.models.transformer import (
+    EPSILON,
+    Block,
+    CodeEmbedding,
+    inverse_frequencies,
+)
+from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE
+
+OPSET = 20
+IR_VERSION = 10
+MICROSOFT = "com.microsoft"
+
+
+class _Graph:
+    """Nodes and weights as they are written; every method returns the name of what it made."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: dict[str, onnx.TensorProto] = {}
+
+    def weight(self, name: str, value: Tensor | NDArray[Any]) -> str:
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        self.weights[name] = numpy_helper.from_array(array.copy(order="C"), name)
+        return name
+
+    def whole(self, value: int) -> str:
+        """An int64 scalar constant."""
+        return self.weight(f"whole_{value}", np.array(value, np.int64))
+
+    def axes(self, *values: int) -> str:
+        """An int64 vector constant, as Reshape, Unsqueeze and ReduceSum take it."""
+        return self.weight("axes_" + "_".join(map(str, values)), np.array(values, np.int64))
+
+    def ops(
+        self,
+        kind: str,
+        inputs: Sequence[str],
+        outputs: int = 1,
+        domain: str = "",
+        **attributes: Any,
+    ) -> list[str]:
+        names = [f"{kind.lower()}_{len(self.nodes)}_{i}" for i in range(outputs)]
+        self.nodes.append(helper.make_node(kind, list(inputs), names, domain=domain, **attributes))
+        return names
+
+    def op(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        return self.ops(kind, inputs, 1, domain, **attributes)[0]
+
+    def linear(self, x: str, name: str, linear: nn.Linear) -> str:
+        x = self.op("MatMul", x, self.weight(f"{name}.weight", linear.weight.T))
+        if linear.bias is not None:
+            x = self.op("Add", x, self.weight(f"{name}.bias", linear.bias))
+        return x
+
+    def norm(self, x: str, name: str, norm: nn.LayerNorm) -> str:
+        scale = self.weight(f"{name}.weight", norm.weight)
+        return self.op("LayerNormalization", x, scale, axis=-1, epsilon=EPSILON)
+
+    def embedding(self, ids: str, name: str, embedding: nn.Embedding) -> str:
+        return self.op("Gather", self.weight(name, embedding.weight), ids, axis=0)
+
+    def codes(self, codes: str, embedding: CodeEmbedding) -> str:
+        table = self.weight("codes.weight", embedding.weight)
+        rows = self.op("Add", codes, self.weight("codes.offsets", embedding.offsets))
+        absent = self.op("Equal", codes, self.whole(NO_CODE))
+        rows = self.op("Where", absent, self.whole(CODEBOOKS * CODEBOOK_SIZE), rows)
+        return self.op("ReduceSum", self.op("Gather", table, rows), self.axes(2), keepdims=0)
+
+    def feed_forward(self, x: str, name: str, block: Block) -> str:
+        fed = self.norm(x, f"{name}.feed_norm", block.feed_norm)
+        fed = self.op("Gelu", self.linear(fed, f"{name}.feed_in", block.feed_in))
+        return self.op("Add", x, self.linear(fed, f"{name}.feed_out", block.feed_out))
+
+    def name(self, produced: str, wanted: str) -> str:
+        """Call a result what the bundle calls it."""
+        self.nodes.append(helper.make_node("Identity", [produced], [wanted]))
+        return wanted
+
+    def model(
+        self, title: str, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
+    ) -> onnx.ModelProto:
+        graph = helper.make_graph(
+            self.nodes, title, inputs, outputs, initializer=list(self.weights.values())
+        )
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
+        return helper.make_model(
+            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="valle"
+        )
+
+
+def _ids(name: str, *shape: int | str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.INT64, shape)
+
+
+def _int32(name: str, *shape: int | str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.INT32, shape)
+
+
+def _floats(name: str, *shape: int | str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def phonemes_graph(encoder: PhonemeEncoder) -> onnx.ModelProto:
+    """symbols, stress [B, S] -> encoded [B, S, width]; symbol -1 pads shorter sequences."""
+    g = _Graph()
+    known = g.op("Not", g.op("Equal", "symbols", g.whole(PADDING)))
+    known = g.op("Cast", g.op("Unsqueeze", known, g.axes(-1)), to=TensorProto.FLOAT)
+    symbols = g.op("Max", "symbols", g.whole(0))
+    x = g.op(
+        "Add",
+        g.embedding(symbols, "symbols.weight", encoder.symbols),
+        g.embedding("stress", "stress.weight", encoder.stress),
+    )
+    for i, (norm, convolution) in enumerate(zip(encoder.norms, encoder.convolutions, strict=True)):
+        assert isinstance(norm, nn.LayerNorm) and isinstance(convolution, nn.Conv1d)
+        assert convolution.bias is not None
+        heard = g.op("Mul", g.norm(x, f"norms.{i}", norm), known)
+        heard = g.op("Transpose", heard, perm=[0, 2, 1])
+        kernel = g.weight(f"convolutions.{i}.weight", convolution.weight)
+        bias = g.weight(f"convolutions.{i}.bias", convolution.bias)
+        pad = convolution.kernel_size[0] // 2
+        heard = g.op("Conv", heard, kernel, bias, pads=[pad, pad])
+        x = g.op("Add", x, g.op("Gelu", g.op("Transpose", heard, perm=[0, 2, 1])))
+    g.name(g.norm(x, "out_norm", encoder.out_norm), "encoded")
+    width = encoder.symbols.embedding_dim
+    return g.model(
+        "phonemes",
+        [_ids("symbols", "batch", "symbols"), _ids("stress", "batch", "symbols")],
+        [_floats("encoded", "batch", "symbols", width)],
+    )
+
+
+def ar_graph(model: AR) -> onnx.ModelProto:
+    """One call appends T rows to the key/value buffers and predicts their frames and moves.
+
+    codes [B, T, 8], encoded [B, T, width], stay [B, T], past_key_i and past_value_i
+    [B, H, max_positions, hd], seqlens_k int32 [B] (rows after this call, less one) and
+    total_sequence_length int32 scalar (the longest item's rows after this call)
+    -> logits [B, T, 1024], moves [B, T, 3], present_key_i, present_value_i.
+    Without its phoneme encoder, which is a graph of its own.
+    """
+    size = model.size
+    head = size.width // size.heads
+    g = _Graph()
+    # Made from the frequencies when the session is made: tables would be 1 MB of the bundle.
+    positions = g.weight("positions", np.arange(size.max_positions, dtype=np.float32)[:, None])
+    angles = g.op("Mul", positions, g.weight("frequencies", inverse_frequencies(head)))
+    cos, sin = g.op("Cos", angles), g.op("Sin", angles)
+    stay = g.op("Min", "stay", g.whole(STAYS - 1))
+    x = g.op("Add", g.codes("codes", model.codes), g.linear("encoded", "project", model.project))
+    x = g.op("Add", x, g.embedding(stay, "stay.weight", model.stay))
+    inputs = [
+        _ids("codes", "batch", "rows", CODEBOOKS),
+        _floats("encoded", "batch", "rows", size.width),
+        _ids("stay", "batch", "rows"),
+    ]
+    outputs = [
+        _floats("logits", "batch", "rows", CODEBOOK_SIZE),
+        _floats("moves", "batch", "rows", MOVES),
+    ]
+    cache = ("batch", size.heads, size.max_positions, head)
+    for i, block in enumerate(model.blocks):
+        assert isinstance(block, Block)
+        name = f"blocks.{i}"
+        past = [f"past_key_{i}", f"past_value_{i}"]
+        present = [f"present_key_{i}", f"present_value_{i}"]
+        inputs += [_floats(each, *cache) for each in past]
+        outputs += [_floats(each, *cache) for each in present]
+        normed = g.norm(x, f"{name}.attention_norm", block.attention_norm)
+        packed = g.linear(normed, f"{name}.query_key_value", block.query_key_value)
+        mixed = f"{name}.mixed"
+        g.nodes.append(
+            helper.make_node(
+                "GroupQueryAttention",
+                [packed, "", "", *past, "seqlens_k", "total_sequence_length", cos, sin],
+                [mixed, *present],
+                domain=MICROSOFT,
+                num_heads=size.heads,
+                kv_num_heads=size.heads,
+                do_rotary=1,
+                rotary_interleaved=0,
+            )
+        )
+        x = g.op("Add", x, g.linear(mixed, f"{name}.attention_out", block.attention_out))
+        x = g.feed_forward(x, name, block)
+    x = g.norm(x, "out_norm", model.out_norm)
+    g.name(g.linear(x, "code_head", model.code_head), "logits")
+    g.name(g.linear(x, "move_head", model.move_head), "moves")
+    inputs += [_int32("seqlens_k", "batch"), _int32("total_sequence_length")]
+    return g.model("ar", inputs, outputs)
+
+
+def nar_graph(model: NAR) -> onnx.ModelProto:
+    """One stage over rows that see the past (the prompt's keys and values) and one another.
+
+    codes [B, T, 8], symbols, stress, positions [B, T], stage int64 scalar,
+    past_key, past_value [layers, B, H, P, hd] (P may be 0)
+    -> logits [B, T, 1024], key, value [layers, B, H, T, hd].
+    """
+    size = model.size
+    head = size.width // size.heads
+    g = _Graph()
+    x = g.op(
+        "Add",
+        g.codes("codes", model.codes),
+        g.embedding("symbols", "symbols.weight", model.symbols),
+    )
+    x = g.op("Add", x, g.embedding("stress", "stress.weight", model.stress))
+    x = g.op("Add", x, g.embedding("stage", "stage.weight", model.stage))
+    position = g.op("Cast", g.op("Unsqueeze", "positions", g.axes(2, 3)), to=TensorProto.FLOAT)
+    angles = g.op("Mul", position, g.weight("frequencies", inverse_frequencies(head)))
+    cos, sin = g.op("Cos", angles), g.op("Sin", angles)  # [B, T, 1, hd / 2]
+    apart, together = g.axes(0, 0, size.heads, head), g.axes(0, 0, size.width)
+
+    def rotated(rows: str) -> str:
+        first, second = g.ops("Split", [g.op("Reshape", rows, apart)], 2, axis=-1, num_outputs=2)
+        turned = (
+            g.op("Sub", g.op("Mul", first, cos), g.op("Mul", second, sin)),
+            g.op("Add", g.op("Mul", second, cos), g.op("Mul", first, sin)),
+        )
+        return g.op("Concat", *turned, axis=-1)  # [B, T, H, hd]
+
+    keys, values = [], []
+    for i, block in enumerate(model.blocks):
+        assert isinstance(block, Block)
+        name = f"blocks.{i}"
+        normed = g.norm(x, f"{name}.attention_norm", block.attention_norm)
+        packed = g.linear(normed, f"{name}.query_key_value", block.query_key_value)
+        query, key, value = g.ops("Split", [packed], 3, axis=-1, num_outputs=3)
+        query = g.op("Reshape", rotated(query), together)
+        key = g.op("Transpose", rotated(key), perm=[0, 2, 1, 3])
+        value = g.op("Transpose", g.op("Reshape", value, apart), perm=[0, 2, 1, 3])
+        keys.append(g.op("Unsqueeze", key, g.axes(0)))
+        values.append(g.op("Unsqueeze", value, g.axes(0)))
+        layer = g.whole(i)
+        seen_keys = g.op("Concat", g.op("Gather", "past_key", layer), key, axis=2)
+        seen_values = g.op("Concat", g.op("Gather", "past_value", layer), value, axis=2)
+        mixed = g.op(
+            "MultiHeadAttention",
+            query,
+            seen_keys,
+            seen_values,
+            domain=MICROSOFT,
+            num_heads=size.heads,
+        )
+        x = g.op("Add", x, g.linear(mixed, f"{name}.attention_out", block.attention_out))
+        x = g.feed_forward(x, name, block)
+    g.name(g.op("Concat", *keys, axis=0), "key")
+    g.name(g.op("Concat", *values, axis=0), "value")
+    x = g.norm(x, "out_norm", model.out_norm)
+    which = g.op("Max", g.op("Sub", "stage", g.whole(1)), g.whole(0))
+    g.name(g.op("MatMul", x, g.op("Gather", g.weight("heads", model.heads), which)), "logits")
+    past = (size.layers, "batch", size.heads, "past", head)
+    own = (size.layers, "batch", size.heads, "rows", head)
+    return g.model(
+        "nar",
+        [
+            _ids("codes", "batch", "rows", CODEBOOKS),
+            *(_ids(each, "batch", "rows") for each in ("symbols", "stress", "positions")),
+            _ids("stage"),
+            _floats("past_key", *past),
+            _floats("past_value", *past),
+        ],
+        [
+            _floats("logits", "batch", "rows", CODEBOOK_SIZE),
+            _floats("key", *own),
+            _floats("value", *own),
+        ],
+    )

@@ -15,6 +15,7 @@ from valle.listener import (
     CONFIDENT,
     LISTENER_SYMBOLS,
     PAUSE,
+    Check,
     Heard,
     Listener,
     compare,
@@ -249,3 +250,13 @@ def test_check_reads_both_heads() -> None:
     check = planted().check(samples, symbols, words)
     assert check.phoneme_error_rate == pytest.approx(2 / 3)  # one h too many, one sound unsure
     assert check.score == pytest.approx(0.9, rel=1e-3) and check.worst == "house"
+
+
+def test_checks_of_sentences_join_by_their_length() -> None:
+    right = compare(*asked(), said(0, 1, 2, 3), 1.0)
+    wrong = compare(*asked(), said(0, 1, 2), 0.4)
+    both = Check.joined([right, right, wrong])
+    assert both is not None and Check.joined([]) is None
+    assert both.phoneme_error_rate == pytest.approx(wrong.phoneme_error_rate / 3)
+    assert both.missing == ("green",) and both.worst == "green"
+    assert both.score == pytest.approx(0.8) and both.phonemes == 3 * right.phonemes == 33

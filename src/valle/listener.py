@@ -141,11 +141,28 @@ class Check:
     """The word with the largest share of wrong phonemes; "" when all are right."""
     score: float
     """0..1, the mean probability of the asked phonemes where they were aligned."""
+    phonemes: int
+    """How many phonemes were asked."""
 
     @property
     def passed(self) -> bool:
         """False when a word is lost or doubled, or more than a fifth of the phonemes is wrong."""
         return not (self.missing or self.doubled or self.phoneme_error_rate > 0.2)
+
+    @classmethod
+    def joined(cls, checks: Sequence[Check]) -> Check | None:
+        """One check for sentences that follow each other; None when there is none."""
+        if not checks:
+            return None
+        share = np.array([check.phonemes for check in checks]) / sum(c.phonemes for c in checks)
+        return cls(
+            float(share @ [check.phoneme_error_rate for check in checks]),
+            tuple(word for check in checks for word in check.missing),
+            tuple(word for check in checks for word in check.doubled),
+            max(checks, key=lambda check: check.phoneme_error_rate).worst,
+            float(share @ [check.score for check in checks]),
+            sum(check.phonemes for check in checks),
+        )
 
 
 class Listener:
@@ -231,8 +248,8 @@ def compare(
                 wrong = max(wrong, 1.0)
         if wrong > worst_share:
             worst, worst_share = word, wrong
-    error_rate = float(_edit_table(wanted, got)[-1, -1]) / max(1, len(wanted))
-    return Check(error_rate, tuple(missing), tuple(doubled), worst, score)
+    error_rate = phoneme_error_rate(wanted, got)
+    return Check(error_rate, tuple(missing), tuple(doubled), worst, score, len(wanted))
 
 
 def prompt_symbols(heard: Heard, guesses: bool = False) -> list[str]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from tiny_codec import HOP, codec_graphs, tiny_config
 
 import valle.bundle
+from tiny_codec import HOP, codec_graphs, tiny_config
 from valle.bundle import Bundle, NewGraph, write_bundle
 from valle.errors import BundleError, OutputError, UsageError
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_codec import CODEBOOKS, DELAY, HOP, SIZE, STEP, codec_graphs, tiny_config
 
+from tiny_codec import CODEBOOKS, DELAY, HOP, SIZE, STEP, codec_graphs, tiny_config
 from valle.bundle import write_bundle
 from valle.codec import Codec
 from valle.errors import RecordingError, UsageError

@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import os
 import re
 import shutil
 import threading
@@ -20,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from valle.errors import BundleError, OutputError, UsageError
+from valle.hub import HUB_PREFIX, fetch
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 FORMAT = 1  # the latest config.json format that this version reads, and the one it writes
 CONFIG_NAME = "config.json"
 DEFAULT_FOLDER = Path(__file__).parent / "bundles" / "default"
-HUB_PREFIX = "hf://"
 
 Precision = Literal["fp32", "fp16", "int8", "int4"]
 
@@ -151,7 +149,7 @@ class Bundle:
         for each core). Raises BundleError for a folder, file or format that cannot be read.
         """
         if isinstance(source, str) and source.startswith(HUB_PREFIX):
-            folder = _from_hub(source)
+            folder = fetch(source, CONFIG_NAME)
         elif source is None:
             folder = DEFAULT_FOLDER
             if not (folder / CONFIG_NAME).is_file():
@@ -379,36 +377,3 @@ def _explain(error: ValidationError) -> str:
             what = "unknown key" + (f", did you mean {near[0]!r}?" if near else "")
         problems.append(f"{where}: {what}" if where else what)
     return "; ".join(problems)
-
-
-def _from_hub(source: str) -> Path:
-    # "hf://owner/name" or "hf://owner/name@revision"
-    repository, _, revision = source[len(HUB_PREFIX) :].partition("@")
-    parts = repository.split("/")
-    if len(parts) != 2 or not all(_PLAIN_NAME.fullmatch(part) for part in parts):
-        raise BundleError(f"{source!r} is not of the form {HUB_PREFIX}owner/name")
-    # Files put here by hand serve a machine that cannot reach the hub.
-    home = os.environ.get("VALLE_HOME") or platformdirs.user_data_dir("valle", appauthor=False)
-    local = Path(home, "bundles", *parts)
-    if not revision and (local / CONFIG_NAME).is_file():
-        return local
-    by_hand = f"or put {CONFIG_NAME} and the .onnx files into {local} and ask for it again"
-    if revision:
-        by_hand = "or download it elsewhere and give the path of the folder"
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise BundleError(
-            f"{source} needs the package huggingface_hub: pip install huggingface_hub, {by_hand}"
-        ) from error
-    try:
-        folder = huggingface_hub.snapshot_download(
-            repository, revision=revision or None, allow_patterns=["*.json", "*.onnx", "*.md"]
-        )
-    except Exception as error:  # its HTTP library's errors are many, and change with its version
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BundleError(
-            f"{source} could not be fetched ({first_line}): check the name and the network, "
-            f"{by_hand}"
-        ) from error
-    return Path(folder)

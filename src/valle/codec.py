@@ -75,7 +75,7 @@ class Codec:
             raise UsageError(f"codes must be [frames, {self.codebooks}], not {list(codes.shape)}")
         if not np.issubdtype(codes.dtype, np.integer):
             raise UsageError(f"codes must be integers, not {codes.dtype}")
-        if codes.size and not (0 <= codes.min() and codes.max() <= self.codebook_size):
+        if codes.size and not (codes.min() >= 0 and codes.max() <= self.codebook_size):
             raise UsageError(
                 f"codes must lie in 0..{self.codebook_size}, not {codes.min()}..{codes.max()}"
             )

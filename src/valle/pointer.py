@@ -71,6 +71,10 @@ class Pointer:
             options[move] = left is None or self._needed[there] <= left
         return options
 
+    def ending(self) -> NDArray[np.bool_]:
+        """Which of stay, advance, skip would pass the last symbol: [3] bool."""
+        return self.index + np.arange(MOVES) >= len(self._optional)
+
     def move(self, move: int) -> None:
         """Count the frame just made and move; ValueError for a move that is not allowed."""
         if self.done or not 0 <= move < MOVES or not self.allowed()[move]:

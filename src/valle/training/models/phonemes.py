@@ -50,6 +50,6 @@ class PhonemeEncoder(nn.Module):
 
 
 def gather_rows(encoded: Tensor, frame_symbol: Tensor) -> Tensor:
-    """The encoded symbol that each frame is at: [B, S, width], [B, T] in 0..S-1 -> [B, T, width]."""
+    """The encoded symbol each frame is at: [B, S, width], [B, T] in 0..S-1 -> [B, T, width]."""
     index = frame_symbol[..., None].expand(-1, -1, encoded.shape[-1])
     return torch.gather(encoded, 1, index)

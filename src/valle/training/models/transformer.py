@@ -25,6 +25,8 @@ class CodeEmbedding(nn.Module):
     any codebook; it is zero and stays so, since ``padding_idx`` keeps it out of sum and gradient.
     """
 
+    offsets: Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(CODEBOOKS * CODEBOOK_SIZE + 1, width))

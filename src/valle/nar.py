@@ -1,0 +1,119 @@
+"""The NAR model running: from codebook 1 to all codebooks, block by block as frames come.
+
+A block is refined together with up to ``past`` decided frames before it and ``ahead`` undecided
+ones after it, so that speech can be heard long before its end is known. The prompt's keys and
+values are made once and serve every block of every text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from valle.bundle import Bundle
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class NARPrompt:
+    """What the NAR model keeps of a voice: key, value [layers, 1, heads, frames, head width]."""
+
+    key: Floats
+    value: Floats
+
+    @property
+    def frames(self) -> int:
+        return int(self.key.shape[3])
+
+
+class NAR:
+    """The NAR model of a bundle. Greedy: the same frames always give the same codes."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._config = bundle.config.nar
+        self._codebooks = bundle.config.codebooks
+        self._no_code = bundle.config.codebook_size
+
+    def prompt(self, codes: Ints, symbols: Ints, stress: Ints) -> NARPrompt:
+        """Read a voice once: codes [P, codebooks], symbol id and stress of each frame, [P]."""
+        config = self._config
+        shape = (config.layers, 1, config.heads, 0, config.width // config.heads)
+        empty = NARPrompt(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+        if not len(codes):
+            return empty
+        _, key, value = self._run(empty, codes, symbols, stress, 0)
+        return NARPrompt(key, value)
+
+    def refine(self, prompt: NARPrompt, frames: Iterable[tuple[int, int, int]]) -> Iterator[Ints]:
+        """Frames (code of codebook 1, symbol id, stress) as they come -> codes [n, codebooks].
+
+        One piece a block; the last holds whatever is left (up to block + ahead - 1 frames). All
+        pieces together have as many frames as came in. Several sentences may pass through one call:
+        each then hears the one before it.
+        """
+        config = self._config
+        rows = np.zeros((0, self._codebooks), np.int64)  # the past, then the undecided
+        spoken = np.zeros((0, 2), np.int64)  # symbol id and stress of each
+        past = 0
+        waiting: list[tuple[int, int, int]] = []
+        source = iter(frames)
+        while True:
+            ended = False
+            while past + config.block + config.ahead > len(rows) + len(waiting):
+                frame = next(source, None)
+                if frame is None:
+                    ended = True
+                    break
+                waiting.append(frame)
+            if waiting:
+                new = np.array(waiting, np.int64)
+                undecided = np.full((len(new), self._codebooks), self._no_code, np.int64)
+                undecided[:, 0] = new[:, 0]
+                rows = np.concatenate((rows, undecided))
+                spoken = np.concatenate((spoken, new[:, 1:]))
+                waiting.clear()
+            if past == len(rows):
+                return
+            block = len(rows) - past if ended else config.block
+            decided = self._decide(prompt, rows, spoken, past)
+            rows[past : past + block] = decided[past : past + block]
+            yield rows[past : past + block].copy()
+            if ended:
+                return
+            dropped = max(0, past + block - config.past)
+            rows, spoken = rows[dropped:], spoken[dropped:]
+            past = past + block - dropped
+
+    def _decide(self, prompt: NARPrompt, rows: Ints, spoken: Ints, past: int) -> Ints:
+        """Codes [rows, codebooks] with every row after the first ``past`` filled in, by stage."""
+        codes = rows.copy()
+        for stage in range(1, self._codebooks):
+            logits, _, _ = self._run(prompt, codes, spoken[:, 0], spoken[:, 1], stage)
+            codes[past:, stage] = logits[past:].argmax(axis=-1)
+        return codes
+
+    def _run(
+        self, prompt: NARPrompt, codes: Ints, symbols: Ints, stress: Ints, stage: int
+    ) -> tuple[Floats, Floats, Floats]:
+        positions = prompt.frames + np.arange(len(codes), dtype=np.int64)
+        logits, key, value = self._bundle.session("nar").run(
+            ["logits", "key", "value"],
+            {
+                "codes": codes[None],
+                "symbols": symbols[None],
+                "stress": stress[None],
+                "positions": positions[None],
+                "stage": np.array(stage, np.int64),
+                "past_key": prompt.key,
+                "past_value": prompt.value,
+            },
+        )
+        return logits[0], key, value

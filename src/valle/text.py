@@ -37,7 +37,17 @@ _NEAREST = {
     **{"u": "uː", "ɯ": "uː", "ʉ": "uː", "ʉː": "uː", "y": "uː", "yː": "uː", "ʏ": "ʊ", "ɵ": "ʊ"},
     **{"ɜ": "ɜː", "ɝ": "ɜː", "ɝː": "ɜː", "ɚː": "ɜː", "ø": "ɜː", "øː": "ɜː", "œ": "ɜː", "ɞ": "ɜː"},
     **{"ɪː": "iː", "ɨ": "ᵻ", "ɘ": "ə", "ɤ": "ʌ", "ʌː": "ʌ", "ɫ": "l", "ɬ": "l", "ɮ": "l", "ɭ": "l"},
-    **{"g": "ɡ", "r": "ɹ", "ɻ": "ɹ", "ʀ": "ɹ", "ʁ": "ɹ", "ɽ": "ɾ", "ɺ": "ɾ", "ʎ": "l j", "ɲ": "n j"},
+    **{
+        "g": "ɡ",
+        "r": "ɹ",
+        "ɻ": "ɹ",
+        "ʀ": "ɹ",
+        "ʁ": "ɹ",
+        "ɽ": "ɾ",
+        "ɺ": "ɾ",
+        "ʎ": "l j",
+        "ɲ": "n j",
+    },
     **{"x": "k", "χ": "k", "c": "k", "q": "k", "ɣ": "ɡ", "ɢ": "ɡ", "ɟ": "dʒ", "ʝ": "j", "ɥ": "j"},
     **{"ç": "ʃ", "ɕ": "ʃ", "ʂ": "ʃ", "ʑ": "ʒ", "ʐ": "ʒ", "ʧ": "tʃ", "ʤ": "dʒ", "ɦ": "h", "ħ": "h"},
     **{"ʈ": "t", "ɖ": "d", "ɳ": "n", "ɴ": "ŋ", "ɱ": "m", "β": "v", "ʋ": "v", "ɸ": "f", "ʍ": "w"},
@@ -50,6 +60,15 @@ _SOUNDS: dict[str, tuple[str, ...]] = {
 _LONGEST = max(map(len, _SOUNDS))
 _STRESS = {"ˈ": 2, "'": 2, "ˌ": 1}
 _TIES = str.maketrans("", "", "\u0361\u035c\u203f")
+
+_CLAUSE = 40  # words; espeak cuts longer clauses by itself, and the count must fit
+# a long sentence without a comma is cut before one of these
+_CONJUNCTIONS = frozenset(
+    "and but or nor because which that who when while where if as since although though until "
+    "unless before after than then so for with from in to".split()
+)
+
+_PLAIN = {"ɾ": "t", "ʔ": "t"}  # what a t becomes between others
 
 Sound = tuple[str, int]  # symbol, stress
 
@@ -95,6 +114,7 @@ class _Item:
     """A word to say or a border, before it has its place in a sentence."""
 
     token: Token
+    spoken: list[str] = field(default_factory=list)
     said: list[tuple[Sound, ...]] = field(default_factory=list)  # for each spoken word
 
     @property
@@ -153,18 +173,45 @@ def _in_context(words: Sequence[str], language: str) -> list[tuple[Sound, ...]]:
     """Sounds of each word of a clause, as they are in that clause.
 
     Said alone, function words would be stressed and "the" would never be "ði"; but espeak joins
-    some words, so where the count does not fit, the clause's sounds are cut where they agree
-    best with those of the words said alone.
+    some words ("of the" is one), so what does not agree is cut where it agrees best with the
+    words said alone.
     """
+    if len(words) > _CLAUSE:
+        parts = [words[at : at + _CLAUSE] for at in range(0, len(words), _CLAUSE)]
+        return [sounds for part in parts for sounds in _in_context(part, language)]
     said = [parse_ipa(*units) for units in ipa_words(" ".join(words), language)]
     alone = [_alone(word, language) for word in words]
-    fits = len(said) == len(words) and all(
-        abs(len(a) - len(b)) <= 2 and bool(a) == bool(b) for a, b in zip(said, alone, strict=True)
-    )
-    return said if fits else _cut([sound for sounds in said for sound in sounds], alone)
+    done: list[tuple[Sound, ...]] = []
+    used = 0  # of `said`
+    while used < len(said):
+        for count in (1, 2, 3):
+            own = tuple(alone[len(done) : len(done) + count])
+            if len(own) == count and _consonants(said[used]) == _consonants(sum(own, ())):
+                break
+        else:
+            break
+        done += [said[used]] if count == 1 else _cut(said[used], own)
+        used += 1
+    if used < len(said) or len(done) < len(words):
+        left = tuple(sound for sounds in said[used:] for sound in sounds)
+        done += _cut(left, tuple(alone[len(done) :]))
+    # by a single capital the letter is meant, which espeak takes for the article
+    return [
+        own if word == "A" else sounds for word, sounds, own in zip(words, done, alone, strict=True)
+    ]
 
 
-def _cut(sounds: list[Sound], alone: list[tuple[Sound, ...]]) -> list[tuple[Sound, ...]]:
+@lru_cache(maxsize=65536)
+def _consonants(sounds: tuple[Sound, ...]) -> tuple[str, ...]:
+    """What a word keeps when it is reduced, or joined with its neighbour."""
+    # r comes and goes with the next word ("hour is")
+    return tuple(_PLAIN.get(s, s) for s, _ in sounds if s not in VOWELS and s != "ɹ")
+
+
+@lru_cache(maxsize=4096)
+def _cut(
+    sounds: tuple[Sound, ...], alone: tuple[tuple[Sound, ...], ...]
+) -> list[tuple[Sound, ...]]:
     """Cut `sounds` in as many parts as `alone` has, by the least edit distance to all of them."""
     reference = [(symbol, index) for index, part in enumerate(alone) for symbol, _ in part]
     rows, columns = len(reference) + 1, len(sounds) + 1
@@ -196,6 +243,7 @@ def _cut(sounds: list[Sound], alone: list[tuple[Sound, ...]]) -> list[tuple[Soun
 
 
 def _distance(a: str, b: str) -> float:
+    a, b = _PLAIN.get(a, a), _PLAIN.get(b, b)
     return 0.0 if a == b else 0.5 if (a in VOWELS) == (b in VOWELS) else 1.5
 
 
@@ -207,7 +255,10 @@ def _say(tokens: list[Token], language: str) -> Iterator[_Item]:
         words = [word for item in clause for word in item.token.spoken]
         said = iter(_in_context(words, language)) if words else iter(())
         for item in clause:
-            item.said = [sounds for _ in item.token.spoken if (sounds := next(said))]
+            for word in item.token.spoken:
+                if sounds := next(said):
+                    item.spoken.append(word)
+                    item.said.append(sounds)
             yield item
         clause.clear()
 
@@ -217,8 +268,8 @@ def _say(tokens: list[Token], language: str) -> Iterator[_Item]:
             continue
         yield from flush()
         if token.kind == "ipa":
-            said = [parse_ipa(part) for part in token.spoken[0].split()]
-            yield _Item(token, [sounds for sounds in said if sounds])
+            parts = [part for part in token.spoken[0].split() if parse_ipa(part)]
+            yield _Item(token, parts, [parse_ipa(part) for part in parts])
         else:
             yield _Item(token)
     yield from flush()
@@ -236,7 +287,8 @@ def _sentence(text: str, items: list[_Item]) -> Sentence:
             border = (token.spoken[0], token.start, token.end)
             continue
         if words:
-            symbol, left, right = border or (" ", words[-1].end, token.start)
+            left = min(words[-1].end, token.start)  # one word may be in two pieces
+            symbol, left, right = border or (" ", left, token.start)
             phonemes.append(Phoneme(symbol, 0, left, right, -1))
         border = None
         for index, sounds in enumerate(item.said):
@@ -247,7 +299,7 @@ def _sentence(text: str, items: list[_Item]) -> Sentence:
                 for symbol, stress in sounds
             ]
         words.append(
-            Word(text[token.start : token.end], token.start, token.end, " ".join(token.spoken))
+            Word(text[token.start : token.end], token.start, token.end, " ".join(item.spoken))
         )
     end = max(items[-1].token.end, words[-1].end)
     symbol, left, right = border or (",", end, end)
@@ -267,6 +319,8 @@ def to_sentences(
     """
     if language != "en-us":
         raise UsageError(f"language {language!r} is not known; this version speaks 'en-us'")
+    if max_phonemes < 3:
+        raise ValueError(f"max_phonemes is {max_phonemes}; a sentence has at least 3 symbols")
     tokens, skipped = normalise(text)
     sentences: list[Sentence] = []
     items: list[_Item] = []
@@ -276,8 +330,7 @@ def to_sentences(
         if token.kind == "border":
             if not items:
                 continue
-            last = items[-1]
-            if last.token.kind != "border":
+            if items[-1].token.kind != "border":
                 items.append(item)
             if token.spoken[0] != ",":
                 items[-1] = item
@@ -287,20 +340,56 @@ def to_sentences(
         if not item.said:
             why = "no sound in it"
             skipped.append(Skipped(token.start, token.end, text[token.start : token.end], why))
-            continue
-        if items and length + item.length > max_phonemes:
-            commas = [i for i, it in enumerate(items) if it.token.kind == "border"]
-            cut = commas[-1] + 1 if commas and commas[-1] > len(items) // 3 else len(items)
-            sentences.append(_sentence(text, items[:cut]))
-            items = items[cut:]
-            length = 2 + sum(it.length for it in items)
-        items.append(item)
-        length += item.length
+        for piece in _pieces(item, max_phonemes - 2):
+            while items and length + piece.length > max_phonemes + 1:
+                cut = _cut_place(items)
+                sentences.append(_sentence(text, items[:cut]))
+                items = items[cut:]
+                length = 2 + sum(kept.length for kept in items)
+            items.append(piece)
+            length += piece.length
     if items:
-        if items[-1].token.kind != "border":
-            end = items[-1].token.end
-            items.append(_Item(Token("border", (".",), end, end)))
+        last = items[-1].token
+        if last.kind != "border" or text[last.end - 1 : last.end] in (")", "]", "}"):
+            items.append(_Item(Token("border", (".",), last.end, last.end)))
         sentences.append(_sentence(text, items))
     if not sentences:
-        raise TextError("there is nothing in this text to say; give some English words")
+        raise TextError(_nothing(text, skipped))
     return sentences, sorted(skipped, key=lambda part: part.start)
+
+
+def _nothing(text: str, skipped: list[Skipped]) -> str:
+    if not text.strip():
+        return "the text is empty; give some English words"
+    why = f" ({skipped[0].why})" if skipped else ""
+    return f"there is nothing in this text to say{why}; give some English words"
+
+
+def _pieces(item: _Item, room: int) -> Iterator[_Item]:
+    """The item in pieces of at most `room` symbols; nearly always the item itself."""
+    if item.length <= room + 1:
+        if item.said:
+            yield item
+        return
+    piece = _Item(item.token)
+    for word, sounds in zip(item.spoken, item.said, strict=True):
+        for at in range(0, len(sounds), room):
+            part = sounds[at : at + room]
+            if piece.said and piece.length + len(part) > room:
+                yield piece
+                piece = _Item(item.token)
+            piece.spoken.append(word)
+            piece.said.append(part)
+    yield piece
+
+
+def _cut_place(items: list[_Item]) -> int:
+    """How many items of a sentence that has grown too long make a sentence of their own."""
+    least = max(1, 2 * len(items) // 5)
+    for at in range(len(items), least - 1, -1):
+        if items[at - 1].token.kind == "border":
+            return at
+    for at in range(len(items) - 1, least, -1):
+        if items[at].token.kind == "word" and items[at].token.spoken[0] in _CONJUNCTIONS:
+            return at
+    return len(items)

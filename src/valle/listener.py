@@ -27,6 +27,7 @@ LISTENER_SYMBOLS: tuple[str, ...] = (
     *(symbol for symbol in SYMBOLS if symbol != UNKNOWN and symbol not in BORDERS),
 )
 CONFIDENT = 0.5  # CTC probability below which a heard phoneme is called unknown
+PAUSE_FRAMES = 3  # a shorter silence is a stop's closure, not a pause
 COMMA_PAUSE = 10  # frames (0.2 s) from which a heard pause is written as a comma, not a space
 
 FloatArray = NDArray[np.float32]
@@ -179,8 +180,7 @@ class Listener:
         Args:
             samples: [N] float32 at the bundle's sample rate.
         """
-        ctc, _ = self._heads(samples)
-        return _collapse(ctc, self._classes)
+        return heard_from(*self._heads(samples), self._classes)
 
     def align(self, samples: FloatArray, symbols: Sequence[str]) -> Alignment | None:
         """Find every symbol in a recording.
@@ -194,7 +194,7 @@ class Listener:
             None when the recording has fewer frames than the symbols need.
         """
         _, frame = self._heads(samples)
-        return _align(frame, symbols, self._classes)
+        return align_frames(frame, symbols, self._classes)
 
     def check(self, samples: FloatArray, symbols: Sequence[str], words: Sequence[str]) -> Check:
         """Compare a recording with what it should say.
@@ -207,7 +207,7 @@ class Listener:
         """
         ctc, frame = self._heads(samples)
         score = 0.0
-        alignment = _align(frame, symbols, self._classes)
+        alignment = align_frames(frame, symbols, self._classes)
         spoken = np.array([symbol not in BORDERS for symbol in symbols])
         if alignment is not None and spoken.any():
             score = float(np.mean(np.exp(alignment.score[spoken])))
@@ -288,7 +288,37 @@ def _collapse(ctc: FloatArray, classes: Sequence[str]) -> Heard:
     return Heard(symbols, guesses, starts.astype(np.int64), confidence)
 
 
-def _align(frame: FloatArray, symbols: Sequence[str], classes: Sequence[str]) -> Alignment | None:
+def heard_from(ctc: FloatArray, frame: FloatArray, classes: Sequence[str]) -> Heard:
+    """What both heads [frames, classes] (log-probabilities) heard together.
+
+    The CTC head learns from transcripts, which do not tell where the speaker paused. The frame head
+    sees pauses, so each goes between the phonemes that CTC heard before and after its beginning.
+    """
+    heard = _collapse(ctc, classes)
+    silent = (frame.argmax(-1) == classes.index(PAUSE)).astype(np.int8)
+    edges = np.diff(silent, prepend=0, append=0)
+    entries = [
+        entry
+        for entry in zip(heard.frames, heard.symbols, heard.guesses, heard.confidence, strict=True)
+        if entry[2] != PAUSE
+    ]
+    for begin, end in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
+        if end - begin >= PAUSE_FRAMES:
+            sure = np.exp(frame[begin:end].max(-1)).mean()
+            entries.append((begin, PAUSE, PAUSE, sure))
+    entries.sort(key=lambda entry: entry[0])
+    return Heard(
+        [symbol for _, symbol, _, _ in entries],
+        [guess for _, _, guess, _ in entries],
+        np.array([begin for begin, _, _, _ in entries], np.int64),
+        np.array([sure for _, _, _, sure in entries], np.float32),
+    )
+
+
+def align_frames(
+    frame: FloatArray, symbols: Sequence[str], classes: Sequence[str]
+) -> Alignment | None:
+    """`Listener.align` on the frame head's log-probabilities, [frames, classes]."""
     # An unknown sound explains every frame half as well as the best phoneme does: it takes what
     # its neighbours do not explain, and no more.
     anything = frame[:, 2:].max(-1, keepdims=True) - np.log(2.0, dtype=np.float32)

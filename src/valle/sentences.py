@@ -65,15 +65,17 @@ def _complete(waiting: str, language: str) -> tuple[list[Sentence], list[Skipped
         return [], [], 0
     # A long sentence is cut in parts by its whole length, so parts wait for its end.
     ready = len(sentences) - 1
-    while 0 < ready and len(waiting) <= LONGEST_WAIT and sentences[ready - 1].phonemes[-1].symbol == ",":
+    while (
+        ready > 0
+        and len(waiting) <= LONGEST_WAIT
+        and sentences[ready - 1].phonemes[-1].symbol == ","
+    ):
         ready -= 1
     end = sentences[ready].start if ready else 0
     return sentences[:ready], [part for part in skipped if part.start < end], end
 
 
-def _pairs(
-    sentences: list[Sentence], skipped: list[Skipped], offset: int
-) -> Iterator[Utterance]:
+def _pairs(sentences: list[Sentence], skipped: list[Skipped], offset: int) -> Iterator[Utterance]:
     for index, sentence in enumerate(sentences):
         found = [_moved_skip(part, offset) for part in skipped] if index == 0 else []
         yield Utterance(_moved(sentence, offset), found)

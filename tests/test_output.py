@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from valle.output import Timeline
 from valle.text import to_sentences
-from valle.timeline import Timeline
 
 
 def spoken(text: str, frames: int, step: int) -> Timeline:

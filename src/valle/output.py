@@ -1,10 +1,17 @@
-"""From the symbol that each frame is at to phonemes and words with their times."""
+"""What is made, frame by frame, gathered into pieces of speech: samples, codes, words, times."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from valle.speech import SpokenPhoneme, SpokenWord
+import numpy as np
+from numpy.typing import NDArray
+
+from valle.codec import Codec, Codes
+from valle.listener import Check
+from valle.normalise import Skipped
+from valle.speech import Speech, SpokenPhoneme, SpokenWord
 from valle.text import Sentence
 
 
@@ -83,3 +90,61 @@ class Timeline:
         assert self._sentence is not None
         following = self._sentence.phonemes[border + 1 : border + 2]
         return self._word >= 0 and any(after.word == self._word for after in following)
+
+
+class Output:
+    """Decodes one stream of codes, and cuts pieces in which audio and codes belong together.
+
+    `feed`, `wait` and `finish` give the pieces; what the other calls note is in the next of them.
+    """
+
+    def __init__(self, codec: Codec, provenance: dict[str, Any]) -> None:
+        self._codec = codec
+        self._stream = codec.stream()
+        self._timeline = Timeline(codec.sample_rate / codec.hop)
+        self._provenance = provenance
+        self._codes: Codes = np.zeros((0, codec.codebooks), np.int64)  # not yet heard
+        self._check: Check | None = None
+        self._skipped: list[Skipped] = []
+
+    def skip(self, skipped: list[Skipped]) -> None:
+        """This of the text is not said."""
+        self._skipped += skipped
+
+    def begin(self, sentence: Sentence) -> None:
+        """What is fed next belongs to `sentence`."""
+        self._timeline.begin(sentence)
+
+    def feed(self, codes: Codes, symbols: NDArray[np.int64]) -> Iterator[Speech]:
+        """Frames of the sentence: codes [n, codebooks], and [n] which of its symbols each is at."""
+        self._timeline.feed(symbols)
+        yield from self._decode(codes)
+
+    def end(self, check: Check) -> None:
+        """The sentence is over."""
+        self._timeline.end()
+        self._check = check
+
+    def wait(self, codes: Codes) -> Iterator[Speech]:
+        """Frames between sentences: codes [n, codebooks]."""
+        self._timeline.wait(len(codes))
+        yield from self._decode(codes)
+
+    def finish(self) -> Speech:
+        """The last piece."""
+        return self._piece(self._stream.finish())
+
+    def _decode(self, codes: Codes) -> Iterator[Speech]:
+        self._codes = np.concatenate((self._codes, codes))
+        audio = self._stream.feed(codes)
+        if len(audio):
+            yield self._piece(audio)
+
+    def _piece(self, audio: NDArray[np.float32]) -> Speech:
+        heard = len(audio) // self._codec.hop
+        codes, self._codes = self._codes[:heard], self._codes[heard:]
+        check, self._check = self._check, None
+        skipped, self._skipped = self._skipped, []
+        phonemes, words = self._timeline.take()
+        rate = self._codec.sample_rate
+        return Speech(audio, rate, codes, phonemes, words, check, skipped, self._provenance)

@@ -1,0 +1,8 @@
+"""`python -m valle`."""
+
+import sys
+
+from valle.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

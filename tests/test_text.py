@@ -259,7 +259,8 @@ def test_long_sentence_is_cut_at_commas_or_conjunctions() -> None:
     "text",
     [
         "It was the best of times, it was the worst of times; Dr. Smith paid $5.20 in 1999. ",
-        "a", "1", ".", "-", "a.", "a-", "[", "\n", "é", "я", "'", "1,", "of the ", "\u0301", "🎉",
+        # what would make a careless pattern or alignment quadratic
+        "a", "1/", "a-", "[", "\n", "я", "of the ", "bcdfg",
     ],
 )  # fmt: skip
 def test_a_hundred_thousand_characters_take_seconds(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -260,13 +261,14 @@ def test_long_sentence_is_cut_at_commas_or_conjunctions() -> None:
     [
         "It was the best of times, it was the worst of times; Dr. Smith paid $5.20 in 1999. ",
         # what would make a careless pattern or alignment quadratic
-        "a", "1/", "a-", "[", "\n", "я", "of the ", "bcdfg",
+        "a", "1", "a-", "[", "\n", "я", "of the ",
     ],
 )  # fmt: skip
 def test_a_hundred_thousand_characters_take_seconds(text: str) -> None:
     started = time.process_time()  # not the wall's: other work on the machine is not counted
-    check((text * 100_000)[:100_000])
-    assert time.process_time() - started < 12
+    with contextlib.suppress(TextError):
+        to_sentences((text * 100_000)[:100_000])
+    assert time.process_time() - started < 8
 
 
 def test_symbol_ids() -> None:

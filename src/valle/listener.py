@@ -34,6 +34,7 @@ FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
 _IMPOSSIBLE = -1e30
+_NO_PEAK = -5.0  # CTC log-probabilities are clipped here: most frames are blank and say nothing
 _LOWEST = -1e4  # log-probabilities are clipped here, so that a path of any length stays comparable
 
 
@@ -193,8 +194,7 @@ class Listener:
         Returns:
             None when the recording has fewer frames than the symbols need.
         """
-        _, frame = self._heads(samples)
-        return align_frames(frame, symbols, self._classes)
+        return align_frames(*self._heads(samples), symbols, self._classes)
 
     def check(self, samples: FloatArray, symbols: Sequence[str], words: Sequence[str]) -> Check:
         """Compare a recording with what it should say.
@@ -207,7 +207,7 @@ class Listener:
         """
         ctc, frame = self._heads(samples)
         score = 0.0
-        alignment = align_frames(frame, symbols, self._classes)
+        alignment = align_frames(ctc, frame, symbols, self._classes)
         spoken = np.array([symbol not in BORDERS for symbol in symbols])
         if alignment is not None and spoken.any():
             score = float(np.mean(np.exp(alignment.score[spoken])))
@@ -316,9 +316,14 @@ def heard_from(ctc: FloatArray, frame: FloatArray, classes: Sequence[str]) -> He
 
 
 def align_frames(
-    frame: FloatArray, symbols: Sequence[str], classes: Sequence[str]
+    ctc: FloatArray, frame: FloatArray, symbols: Sequence[str], classes: Sequence[str]
 ) -> Alignment | None:
-    """`Listener.align` on the frame head's log-probabilities, [frames, classes]."""
+    """Align symbols with what the two heads [frames, classes] (log-probabilities) heard.
+
+    The frame head knows how long a sound lasts, the CTC head which of two like sounds it is: where
+    CTC is sure of a phoneme, the path has to pass through it there. None when there are fewer
+    frames than the symbols need.
+    """
     # An unknown sound explains every frame half as well as the best phoneme does: it takes what
     # its neighbours do not explain, and no more.
     anything = frame[:, 2:].max(-1, keepdims=True) - np.log(2.0, dtype=np.float32)
@@ -327,7 +332,8 @@ def align_frames(
     columns = {symbol: column for column, symbol in enumerate(classes)}
     columns |= dict.fromkeys(BORDERS, columns[PAUSE])
     column = np.array([columns.get(symbol, len(classes)) for symbol in symbols], np.int64)
-    path = viterbi(log_probs, column, optional)
+    peaks = np.maximum(np.concatenate([ctc, ctc[:, 2:].max(-1, keepdims=True)], -1), _NO_PEAK)
+    path = viterbi(log_probs + peaks, column, optional)
     if path is None:
         return None
     each = log_probs[np.arange(len(path)), column[path]]

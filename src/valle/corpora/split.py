@@ -1,4 +1,4 @@
-"""Which sentences are kept for evaluation. Made speech must not say them; evaluation says no others.
+"""Which sentences are kept for evaluation: made speech must not say them, evaluation no others.
 
 The split is a property of the words alone, so training and evaluation agree on it without a
 shared list, and a sentence added later falls on one side for good.

@@ -5,7 +5,8 @@ A store is a folder:
 - `audio.i16`: all utterances one after another, 16 kHz mono int16, each padded with silence to a
   whole number of codec frames, so that a frame's place follows from a sample's place;
 - `utterances.jsonl`: one JSON object an utterance (see `Utterance`);
-- `codes.npy` [all frames, codebooks] int16 and `labels.npz`: written by `valle prepare labels`.
+- `codes.npy` [all frames, codebooks] int16, written by `valle prepare codes`, and `labels.npz`,
+  by `valle prepare labels`.
 
 Everything is memory-mapped, so that a store larger than memory costs nothing to open.
 """
@@ -89,7 +90,7 @@ class Store:
         """
         path = self.folder / "codes.npy"
         if not path.is_file():
-            raise UsageError(f"{self.folder} has no codes; run `valle prepare labels` first")
+            raise UsageError(f"{self.folder} has no codes; run `valle prepare codes` first")
         codes: NDArray[np.int16] = np.load(path, mmap_mode="r", allow_pickle=False)
         return codes
 
@@ -118,30 +119,30 @@ class Store:
             )
         return found
 
-
-def write_labels(store: Store, labels: dict[str, Labels], codes: NDArray[np.int16] | None) -> None:
-    """Put labels (and codes [all frames, codebooks]) beside a store's samples, whole or not at all."""
-    frames = len(store.audio) // HOP
-    frame_symbol = np.full(frames, -1, dtype=np.int16)
-    spans = {u.id: u.frames for u in store.utterances}
-    for name, label in labels.items():
-        frame_symbol[spans[name]] = label.frame_symbol
-    empty = np.zeros(0, np.int16)
-    lengths = [len(label.symbols) for label in labels.values()]
-    temporary = store.folder / "labels.tmp.npz"
-    np.savez(
-        temporary,
-        ids=np.array(list(labels), dtype=np.str_),
-        starts=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
-        symbols=np.concatenate([empty, *(x.symbols.astype(np.int16) for x in labels.values())]),
-        stress=np.concatenate([empty, *(x.stress.astype(np.int16) for x in labels.values())]),
-        frame_symbol=frame_symbol,
-    )
-    temporary.replace(store.folder / "labels.npz")
-    if codes is not None:
-        temporary = store.folder / "codes.tmp.npy"
+    def write_codes(self, codes: NDArray[np.int16]) -> None:
+        """Put codes [all frames, codebooks] beside the samples, whole or not at all."""
+        temporary = self.folder / "codes.tmp.npy"
         np.save(temporary, codes)
-        temporary.replace(store.folder / "codes.npy")
+        temporary.replace(self.folder / "codes.npy")
+
+    def write_labels(self, labels: dict[str, Labels]) -> None:
+        """Put labels by utterance id beside the samples, whole or not at all."""
+        frame_symbol = np.full(len(self.audio) // HOP, -1, dtype=np.int16)
+        spans = {u.id: u.frames for u in self.utterances}
+        for name, label in labels.items():
+            frame_symbol[spans[name]] = label.frame_symbol
+        empty = np.zeros(0, np.int16)
+        lengths = [len(label.symbols) for label in labels.values()]
+        temporary = self.folder / "labels.tmp.npz"
+        np.savez(
+            temporary,
+            ids=np.array(list(labels), dtype=np.str_),
+            starts=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+            symbols=np.concatenate([empty, *(x.symbols.astype(np.int16) for x in labels.values())]),
+            stress=np.concatenate([empty, *(x.stress.astype(np.int16) for x in labels.values())]),
+            frame_symbol=frame_symbol,
+        )
+        temporary.replace(self.folder / "labels.npz")
 
 
 class StoreWriter:

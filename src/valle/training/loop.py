@@ -8,6 +8,7 @@ run goes on where it was when the same command is given again; what was spent co
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -120,6 +121,8 @@ def run(
         desc=folder.name,
         disable=quiet or None,
     )
+    # A run in the background is stopped with SIGTERM; it keeps what it has, as with Ctrl-C.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     begun, saved = time.monotonic(), time.monotonic()
     sums: dict[str, list[float]] = defaultdict(list)
 
@@ -152,5 +155,6 @@ def run(
         save_checkpoint(path, job, number, elapsed())
         bar.close()
         writer.close()
+        signal.signal(signal.SIGTERM, before)
     job.sample(folder, number)
     return number

@@ -1,0 +1,247 @@
+"""`valle export`: trained models become a bundle, the only thing that the running half reads."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from valle.bundle import ARConfig, BundleConfig, NARConfig, NewGraph, write_bundle
+from valle.corpora.store import HOP, SAMPLE_RATE
+from valle.listener import LISTENER_SYMBOLS
+from valle.text import SYMBOLS
+from valle.training.checkpoints import load_ar, load_codec, load_listener, load_nar, load_speaker
+from valle.training.graphs import ar_graph, nar_graph, phonemes_graph
+from valle.training.models.ar import AR
+from valle.training.models.codec import CODEC_SIZES, DELAY, Codec
+from valle.training.models.listener import LISTENER_SIZES, Listener
+from valle.training.models.nar import NAR
+from valle.training.models.speaker import SPEAKER_SIZES, SpeakerEncoder
+from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, size_named
+
+_MAX_STAY_PHONEME, _MAX_STAY_BORDER = 50, 75  # frames: 1 s on a sound, 1.5 s of silence
+_SMALLEST = 4096  # weights with fewer numbers stay as they are: they cost nothing
+
+
+@dataclass(frozen=True)
+class Models:
+    """All models of a bundle, trained to fit together: one codec under the AR and the NAR."""
+
+    codec: Codec
+    listener: Listener
+    speaker: SpeakerEncoder
+    ar: AR
+    nar: NAR
+
+
+class _CodecDecoder(nn.Module):
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self.codec = codec
+
+    def forward(self, codes: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        samples, after = self.codec.decoder(self.codec.quantiser.decode(codes), state)
+        return samples, after
+
+
+class _CodecEncoder(nn.Module):
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self.codec = codec
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        return self.codec.encode(waveform)
+
+
+def export_bundle(
+    folder: Path, name: str, models: Models, precision: str = "int8", replace: bool = False
+) -> None:
+    """Write a bundle of `models` into `folder`.
+
+    `precision` is "fp32", or "int8": weights stored in 8 bits, one scale an output channel, and
+    computed in fp32, which makes the files four times smaller.
+
+    Raises:
+        OutputError: the folder cannot be written, or is there already and `replace` is False.
+    """
+    codec = models.codec
+    for module in (codec, models.listener, models.speaker, models.ar, models.nar):
+        module.eval()
+    waveform = torch.zeros(2, 5 * HOP)
+    samples = {"waveform": {0: "batch", 1: "samples"}}
+    codes = torch.zeros(2, 5, CODEBOOKS, dtype=torch.int64)
+    state = torch.zeros(2, codec.decoder.state_size)
+    protos = {
+        "codec_encoder": _traced(_CodecEncoder(codec), (waveform,), samples, ["codes"]),
+        "codec_decoder": _traced(
+            _CodecDecoder(codec),
+            (codes, state),
+            {"codes": {0: "batch", 1: "frames"}, "state": {0: "batch"}},
+            ["waveform", "state_out"],
+        ),
+        "listener": _traced(models.listener, (waveform,), samples, ["ctc", "frame"]),
+        "speaker": _traced(models.speaker, (waveform,), samples, ["embedding"]),
+        "phonemes": phonemes_graph(models.ar.phonemes),
+        "ar": ar_graph(models.ar),
+        "nar": nar_graph(models.nar),
+    }
+    graphs = {}
+    for key, proto in protos.items():
+        if precision == "int8":
+            store_in_8_bits(proto)
+        graphs[key] = NewGraph(proto.SerializeToString(), precision)
+    ar, nar = models.ar.size, models.nar.size
+    config = BundleConfig(
+        name=name,
+        language="en-us",
+        sample_rate=SAMPLE_RATE,
+        hop=HOP,
+        codebooks=CODEBOOKS,
+        codebook_size=CODEBOOK_SIZE,
+        symbols=SYMBOLS,
+        listener_symbols=LISTENER_SYMBOLS,
+        decoder_delay=DELAY,
+        decoder_state=codec.decoder.state_size,
+        ar=ARConfig(
+            layers=ar.layers,
+            heads=ar.heads,
+            width=ar.width,
+            max_positions=ar.max_positions,
+            max_stay_phoneme=_MAX_STAY_PHONEME,
+            max_stay_border=_MAX_STAY_BORDER,
+        ),
+        nar=NARConfig(
+            layers=nar.layers,
+            heads=nar.heads,
+            width=nar.width,
+            block=nar.block,
+            past=nar.past,
+            ahead=nar.ahead,
+        ),
+    )
+    write_bundle(folder, config, graphs)
+
+
+def export_runs(runs: Path, folder: Path, name: str, precision: str = "int8") -> None:
+    """Write a bundle of the models trained into `runs`/codec, /listener, /speaker, /ar and /nar.
+
+    Raises:
+        UsageError: one of them has not been trained.
+    """
+    models = Models(
+        load_codec(runs / "codec"),
+        load_listener(runs / "listener"),
+        load_speaker(runs / "speaker"),
+        load_ar(runs / "ar"),
+        load_nar(runs / "nar"),
+    )
+    export_bundle(folder, name, models, precision)
+
+
+def random_models(size: str, seed: int) -> Models:
+    """Untrained models: for tests, and to measure the speed of a size without training it."""
+    torch.manual_seed(seed)
+    dial = size_named(size)
+    return Models(
+        Codec(CODEC_SIZES[size]),
+        Listener(LISTENER_SIZES[size], len(LISTENER_SYMBOLS)),
+        SpeakerEncoder(SPEAKER_SIZES[size]),
+        AR(dial.ar, len(SYMBOLS)),
+        NAR(dial.nar, len(SYMBOLS)),
+    )
+
+
+def debug_bundle(folder: Path, seed: int = 0) -> Path:
+    """A bundle of untrained `debug` models: everything runs on it, nothing sounds."""
+    export_bundle(folder, "debug", random_models("debug", seed), "fp32")
+    return folder
+
+
+def _traced(
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    axes: dict[str, dict[int, str]],
+    outputs: list[str],
+) -> onnx.ModelProto:
+    module.eval()
+    for name in outputs:
+        axes = {**axes, name: {0: "batch"} if name in ("embedding", "state_out") else {0: "batch", 1: name}}
+    buffer = io.BytesIO()
+    torch.onnx.export(
+        module,
+        inputs,
+        buffer,
+        input_names=[name for name in axes if name not in outputs],
+        output_names=outputs,
+        dynamic_axes=axes,
+        dynamo=False,
+        do_constant_folding=False,  # ONNX Runtime folds at load; folded here, files would grow
+        opset_version=17,
+    )
+    return onnx.load_from_string(buffer.getvalue())
+
+
+def store_in_8_bits(proto: onnx.ModelProto) -> None:
+    """Replace large fp32 weights by int8 ones with a scale for each slice of one axis.
+
+    Symmetric, largest value to 127, the axis that loses less. Cast and Mul bring fp32 back; ONNX Runtime folds both away
+    when it makes the session, so running costs what fp32 costs.
+    """
+    graph = proto.graph
+    before: list[onnx.NodeProto] = []
+    for tensor in list(graph.initializer):
+        if tensor.data_type != TensorProto.FLOAT or int(np.prod(tensor.dims)) < _SMALLEST:
+            continue
+        weight = numpy_helper.to_array(tensor)
+        if weight.ndim < 2:
+            continue
+        small, scale = min(_in_8_bits(weight), key=lambda pair: _error(weight, *pair))
+        name = tensor.name
+        graph.initializer.remove(tensor)
+        graph.initializer.append(numpy_helper.from_array(small, f"{name}.int8"))
+        graph.initializer.append(numpy_helper.from_array(scale, f"{name}.scale"))
+        before.append(helper.make_node("Cast", [f"{name}.int8"], [f"{name}.cast"], to=TensorProto.FLOAT))
+        before.append(helper.make_node("Mul", [f"{name}.cast", f"{name}.scale"], [name]))
+    nodes = list(before)
+    for node in graph.node:
+        nodes.extend(_in_16_bits(node))
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _in_16_bits(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    """A large constant (a Fourier transform's table, which 8 bits would spoil) as fp16 and Cast."""
+    if node.op_type == "Constant" and node.attribute[0].name == "value":
+        table = numpy_helper.to_array(node.attribute[0].t)
+        if table.dtype == np.float32 and table.size >= _SMALLEST:
+            name = node.output[0]
+            half = numpy_helper.from_array(table.astype(np.float16))
+            yield helper.make_node("Constant", [], [f"{name}.fp16"], value=half)
+            yield helper.make_node("Cast", [f"{name}.fp16"], [name], to=TensorProto.FLOAT)
+            return
+    yield node
+
+
+def _in_8_bits(
+    weight: NDArray[np.float32],
+) -> Iterator[tuple[NDArray[np.int8], NDArray[np.float32]]]:
+    """The weight with a scale for each slice of its first axis, and of its last."""
+    for kept in (0, weight.ndim - 1):
+        axes = tuple(axis for axis in range(weight.ndim) if axis != kept)
+        scale = np.abs(weight).max(axis=axes, keepdims=True) / np.float32(127)
+        scale = np.where(scale == 0, np.float32(1), scale)
+        yield np.rint(weight / scale).astype(np.int8), scale
+
+
+def _error(
+    weight: NDArray[np.float32], small: NDArray[np.int8], scale: NDArray[np.float32]
+) -> float:
+    return float(np.square(weight - small * scale).sum())

@@ -1,0 +1,57 @@
+"""The listener: a small phoneme recogniser over 20 ms frames, with two heads.
+
+`ctc` says what is said (Graves et al. 2006); `frame` says which symbol each frame is at, which
+aligns far better than CTC's peaks do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from valle.training.features import FEATURES, LogMel
+from valle.training.models.convnext import ConvNeXt
+
+_KERNEL = 9
+
+
+@dataclass(frozen=True)
+class ListenerSize:
+    """Shapes of a listener."""
+
+    layers: int
+    width: int
+
+
+LISTENER_SIZES = {
+    "debug": ListenerSize(1, 32),
+    "default": ListenerSize(8, 192),
+    "paper": ListenerSize(16, 512),
+}
+
+
+class Listener(nn.Module):
+    """`waveform` [B, N] -> log-probabilities `ctc`, `frame` [B, N / HOP, classes]."""
+
+    def __init__(self, size: ListenerSize, classes: int) -> None:
+        super().__init__()
+        self.features = LogMel()
+        self.input = nn.Linear(FEATURES, size.width)
+        self.input_norm = nn.LayerNorm(size.width)
+        self.blocks = nn.ModuleList(ConvNeXt(size.width, _KERNEL) for _ in range(size.layers))
+        self.norm = nn.LayerNorm(size.width)
+        self.ctc = nn.Linear(size.width, classes)
+        self.frame = nn.Linear(size.width, classes)
+
+    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        return self.from_features(self.features(waveform))
+
+    def from_features(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The same from log-mel features [B, T, FEATURES]."""
+        hidden = self.input_norm(self.input(features))
+        for block in self.blocks:
+            hidden = block(hidden)
+        hidden = self.norm(hidden)
+        ctc, frame = self.ctc(hidden).float(), self.frame(hidden).float()
+        return ctc.log_softmax(-1), frame.log_softmax(-1)

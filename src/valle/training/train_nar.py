@@ -1,0 +1,115 @@
+"""`valle train nar`: codebooks 2 to 8 of all frames, one codebook a pass."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from valle.corpora.store import Store
+from valle.text import SYMBOLS
+from valle.training.examples import ExampleSource, Piece, padded
+from valle.training.loop import learning_rate, set_learning_rate
+from valle.training.models.nar import NAR, known_codes
+from valle.training.sizes import CODEBOOKS, NO_CODE, size_named
+
+_BATCH = 20
+_PROMPT = (75, 200)
+_FROM_START = 0.4
+_PEAK_RATE = 1e-3
+# Early codebooks carry the most of the voice, and the later ones depend on them.
+_STAGE_WEIGHTS = np.array([2.0, 1.5, 1.2, 1.0, 1.0, 1.0, 1.0])
+
+
+class NARJob:
+    """One random codebook an example; the window is what running sees: past, block, some ahead."""
+
+    def __init__(
+        self,
+        stores: list[Store],
+        shares: list[float],
+        folder: Path,
+        size: str,
+        device: str,
+        seed: int,
+    ) -> None:
+        torch.manual_seed(seed)
+        self.rng = np.random.default_rng(seed)
+        self.device = torch.device(device)
+        self.examples = ExampleSource(stores, shares, seed + 1)
+        self.shape = size_named(size).nar
+        self.nar = NAR(self.shape, len(SYMBOLS)).to(self.device)
+        self.modules: dict[str, nn.Module] = {"nar": self.nar}
+        self.optimizer = torch.optim.AdamW(
+            self.nar.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.05
+        )
+        self.optimizers: dict[str, torch.optim.Optimizer] = {"nar": self.optimizer}
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "size.json").write_text(json.dumps(asdict(self.shape)))
+
+    def step(self, number: int, progress: float) -> dict[str, float]:
+        set_learning_rate(self.optimizer, learning_rate(progress, _PEAK_RATE))
+        window = self.shape.past + self.shape.block + self.shape.ahead
+        pairs = [
+            self.examples.pair(_PROMPT, (window // 2, window), _FROM_START) for _ in range(_BATCH)
+        ]
+        share = _STAGE_WEIGHTS / _STAGE_WEIGHTS.sum()
+        stage = self.rng.choice(np.arange(1, CODEBOOKS), _BATCH, p=share)
+        loss, figures = self.loss(pairs, stage)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.nar.parameters(), 1.0)
+        self.optimizer.step()
+        return figures
+
+    def loss(
+        self, pairs: list[tuple[Piece, Piece]], stages: np.ndarray
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Cross-entropy of the undecided frames' codes, in nats."""
+        prompts, targets = [p for p, _ in pairs], [t for _, t in pairs]
+        stage = torch.from_numpy(stages).to(self.device)
+        frames = np.array([len(t.codes) for t in targets])
+        # Half of the windows begin a sentence: nothing before them is decided.
+        most = np.minimum(self.shape.past, frames // 2)
+        decided = self.rng.integers(0, most + 1) * (self.rng.random(len(pairs)) < 0.5)
+        codes = self._tensor(padded([t.codes for t in targets], NO_CODE))
+        known = known_codes(codes, stage, torch.from_numpy(decided).to(self.device))
+        with torch.autocast(self.device.type, torch.bfloat16):
+            logits = self.nar.forward_training(
+                self._rows(prompts),
+                (known, *self._rows(targets)[1:]),
+                torch.tensor([len(p.codes) for p in prompts], device=self.device),
+                torch.from_numpy(frames).to(self.device),
+                stage,
+            )
+        wanted = codes.gather(2, stage[:, None, None].expand(-1, codes.shape[1], 1))[..., 0]
+        row = torch.arange(codes.shape[1], device=self.device)
+        past = row < torch.from_numpy(decided).to(self.device)[:, None]
+        wanted = torch.where(past, NO_CODE, wanted)
+        each = functional.cross_entropy(
+            logits.float().flatten(0, 1), wanted.flatten(), reduction="none", ignore_index=NO_CODE
+        ).reshape(wanted.shape)
+        real = wanted != NO_CODE
+        figures = {"loss": float(each.detach()[real].mean())}
+        first = real & (stage == 1)[:, None]
+        if bool(first.any()):
+            figures["second_codebook"] = float(each.detach()[first].mean())
+        return each.sum() / real.sum(), figures
+
+    def sample(self, folder: Path, number: int) -> None:
+        """Its samples need the whole chain: `valle export`, then `valle speak`."""
+
+    def _rows(self, pieces: list[Piece]) -> tuple[Tensor, Tensor, Tensor]:
+        return (
+            self._tensor(padded([p.codes for p in pieces], NO_CODE)),
+            self._tensor(padded([p.symbols[p.frame_symbol] for p in pieces], 0)),
+            self._tensor(padded([p.stress[p.frame_symbol] for p in pieces], 0)),
+        )
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.device)

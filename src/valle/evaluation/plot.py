@@ -1,0 +1,111 @@
+"""A picture of speech: waveform, spectrogram, and the words under their time (extra `plot`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from valle.errors import UsageError
+from valle.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# (word, start, end), times in seconds.
+TimedWord = tuple[str, float, float]
+
+_RANGE_DB = 70.0  # from the loudest to what is drawn as silence
+_WINDOW_SECONDS = 0.025
+_STEP_SECONDS = 0.005
+
+
+def spectrogram(samples: NDArray[np.floating[Any]], sample_rate: int) -> NDArray[np.float64]:
+    """Levels in dB under the loudest point, [frequencies, times], not lower than -70.
+
+    Rows go from 0 Hz to half the sample rate; columns are 5 ms apart, the first centred on 0 s.
+    """
+    window = np.hanning(round(_WINDOW_SECONDS * sample_rate))
+    half = len(window) // 2
+    padded = np.pad(np.asarray(samples, np.float64), (half, len(window)))
+    starts = np.arange(0, max(1, len(samples)), round(_STEP_SECONDS * sample_rate))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, len(window))[starts]
+    power = np.abs(np.fft.rfft(frames * window, 1024, axis=1)) ** 2
+    levels = 10 * np.log10(power + 1e-12)
+    return np.maximum(levels - levels.max(), -_RANGE_DB).T
+
+
+def save_plot(
+    target: str | Path,
+    samples: NDArray[np.floating[Any]],
+    sample_rate: int,
+    words: Sequence[TimedWord] = (),
+    title: str = "",
+) -> None:
+    """Draw speech into an image file; its format goes by the ending (png, svg, pdf).
+
+    Args:
+        target: replaced only when the picture is complete.
+        samples: [N] in [-1, 1], N at least 1.
+        sample_rate: Hz.
+        words: what is said, with start and end in seconds.
+        title: a line above the picture.
+
+    Raises:
+        UsageError: matplotlib is not installed, there is nothing to draw, or the ending is unknown.
+        OutputError: the file cannot be written.
+    """
+    if len(samples) == 0:
+        raise UsageError("there are no samples to draw")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageError(
+            "matplotlib is not installed; install the extra: pip install 'valle[plot]'"
+        ) from error
+    seconds = len(samples) / sample_rate
+    # A Figure of its own, not pyplot: no window system, and no state shared between callers.
+    figure = Figure(figsize=(min(40.0, max(8.0, 2.0 * seconds)), 5.0), layout="constrained")
+    kind = Path(target).suffix.lower().removeprefix(".")
+    if kind not in figure.canvas.get_supported_filetypes():
+        raise UsageError(f"cannot draw into {str(target)!r}: end its name in .png, .svg or .pdf")
+    waves, spectrum, text = figure.subplots(3, 1, sharex=True, height_ratios=(2.0, 4.0, 1.0))
+    waves.set_title(title, loc="left")
+    waves.plot(np.arange(len(samples)) / sample_rate, samples, linewidth=0.4, color="#205080")
+    peak = float(np.abs(samples).max()) or 1.0
+    waves.set(ylim=(-1.05 * peak, 1.05 * peak), ylabel="amplitude", xlim=(0.0, seconds))
+    spectrum.imshow(
+        spectrogram(samples, sample_rate),
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        extent=(0.0, seconds, 0.0, sample_rate / 2000),
+    )
+    spectrum.set(ylabel="kHz")
+    for axes in (waves, spectrum):
+        for _, start, end in words:
+            for edge in {start, end}:
+                axes.axvline(edge, color="#808080", linewidth=0.5, alpha=0.6)
+    _write_words(figure, text, words)
+    with replacing(target) as part:
+        figure.savefig(part, format=kind, dpi=100)
+
+
+def _write_words(figure: Figure, axes: Axes, words: Sequence[TimedWord]) -> None:
+    """Each word centred under its time, on the first line where it touches no other word."""
+    axes.set(xlabel="seconds", ylim=(0.0, 1.0), yticks=[])
+    axes.spines[["top", "left", "right"]].set_visible(False)
+    figure.draw_without_rendering()  # fixes the places, so that widths can be measured
+    lines = [0.82, 0.5, 0.18]
+    ends = [-np.inf] * len(lines)  # where each line's last word ends, in pixels
+    for word, start, end in words:
+        label = axes.text((start + end) / 2, 0.5, word, ha="center", va="center", fontsize=9)
+        box = label.get_window_extent()
+        line = next((k for k, taken in enumerate(ends) if box.x0 > taken), int(np.argmin(ends)))
+        label.set_y(lines[line])
+        ends[line] = box.x1 + 3
+        axes.plot((start, end), (0.99, 0.99), color="#205080", linewidth=2, solid_capstyle="butt")

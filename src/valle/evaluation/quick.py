@@ -1,0 +1,198 @@
+"""`valle evaluate quick`: held-out speakers say new sentences, and judges of other makers listen.
+
+Three rows are judged alike: `originals`, the speakers' own recordings, the best that can be hoped
+for; `codec`, the same through the codec and back, the best that our codes can carry; `ours`, new
+sentences in the voice of a 3 s prompt. The originals' row also tells whether the judges work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from valle.audio import resample
+from valle.evaluation.material import (
+    CHOICES,
+    PER_SPEAKER,
+    Original,
+    Samples,
+    Speaker,
+)
+from valle.evaluation.metrics import JUDGE_RATE, SentenceChooser, VoiceJudge
+from valle.evaluation.report import Clip
+from valle.listener import Listener, phoneme_error_rate
+from valle.text import BORDERS, to_sentences
+
+if TYPE_CHECKING:
+    from valle import Model, Voice
+
+ATTESTATION = "These recordings were published for research, and this is an evaluation."
+
+
+class Panel:
+    """The judges, with the prompts of all held-out speakers before them."""
+
+    def __init__(self, speakers: list[Speaker], chooser: SentenceChooser) -> None:
+        self._chooser = chooser
+        self._judge = VoiceJudge()
+        self._names = [speaker.name for speaker in speakers]
+        self._prompts = np.stack([self._judge.embed(speaker.prompt) for speaker in speakers])
+
+    def judge(
+        self,
+        row: str,
+        speaker: Speaker,
+        text: str,
+        choices: list[str],
+        samples: Samples,
+        phoneme_errors: tuple[float, int] | None = None,
+        work_seconds: float | None = None,
+    ) -> Clip:
+        """Judge a clip (mono at 16 kHz) that should say `text`, which is one of the choices."""
+        index = self._chooser.choose(samples, choices)
+        similar = self._prompts @ self._judge.embed(samples)
+        own = self._names.index(speaker.name)
+        others = np.delete(similar, own)
+        errors, phonemes = phoneme_errors or (None, 0)
+        return Clip(
+            row=row,
+            speaker=speaker.name,
+            corpus=speaker.corpus,
+            text=text,
+            chosen=None if index is None else choices[index],
+            similarity=float(similar[own]),
+            others=float(others.mean()) if len(others) else 0.0,
+            nearest_is_own=bool((others < similar[own]).all()),
+            phoneme_errors=errors,
+            phonemes=phonemes,
+            seconds=len(samples) / JUDGE_RATE,
+            work_seconds=work_seconds,
+        )
+
+
+def evaluate(
+    model: Model | None,
+    speakers: list[Speaker],
+    sentences: list[str],
+    chooser: SentenceChooser,
+    limit_speakers: int = 20,
+    limit_sentences: int = PER_SPEAKER,
+    seed: int = 0,
+    keep: Callable[[str, Samples], None] = lambda name, samples: None,
+    quiet: bool = True,
+) -> list[Clip]:
+    """Make and judge all clips.
+
+    Args:
+        model: None judges the originals only.
+        speakers: from `read_speakers`; every clip is compared with the prompts of all of them.
+        sentences: from `draw_sentences`; the judge always chooses between all of them.
+        chooser: the judge of sentences.
+        limit_speakers: how many of the speakers to hear.
+        limit_sentences: how many clips of each speaker in each row.
+        seed: of the first clip; every further clip takes the next number.
+        keep: called with a name such as "ours/SPEAKER-2" and the samples (16 kHz) of every clip
+            that was made, and of the prompts.
+        quiet: no progress bar, not even on a terminal.
+    """
+    panel = Panel(speakers, chooser)
+    transcripts = [original.text for speaker in speakers for original in speaker.originals]
+    heard = speakers[:limit_speakers]
+    maker = None if model is None else _Maker(model, keep)
+    clips: list[Clip] = []
+    rounds = (1 if model is None else 3) * limit_sentences * len(heard)
+    with tqdm(total=rounds, desc="evaluate", unit="clip", disable=quiet or None) as bar:
+        for number, speaker in enumerate(heard):
+            keep(f"prompts/{_plain(speaker.name)}", speaker.prompt)
+            for turn, original in enumerate(speaker.originals[:limit_sentences]):
+                choices = _choices(transcripts, number * PER_SPEAKER + turn)
+                name = f"{_plain(speaker.name)}-{turn + 1}"
+                clips += _judge_original(panel, maker, speaker, original, choices, name, bar)
+            if maker is None:
+                continue
+            voice = maker.enroll(speaker)
+            for turn in range(limit_sentences):
+                place = number * PER_SPEAKER + turn
+                text = sentences[place % len(sentences)]
+                name = f"ours/{_plain(speaker.name)}-{turn + 1}"
+                samples, work = maker.speak(text, voice, seed + place, name)
+                errors = maker.phoneme_errors(samples, text)
+                clips.append(panel.judge("ours", speaker, text, sentences, samples, errors, work))
+                bar.update()
+    return clips
+
+
+def _judge_original(
+    panel: Panel,
+    maker: _Maker | None,
+    speaker: Speaker,
+    original: Original,
+    choices: list[str],
+    name: str,
+    bar: Any,
+) -> Iterator[Clip]:
+    samples, text = original.samples(), original.text
+    errors = maker.phoneme_errors(samples, text) if maker else None
+    yield panel.judge("originals", speaker, text, choices, samples, errors)
+    bar.update()
+    if maker:
+        coded, work = maker.through_codec(samples, f"codec/{name}")
+        errors = maker.phoneme_errors(coded, text)
+        yield panel.judge("codec", speaker, text, choices, coded, errors, work)
+        bar.update()
+
+
+class _Maker:
+    """The model as this evaluation uses it: 16 kHz in and out, with the time that it took."""
+
+    def __init__(self, model: Model, keep: Callable[[str, Samples], None]) -> None:
+        self._model = model
+        self._listener = Listener(model.bundle)
+        self._keep = keep
+
+    def enroll(self, speaker: Speaker) -> Voice:
+        voice = self._model.enroll((speaker.prompt, JUDGE_RATE), attest=ATTESTATION)
+        # The first sentence of a voice also pays for sessions and caches that later ones share.
+        self._model.speak("Yes.", voice=voice, seed=0)
+        return voice
+
+    def speak(self, text: str, voice: Voice, seed: int, name: str) -> tuple[Samples, float]:
+        start = time.perf_counter()
+        speech = self._model.speak(text, voice=voice, seed=seed)
+        work = time.perf_counter() - start
+        samples = resample(speech.audio, speech.sample_rate, JUDGE_RATE)
+        self._keep(name, samples)
+        return samples, work
+
+    def through_codec(self, samples: Samples, name: str) -> tuple[Samples, float]:
+        codec = self._model.codec
+        given = resample(samples, JUDGE_RATE, codec.sample_rate)
+        start = time.perf_counter()
+        coded = codec.decode(codec.encode(given))[: len(given)]
+        work = time.perf_counter() - start
+        coded = resample(coded, codec.sample_rate, JUDGE_RATE)
+        self._keep(name, coded)
+        return coded, work
+
+    def phoneme_errors(self, samples: Samples, text: str) -> tuple[float, int]:
+        """Edits between what our listener hears and the text's phonemes, and how many those are."""
+        given = resample(samples, JUDGE_RATE, self._model.codec.sample_rate)
+        said, _ = to_sentences(text)
+        asked = [p.symbol for sentence in said for p in sentence.phonemes]
+        asked = [symbol for symbol in asked if symbol not in BORDERS]
+        # Best guesses, not only what it is sure of: the usual phoneme error rate.
+        heard = self._listener.hear(given).guesses
+        return phoneme_error_rate(asked, heard) * len(asked), len(asked)
+
+
+def _choices(transcripts: list[str], index: int) -> list[str]:
+    """The transcript at the index, and those that follow it in a ring: 40 in all."""
+    return (transcripts[index:] + transcripts[:index])[:CHOICES]
+
+
+def _plain(name: str) -> str:
+    return name.replace("/", "_")

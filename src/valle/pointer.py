@@ -55,25 +55,24 @@ class Pointer:
         self.frames = 0  # frames made so far
         self.done = False
 
-    def allowed(self) -> NDArray[np.bool_]:
-        """Which of stay, advance, skip may follow the coming frame: [3] bool, never all false."""
-        after = self.frames + 1
-        left = None if self._limit is None else self._limit - after
-        options = np.zeros(MOVES, dtype=bool)
-        for move in (STAY, ADVANCE, SKIP):
-            there = self.index + move
-            if move == STAY and self.stay + 1 >= self._longest[self.index]:
-                continue
-            if move == SKIP and not (
-                there <= len(self._optional) and self._optional[self.index + 1]
-            ):
-                continue
-            options[move] = left is None or self._needed[there] <= left
-        return options
+    def allowed(self) -> tuple[bool, bool, bool]:
+        """Which of stay, advance, skip may follow the coming frame; one at least may."""
+        after = self.index + 1
+        may_stay = self.stay + 1 < self._longest[self.index]
+        may_skip = after < len(self._optional) and self._optional[after]
+        if self._limit is None:
+            return may_stay, True, may_skip
+        left = self._limit - self.frames - 1
+        return (
+            may_stay and self._needed[self.index] <= left,
+            self._needed[after] <= left,
+            may_skip and self._needed[after + 1] <= left,
+        )
 
-    def ending(self) -> NDArray[np.bool_]:
-        """Which of stay, advance, skip would pass the last symbol: [3] bool."""
-        return self.index + np.arange(MOVES) >= len(self._optional)
+    def ending(self) -> tuple[bool, bool, bool]:
+        """Which of stay, advance, skip would pass the last symbol."""
+        left = len(self._optional) - self.index
+        return False, left <= ADVANCE, left <= SKIP
 
     def move(self, move: int) -> None:
         """Count the frame just made and move; ValueError for a move that is not allowed."""

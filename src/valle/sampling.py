@@ -5,6 +5,7 @@ All chance comes from one numpy Generator, so the same seed gives the same speec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,12 +85,12 @@ class Pace:
             raise UsageError("a sentence cannot take less than one frame; ask for a longer one")
         self.wanted = wanted
         ends = np.cumsum(np.maximum(expected, 1e-3))
-        self._ends = ends * (wanted / ends[-1])
+        self._ends: list[float] = (ends * (wanted / ends[-1])).tolist()
 
     def bias(self, index: int, frames: int) -> float:
         """What to add to the log-odds of leaving symbol ``index`` after ``frames`` frames."""
         strictness = GAIN * max(1.0, LANDING / max(1, self.wanted - frames))
-        return float(strictness * (frames - self._ends[index]))
+        return strictness * (frames - self._ends[index])
 
 
 class MoveSampler:
@@ -121,21 +122,25 @@ class MoveSampler:
             self._threshold = self._quantile()
             self._remaining = 1.0
         options = pointer.allowed()
-        if self._pace is not None and pointer.frames + 1 < self._pace.wanted:
-            # Too early to end: wait on what is left, unless the grammar forces the end.
-            early = options & ~pointer.ending()
-            options = early if early.any() else options
-        scores = np.where(options, logits.astype(np.float64), -np.inf)
+        bias = 0.0
         if self._pace is not None:
-            scores[ADVANCE:] += self._pace.bias(pointer.index, pointer.frames + 1)
-        odds = np.exp(scores - scores.max())
-        odds /= odds.sum()
-        self._remaining *= odds[STAY]
-        leaving = odds[ADVANCE] + odds[SKIP]
+            bias = self._pace.bias(pointer.index, pointer.frames + 1)
+            if pointer.frames + 1 < self._pace.wanted:
+                # Too early to end: wait on what is left, unless the grammar forces the end.
+                ending = pointer.ending()
+                early = [may and not ends for may, ends in zip(options, ending, strict=True)]
+                options = (early[STAY], early[ADVANCE], early[SKIP]) if any(early) else options
+        scores = (float(logits[STAY]), float(logits[ADVANCE]) + bias, float(logits[SKIP]) + bias)
+        highest = max(score for score, may in zip(scores, options, strict=True) if may)
+        stays, advances, skips = (
+            math.exp(score - highest) if may else 0.0
+            for score, may in zip(scores, options, strict=True)
+        )
+        leaves = advances + skips
+        self._remaining *= stays / (stays + leaves)
         move = STAY
-        if leaving > 0.0 and (self._remaining <= self._threshold or not options[STAY]):
-            skips = options[SKIP] and self._quantile() * leaving >= odds[ADVANCE]
-            move = SKIP if skips else ADVANCE
+        if leaves > 0.0 and (self._remaining <= self._threshold or not options[STAY]):
+            move = SKIP if options[SKIP] and self._quantile() * leaves >= advances else ADVANCE
         pointer.move(move)
         return move
 

@@ -1,0 +1,420 @@
+"""The graphs and their loops against plain PyTorch without any cache, on tiny random models."""
+
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from types import SimpleNamespace
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from valle.decoder import ARDecoder
+from valle.errors import UsageError
+from valle.nar import NAR as RunningNAR
+from valle.pointer import Pointer, durations, stays
+from valle.sampling import MoveSampler, Pace, Sampling, sample
+
+torch = pytest.importorskip("torch")
+
+from valle.training import graphs  # noqa: E402
+from valle.training.models import ar as ar_module  # noqa: E402
+from valle.training.models import nar as nar_module  # noqa: E402
+from valle.training.sizes import SIZES  # noqa: E402
+
+TABLE = 60  # symbols
+NO_CODE = 1024
+GREEDY = Sampling(temperature=0.0)
+CLOSE = {"atol": 1e-3, "rtol": 1e-3}
+
+
+@dataclass
+class Models:
+    """Random models, and the bundle that they were exported to."""
+
+    ar: ar_module.AR
+    nar: nar_module.NAR
+    config: SimpleNamespace
+    sessions: dict[str, onnxruntime.InferenceSession] = field(default_factory=dict)
+
+    def session(self, name):
+        return self.sessions[name]
+
+
+@pytest.fixture(scope="module")
+def models():
+    torch.manual_seed(0)
+    size = SIZES["debug"]
+    ar = ar_module.AR(replace(size.ar, max_positions=256), TABLE).eval()
+    nar = nar_module.NAR(replace(size.nar, block=7, past=5, ahead=3), TABLE).eval()
+    with torch.no_grad():
+        for module in (ar, nar):
+            # As large as trained weights are: at 0.02 every logit is near 0, and hides mistakes.
+            for weight in module.parameters():
+                if weight.ndim > 1:
+                    weight.mul_(5.0)
+        ar.move_head.bias.copy_(torch.tensor([1.0, 0.0, -0.5]))
+    a, n = ar.size, nar.size
+    config = SimpleNamespace(
+        codebooks=8,
+        codebook_size=NO_CODE,
+        ar=SimpleNamespace(
+            layers=a.layers,
+            heads=a.heads,
+            width=a.width,
+            max_positions=a.max_positions,
+            max_stay_phoneme=50,
+            max_stay_border=75,
+        ),
+        nar=SimpleNamespace(
+            layers=n.layers,
+            heads=n.heads,
+            width=n.width,
+            block=n.block,
+            past=n.past,
+            ahead=n.ahead,
+        ),
+    )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    sessions = {
+        name: onnxruntime.InferenceSession(graph.SerializeToString(), options)
+        for name, graph in (
+            ("phonemes", graphs.phonemes_graph(ar.phonemes)),
+            ("ar", graphs.ar_graph(ar)),
+            ("nar", graphs.nar_graph(nar)),
+        )
+    }
+    return Models(ar, nar, config, sessions)
+
+
+@dataclass
+class Said:
+    """Random symbols, and random codes of frames that walk through them."""
+
+    symbols: np.ndarray
+    stress: np.ndarray
+    borders: np.ndarray
+    path: np.ndarray
+    codes: np.ndarray
+
+
+def said(seed, symbols=9, frames=24):
+    rng = np.random.default_rng(seed)
+    borders = np.arange(symbols) % 4 == 0
+    path = np.sort(rng.integers(0, symbols, frames))
+    return Said(
+        rng.integers(0, TABLE, symbols),
+        rng.integers(0, 3, symbols),
+        borders,
+        path,
+        rng.integers(0, NO_CODE, (frames, 8)),
+    )
+
+
+def tensor(array):
+    return torch.from_numpy(np.ascontiguousarray(array))[None]
+
+
+def plain(models, prompt, sentence, sampling, rng, pace=None):
+    """The AR without cache or graph: every step runs every row anew, in PyTorch."""
+    encode = models.ar.phonemes
+    with torch.no_grad():
+        before = encode(tensor(prompt.symbols), tensor(prompt.stress))[0][prompt.path]
+        own = encode(tensor(sentence.symbols), tensor(sentence.stress))[0]
+    pointer = Pointer(sentence.borders, limit=pace.wanted if pace else None)
+    mover = MoveSampler(pointer, sampling, rng, pace)
+    known = list(prompt.codes)
+    stay = list(stays(prompt.path))
+    rows = list(before)
+    made = []
+    while not pointer.done:
+        rows.append(own[pointer.index])
+        stay.append(pointer.stay)
+        inputs = np.stack([np.full(8, NO_CODE), *known])
+        with torch.no_grad():
+            logits, moves = models.ar.forward_rows(
+                tensor(inputs), torch.stack(rows)[None], tensor(np.array(stay))
+            )
+        code = sample(logits[0, -1].numpy(), sampling, rng, [c for c, _ in made])
+        made.append((code, pointer.index))
+        mover.next(moves[0, -1].numpy())
+        known.append(np.array([code] + [NO_CODE] * 7))
+    return made
+
+
+def read(models, decoder, prompt):
+    encoded = decoder.encode(prompt.symbols, prompt.stress)
+    return decoder.prompt(prompt.codes, encoded[prompt.path], stays(prompt.path))
+
+
+def speak(decoder, kept, sentence, sampling, seed=0, pace=None):
+    encoded = decoder.encode(sentence.symbols, sentence.stress)
+    rng = np.random.default_rng(seed)
+    return decoder.generate(kept, encoded, sentence.borders, sampling, rng, pace)
+
+
+def test_the_phoneme_encoder_is_the_module_padding_or_not(models):
+    short, long = said(1, symbols=5), said(2, symbols=11)
+    padding = np.full(6, -1)
+    symbols = np.stack([np.concatenate((short.symbols, padding)), long.symbols])
+    stress = np.stack([np.concatenate((short.stress, padding * 0)), long.stress])
+    feeds = {"symbols": symbols, "stress": stress}
+    found = models.session("phonemes").run(None, feeds)[0]
+    with torch.no_grad():
+        module = models.ar.phonemes(torch.from_numpy(symbols), torch.from_numpy(stress)).numpy()
+    np.testing.assert_allclose(found, module, **CLOSE)
+    decoder = ARDecoder(models)
+    np.testing.assert_allclose(found[0, :5], decoder.encode(short.symbols, short.stress), **CLOSE)
+    # Six symbols of right context and no more.
+    changed = long.symbols.copy()
+    changed[7] = (changed[7] + 1) % TABLE
+    moved = decoder.encode(changed, long.stress) - decoder.encode(long.symbols, long.stress)
+    assert np.abs(moved[0]).max() == 0.0 < np.abs(moved[1]).max()
+
+
+def test_a_batch_of_unequal_lengths_is_what_separate_runs_give(models):
+    graph, size = models.session("ar"), models.ar.size
+    first, second = said(3, frames=20), said(4, frames=20)
+    encoded = np.random.default_rng(0).normal(size=(2, 20, size.width)).astype(np.float32)
+    codes, stay = (
+        np.stack([first.codes, second.codes]),
+        np.stack([stays(s.path) for s in (first, second)]),
+    )
+
+    def empty(batch):
+        shape = (batch, size.heads, size.max_positions, size.width // size.heads)
+        names = [f"past_{kind}_{i}" for kind in ("key", "value") for i in range(size.layers)]
+        return {name: np.zeros(shape, np.float32) for name in names}
+
+    def run(items, rows, past):
+        def pick(array):
+            return np.stack([array[item, own] for item, own in zip(items, rows, strict=True)])
+
+        totals = [own.stop for own in rows]
+        feeds = {
+            "codes": pick(codes),
+            "encoded": pick(encoded),
+            "stay": pick(stay),
+            "seqlens_k": np.array(totals, np.int32) - 1,
+            "total_sequence_length": np.array(max(totals), np.int32),
+        }
+        names = [output.name for output in graph.get_outputs()]
+        found = dict(zip(names, graph.run(None, {**feeds, **past}), strict=True))
+        kept = {f"past{k[7:]}": v for k, v in found.items() if k.startswith("present")}
+        return found["logits"], kept
+
+    # Prompts of 12 and 5 rows, then one step of both together.
+    _, one = run([0], [slice(0, 12)], empty(1))
+    _, two = run([1], [slice(0, 5)], empty(1))
+    alone_one, _ = run([0], [slice(12, 13)], one)
+    alone_two, _ = run([1], [slice(5, 6)], two)
+    both = {name: np.concatenate((one[name], two[name])) for name in one}
+    together, _ = run([0, 1], [slice(12, 13), slice(5, 6)], both)
+    np.testing.assert_allclose(together, np.concatenate((alone_one, alone_two)), **CLOSE)
+    with torch.no_grad():
+        logits, _ = models.ar.forward_rows(
+            tensor(codes[0, :13]), tensor(encoded[0, :13]), tensor(stay[0, :13])
+        )
+    np.testing.assert_allclose(alone_one[0, 0], logits[0, 12], **CLOSE)
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling()], ids=["greedy", "drawn"])
+@pytest.mark.parametrize("paced", [False, True], ids=["free", "paced"])
+def test_decoding_is_plain_pytorch_without_a_cache(models, sampling, paced):
+    # Few symbols: stays beyond the 31 that the model tells apart.
+    prompt, sentence = said(5, symbols=2, frames=90), said(6, symbols=13)
+    pace = Pace(31, np.ones(13)) if paced else None
+    decoder = ARDecoder(models)
+    kept = read(models, decoder, prompt)
+    made = list(speak(decoder, kept, sentence, sampling, 7, pace))
+    assert made == plain(models, prompt, sentence, sampling, np.random.default_rng(7), pace)
+    spent = durations(np.array([symbol for _, symbol in made]), 13)
+    assert (spent[~sentence.borders] > 0).all()
+    assert len({code for code, _ in made}) > 5, "a model that always says the same tests nothing"
+    assert not paced or len(made) == 31
+
+
+def test_one_prompt_serves_several_sentences_at_once(models):
+    prompt, first, second = said(8), said(9), said(10, symbols=12)
+    decoder = ARDecoder(models)
+    fresh = [
+        list(speak(decoder, read(models, decoder, prompt), s, GREEDY)) for s in (first, second)
+    ]
+    kept = read(models, decoder, prompt)
+    streams = [speak(decoder, kept, s, GREEDY) for s in (first, second)]
+    both = list(zip_longest(*streams))  # a frame of each in turn: neither may touch the other
+    assert [frame for frame, _ in both if frame] == fresh[0]
+    assert [frame for _, frame in both if frame] == fresh[1]
+    assert list(speak(decoder, kept, first, GREEDY)) == fresh[0]
+
+
+def test_the_prompt_matters_and_may_be_empty(models):
+    sentence, decoder = said(11), ARDecoder(models)
+    empty = said(12, frames=0)
+    unprompted = list(speak(decoder, read(models, decoder, empty), sentence, GREEDY))
+    assert unprompted == plain(models, empty, sentence, GREEDY, np.random.default_rng(0))
+    prompted = list(speak(decoder, read(models, decoder, said(12)), sentence, GREEDY))
+    assert prompted != unprompted
+
+
+def test_the_room_for_positions_is_kept(models):
+    decoder, sentence = ARDecoder(models), said(13, symbols=20)
+    room = models.ar.size.max_positions
+    kept = read(models, decoder, said(14, frames=room - 17))
+    made = list(speak(decoder, kept, sentence, GREEDY))
+    assert len(made) <= 17
+    assert set(np.flatnonzero(~sentence.borders)) <= {symbol for _, symbol in made}
+    with pytest.raises(UsageError, match="too few"):
+        list(speak(decoder, read(models, decoder, said(14, frames=room - 5)), sentence, GREEDY))
+    with pytest.raises(UsageError, match="shorter excerpt"):
+        read(models, decoder, said(14, frames=room))
+
+
+def test_training_forward_of_the_ar_reads_the_same_rows(models):
+    both = said(15, symbols=9, frames=30)
+    prompt_frames = 12
+    inputs = ar_module.input_codes(tensor(both.codes), torch.tensor([prompt_frames]))[0].numpy()
+    assert (inputs[0] == NO_CODE).all()
+    assert (inputs[1 : prompt_frames + 1] == both.codes[:prompt_frames]).all()
+    assert (inputs[prompt_frames + 1 :, 0] == both.codes[prompt_frames:-1, 0]).all()
+    assert (inputs[prompt_frames + 1 :, 1:] == NO_CODE).all()
+    stay = tensor(stays(both.path))
+    with torch.no_grad():
+        whole = models.ar(
+            tensor(inputs), tensor(both.symbols), tensor(both.stress), tensor(both.path), stay
+        )
+        encoded = models.ar.phonemes(tensor(both.symbols), tensor(both.stress))
+        rows = models.ar.forward_rows(tensor(inputs), encoded[:, both.path], stay)
+    for one, other in zip(whole, rows, strict=True):
+        np.testing.assert_allclose(one, other, **CLOSE)
+
+
+def by_hand(models, prompt, frames):
+    """The NAR's blocks in plain PyTorch: windows written out, the prompt run again each time."""
+    size, past_codes, made = models.nar.size, [], []
+    first, symbols, stress = (np.array(column) for column in zip(*frames, strict=True))
+    heard = (prompt.codes, prompt.symbols[prompt.path], prompt.stress[prompt.path])
+    at = 0
+    while at < len(frames):
+        left = len(frames) - at
+        block = left if left < size.block + size.ahead else size.block
+        start, end = max(0, at - size.past), min(len(frames), at + size.block + size.ahead)
+        codes = np.full((end - start, 8), NO_CODE)
+        codes[:, 0] = first[start:end]
+        if at:
+            codes[: at - start] = np.concatenate(past_codes)[start:at]
+        for stage in range(1, 8):
+            with torch.no_grad():
+                logits = models.nar.forward_training(
+                    tuple(map(tensor, heard)),
+                    (tensor(codes), tensor(symbols[start:end]), tensor(stress[start:end])),
+                    torch.tensor([len(prompt.codes)]),
+                    torch.tensor([end - start]),
+                    torch.tensor([stage]),
+                )[0].numpy()
+            codes[at - start :, stage] = logits[at - start :].argmax(-1)
+        made.append(codes[at - start :][:block])
+        past_codes.append(made[-1])
+        at += block
+    return made
+
+
+@pytest.mark.parametrize("count", [1, 7, 9, 10, 24, 40])
+def test_nar_blocks_are_plain_pytorch(models, count):
+    prompt, spoken = said(16), said(17, frames=count)
+    frames = [
+        (int(codes[0]), int(spoken.symbols[at]), int(spoken.stress[at]))
+        for codes, at in zip(spoken.codes, spoken.path, strict=True)
+    ]
+    nar = RunningNAR(models)
+    kept = nar.prompt(prompt.codes, prompt.symbols[prompt.path], prompt.stress[prompt.path])
+    pieces = list(nar.refine(kept, iter(frames)))
+    wanted = by_hand(models, prompt, frames)
+    assert [len(piece) for piece in pieces] == [len(piece) for piece in wanted]
+    np.testing.assert_array_equal(np.concatenate(pieces), np.concatenate(wanted))
+    assert np.concatenate(pieces)[:, 0].tolist() == [frame[0] for frame in frames]
+    assert (np.concatenate(pieces) < NO_CODE).all()
+
+
+def test_the_nar_speaks_before_the_end_is_known(models):
+    nar, size = RunningNAR(models), models.nar.size
+    pulled = []
+
+    def source():
+        for frame in range(100):
+            pulled.append(frame)
+            yield frame, 1, 0
+
+    empty = said(18, frames=0)
+    kept = nar.prompt(empty.codes, empty.path, empty.path)
+    first = next(nar.refine(kept, source()))
+    assert len(first) == size.block
+    assert len(pulled) == size.block + size.ahead
+    assert list(nar.refine(kept, [])) == []
+
+
+@pytest.mark.parametrize("stage", range(8))
+def test_the_nar_graph_is_the_module_at_each_stage(models, stage):
+    prompt, target, size = said(19, frames=14), said(20, frames=11), models.nar.size
+    codes = np.stack([target.codes, target.codes[::-1]])
+    codes[:, 3:, max(stage, 1) :] = NO_CODE
+    symbols = np.stack([target.symbols[target.path]] * 2)
+    stress = np.stack([target.stress[target.path]] * 2)
+    positions = np.stack([np.arange(11) + 14] * 2)
+    shape = (size.layers, 2, size.heads, 14, size.width // size.heads)
+    past = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    inputs = (codes, symbols, stress, positions, np.array(stage), past[0], past[1])
+    names = [each.name for each in models.session("nar").get_inputs()]
+    found = models.session("nar").run(None, dict(zip(names, inputs, strict=True)))
+    with torch.no_grad():
+        wanted = models.nar(*(torch.from_numpy(np.ascontiguousarray(each)) for each in inputs))
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other.numpy(), **CLOSE)
+    assert prompt.codes.shape == (14, 8)
+
+
+def test_nar_training_pads_without_a_trace(models):
+    """A padded batch of unequal items, a stage each, is what they are one by one."""
+    prompts, targets = (
+        [said(21, frames=6), said(22, frames=15)],
+        [said(23, frames=20), said(24, frames=9)],
+    )
+    stage, decided = torch.tensor([2, 7]), torch.tensor([4, 0])
+
+    def rows(items, width):
+        made = []
+        for item in items:
+            extra = width - len(item.path)
+            made.append(
+                (
+                    np.pad(item.codes, ((0, extra), (0, 0)), constant_values=NO_CODE),
+                    np.pad(item.symbols[item.path], (0, extra)),
+                    np.pad(item.stress[item.path], (0, extra)),
+                )
+            )
+        return tuple(torch.from_numpy(np.stack(column)) for column in zip(*made, strict=True))
+
+    def run(prompt_items, target_items, stage, decided):
+        prompt_frames = torch.tensor([len(item.path) for item in prompt_items])
+        target_frames = torch.tensor([len(item.path) for item in target_items])
+        prompt = rows(prompt_items, int(prompt_frames.max()))
+        codes, symbols, stress = rows(target_items, int(target_frames.max()))
+        known = nar_module.known_codes(codes, stage, decided)
+        with torch.no_grad():
+            return models.nar.forward_training(
+                prompt, (known, symbols, stress), prompt_frames, target_frames, stage
+            ).numpy()
+
+    together = run(prompts, targets, stage, decided)
+    for item in range(2):
+        one = slice(item, item + 1)
+        alone = run(prompts[one], targets[one], stage[one], decided[one])
+        np.testing.assert_allclose(together[item, : alone.shape[1]], alone[0], **CLOSE)
+
+
+def test_known_codes_hide_what_is_to_be_predicted():
+    codes = torch.arange(2 * 5 * 8).reshape(2, 5, 8)
+    known = nar_module.known_codes(codes, torch.tensor([1, 6]), torch.tensor([0, 3]))
+    assert (known[0, :, 0] == codes[0, :, 0]).all() and (known[0, :, 1:] == NO_CODE).all()
+    assert (known[1, :3] == codes[1, :3]).all()
+    assert (known[1, 3:, :6] == codes[1, 3:, :6]).all() and (known[1, 3:, 6:] == NO_CODE).all()

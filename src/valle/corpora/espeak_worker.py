@@ -20,6 +20,7 @@ import os
 import signal
 import sys
 import tempfile
+from typing import Any
 
 _SYNCHRONOUS = 2
 _PHONEME_EVENTS, _PHONEME_IPA, _DONT_EXIT = 1, 2, 0x8000
@@ -52,11 +53,13 @@ _CALLBACK = ctypes.CFUNCTYPE(
 )
 
 
-def _speak(library: ctypes.CDLL, rate: int, request: dict) -> tuple[dict, bytes]:
+def _speak(
+    library: ctypes.CDLL, rate: int, request: dict[str, Any]
+) -> tuple[dict[str, Any], bytes]:
     sound: list[bytes] = []
     events: list[tuple[str, int, str]] = []
 
-    def receive(wave, count, event):
+    def receive(wave: Any, count: int, event: Any) -> int:
         if wave and count > 0:
             sound.append(ctypes.string_at(wave, count * 2))
         index = 0

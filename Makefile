@@ -26,7 +26,7 @@ format: $(VENV)/.for-tests
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) build dist demo.wav demo.png demo.json
+	rm -rf $(VENV) build dist demo.wav demo.wav.json demo.png demo.json
 
 # Stamps: a target's packages are installed again only when what names them changes.
 $(VENV)/.made:

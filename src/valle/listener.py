@@ -34,6 +34,7 @@ FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
 _IMPOSSIBLE = -1e30
+_PAUSE_PRIOR, _LOUD_PAUSE = 3.0, 4.0  # nats
 _NO_PEAK = -5.0  # CTC log-probabilities are clipped here: most frames are blank and say nothing
 _LOWEST = -1e4  # log-probabilities are clipped here, so that a path of any length stays comparable
 
@@ -194,7 +195,7 @@ class Listener:
         Returns:
             None when the recording has fewer frames than the symbols need.
         """
-        return align_frames(*self._heads(samples), symbols, self._classes)
+        return align_frames(*self._heads(samples), self._loud(samples), symbols, self._classes)
 
     def check(self, samples: FloatArray, symbols: Sequence[str], words: Sequence[str]) -> Check:
         """Compare a recording with what it should say.
@@ -207,14 +208,20 @@ class Listener:
         """
         ctc, frame = self._heads(samples)
         score = 0.0
-        alignment = align_frames(ctc, frame, symbols, self._classes)
+        alignment = align_frames(ctc, frame, self._loud(samples), symbols, self._classes)
         spoken = np.array([symbol not in BORDERS for symbol in symbols])
         if alignment is not None and spoken.any():
             score = float(np.mean(np.exp(alignment.score[spoken])))
         return compare(symbols, words, _collapse(ctc, self._classes).symbols, score)
 
+    def _whole(self, samples: FloatArray) -> FloatArray:
+        return np.pad(np.asarray(samples, np.float32), (0, -len(samples) % self._hop))
+
+    def _loud(self, samples: FloatArray) -> NDArray[np.bool_]:
+        return loud_frames(self._whole(samples), self._hop)
+
     def _heads(self, samples: FloatArray) -> tuple[FloatArray, FloatArray]:
-        padded = np.pad(np.asarray(samples, np.float32), (0, -len(samples) % self._hop))
+        padded = self._whole(samples)
         session = self._bundle.session("listener")
         ctc, frame = session.run(["ctc", "frame"], {"waveform": padded[None]})
         return ctc[0], frame[0]
@@ -315,15 +322,34 @@ def heard_from(ctc: FloatArray, frame: FloatArray, classes: Sequence[str]) -> He
     )
 
 
+def loud_frames(samples: FloatArray, hop: int) -> NDArray[np.bool_]:
+    """[N / hop] True for frames too loud to be a pause of this recording; N a multiple of hop.
+
+    The limit lies between the levels of its softest and its loudest twentieth, nearer the softest.
+    """
+    power = np.square(samples.reshape(-1, hop)).mean(-1)
+    level = 10.0 * np.log10(power + 1e-8)
+    soft, loud = np.percentile(level, 5), np.percentile(level, 95)
+    return np.asarray(level > soft + 0.45 * (loud - soft))
+
+
 def align_frames(
-    ctc: FloatArray, frame: FloatArray, symbols: Sequence[str], classes: Sequence[str]
+    ctc: FloatArray,
+    frame: FloatArray,
+    loud: NDArray[np.bool_],
+    symbols: Sequence[str],
+    classes: Sequence[str],
 ) -> Alignment | None:
     """Align symbols with what the two heads [frames, classes] (log-probabilities) heard.
 
     The frame head knows how long a sound lasts, the CTC head which of two like sounds it is: where
-    CTC is sure of a phoneme, the path has to pass through it there. None when there are fewer
-    frames than the symbols need.
+    CTC is sure of a phoneme, the path has to pass through it there. Pauses are by far the most
+    frequent class, so that an unclear sound looks most like a pause: their share is taken out (as
+    recognisers divide by priors), and a loud frame is hardly one. None when there are fewer frames
+    than the symbols need.
     """
+    frame = frame.copy()
+    frame[:, classes.index(PAUSE)] -= _PAUSE_PRIOR + _LOUD_PAUSE * loud
     # An unknown sound explains every frame half as well as the best phoneme does: it takes what
     # its neighbours do not explain, and no more.
     anything = frame[:, 2:].max(-1, keepdims=True) - np.log(2.0, dtype=np.float32)

@@ -184,17 +184,23 @@ def _in_context(words: Sequence[str], language: str) -> list[tuple[Sound, ...]]:
     done: list[tuple[Sound, ...]] = []
     used = 0  # of `said`
     while used < len(said):
+        # Of the counts whose consonants agree, the one with as many sounds: "was a", which espeak
+        # joins, has the consonants of "was" but a sound more.
+        fits = []
         for count in (1, 2, 3):
             own = tuple(alone[len(done) : len(done) + count])
             if len(own) == count and _consonants(said[used]) == _consonants(sum(own, ())):
-                break
-        else:
+                fits.append((abs(sum(map(len, own)) - len(said[used])), count, own))
+        if not fits:
             break
+        _, count, own = min(fits)
         done += [said[used]] if count == 1 else _cut(said[used], own)
         used += 1
-    if used < len(said) or len(done) < len(words):
-        left = tuple(sound for sounds in said[used:] for sound in sounds)
+    left = tuple(sound for sounds in said[used:] for sound in sounds)
+    if len(done) < len(words):
         done += _cut(left, tuple(alone[len(done) :]))
+    elif left:
+        done[-1] += left
     # by a single capital the letter is meant, which espeak takes for the article
     return [
         own if word == "A" else sounds for word, sounds, own in zip(words, done, alone, strict=True)

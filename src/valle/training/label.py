@@ -21,7 +21,13 @@ from tqdm import tqdm
 
 from valle.corpora.store import HOP, Labels, Store, Utterance, batches_of
 from valle.corpora.transcripts import IS_BORDER, transcript_ids
-from valle.listener import LISTENER_SYMBOLS, align_frames, heard_from, prompt_symbols
+from valle.listener import (
+    LISTENER_SYMBOLS,
+    align_frames,
+    heard_from,
+    loud_frames,
+    prompt_symbols,
+)
 from valle.text import SYMBOLS
 from valle.training.checkpoints import load_codec, load_listener
 from valle.training.sizes import CODEBOOKS
@@ -105,7 +111,7 @@ def _labels_of(
         waveform = torch.from_numpy(store.waveform(utterance))[None]
         with torch.inference_mode():
             ctc, frame = (head[0].numpy() for head in listener(waveform))
-        label = _label(utterance, ctc, frame)
+        label = _label(utterance, ctc, frame, loud_frames(waveform[0].numpy(), HOP))
         if label is not None:
             found[utterance.id] = label
     return found
@@ -119,7 +125,10 @@ def _once(load: Callable[[Path], _Part], run: Path) -> _Part:
 
 
 def _label(
-    utterance: Utterance, ctc: NDArray[np.float32], frame: NDArray[np.float32]
+    utterance: Utterance,
+    ctc: NDArray[np.float32],
+    frame: NDArray[np.float32],
+    loud: NDArray[np.bool_],
 ) -> Labels | None:
     if utterance.text is not None:
         ids = transcript_ids(utterance.text)
@@ -131,7 +140,7 @@ def _label(
         symbols = np.array([_IDS[symbol] for symbol in heard], np.int64)
         stress = np.zeros_like(symbols)
     alignment = align_frames(
-        ctc, frame, [SYMBOLS[index] for index in symbols], LISTENER_SYMBOLS
+        ctc, frame, loud, [SYMBOLS[index] for index in symbols], LISTENER_SYMBOLS
     )
     if alignment is None or not (~IS_BORDER[symbols]).any():
         return None

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from valle.corpora.store import HOP, SAMPLE_RATE, Store, Utterance
 from valle.corpora.transcripts import IS_BORDER, LISTENER_CLASS, transcript_ids
-from valle.listener import LISTENER_SYMBOLS, align_frames
+from valle.listener import LISTENER_SYMBOLS, align_frames, loud_frames
 from valle.text import SYMBOLS
 from valle.training.loop import learning_rate, set_learning_rate
 from valle.training.models.listener import LISTENER_SIZES, Listener
@@ -103,14 +103,15 @@ class ListenerJob:
     ) -> Tensor:
         wanted = torch.full(frame.shape[:2], _IGNORED)
         peaks, scores = ctc.detach().cpu().numpy(), frame.detach().cpu().numpy()
-        for row, (_, utterance, symbols, frame_symbol) in enumerate(examples):
+        for row, (store, utterance, symbols, frame_symbol) in enumerate(examples):
             frames = utterance.samples // HOP
             classes = LISTENER_CLASS[symbols]
             path = frame_symbol
             if path is None and progress > _BOOTSTRAP:
                 said = [SYMBOLS[index] for index in symbols]
+                loud = loud_frames(store.waveform(utterance), HOP)
                 alignment = align_frames(
-                    peaks[row, :frames], scores[row, :frames], said, LISTENER_SYMBOLS
+                    peaks[row, :frames], scores[row, :frames], loud, said, LISTENER_SYMBOLS
                 )
                 path = alignment.frame_symbol if alignment is not None else None
             if path is not None:

@@ -1,0 +1,83 @@
+"""`valle prepare`: recordings and made speech into stores, codes and labels beside them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from valle.corpora.made_store import prepare_made
+from valle.corpora.recordings import prepare_recordings
+from valle.corpora.store import Store
+
+
+def prepare_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `valle prepare recordings|made|codes|labels`."""
+    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
+
+    recordings = stages.add_parser("recordings", help="recordings listed in a manifest")
+    recordings.add_argument("folder", type=Path, help="where the prepared corpus goes")
+    recordings.add_argument(
+        "--manifest",
+        type=Path,
+        default=Path("../shared/speech/manifest.jsonl"),
+        help="JSONL: audio (path beside it), corpus, speaker, text or null",
+    )
+    recordings.add_argument(
+        "--heldout", type=Path, default=Path("../shared/heldout.txt"), help="speakers to leave out"
+    )
+
+    made = stages.add_parser("made", help="speech made with espeak-ng, flite and festival")
+    made.add_argument("folder", type=Path, help="where the prepared corpus goes")
+    made.add_argument(
+        "--sentences",
+        type=Path,
+        default=Path("../shared/text/sentences.tsv"),
+        help="lines of source, tab, sentence",
+    )
+    made.add_argument("--speakers", type=int, default=120, help="made speakers to draw")
+    made.add_argument("--utterances", type=int, default=10, help="texts for each")
+    made.add_argument("--seed", type=int, default=0)
+
+    codes = stages.add_parser("codes", help="codes of a prepared corpus, by a trained codec")
+    labels = stages.add_parser("labels", help="phonemes and times, by a trained listener")
+    for stage in (codes, labels):
+        stage.add_argument("folder", type=Path, nargs="+", help="prepared corpora")
+        stage.add_argument("--runs", type=Path, default=Path("runs"), help="what was trained")
+
+    for stage in (recordings, made, codes, labels):
+        stage.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
+        stage.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+
+
+def prepare(arguments: argparse.Namespace) -> None:
+    """Run one stage of the preparation."""
+    workers, quiet = arguments.workers, arguments.quiet
+    if arguments.stage == "recordings":
+        count = prepare_recordings(
+            arguments.manifest, arguments.folder, arguments.heldout, workers, quiet
+        )
+        print(f"{arguments.folder}: {count} recordings")
+        return
+    if arguments.stage == "made":
+        tally = prepare_made(
+            arguments.sentences,
+            arguments.folder,
+            speakers=arguments.speakers,
+            utterances=arguments.utterances,
+            seed=arguments.seed,
+            workers=workers,
+            quiet=quiet,
+        )
+        print(f"{arguments.folder}: {tally.kept} sentences, {tally.share:.0%} of those tried")
+        return
+    # The last two stages run models, which only the training half may do.
+    from valle.training.label import write_alignments, write_codes
+
+    for folder in arguments.folder:
+        store = Store(folder)
+        if arguments.stage == "codes":
+            write_codes(store, arguments.runs / "codec", workers, quiet)
+            print(f"{folder}: codes of {len(store.utterances)} utterances")
+        else:
+            count = write_alignments(store, arguments.runs / "listener", workers, quiet)
+            print(f"{folder}: labels of {count} of {len(store.utterances)} utterances")

@@ -1,0 +1,105 @@
+"""`valle train` and `valle export`: arguments to jobs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from valle.corpora.store import Store
+from valle.errors import UsageError
+from valle.training.export import export_runs
+from valle.training.loop import Job, run
+from valle.training.sizes import SIZES
+from valle.training.train_ar import ARJob
+from valle.training.train_codec import CodecJob
+from valle.training.train_listener import ListenerJob
+from valle.training.train_nar import NARJob
+from valle.training.train_speaker import SpeakerJob
+
+_STAGES = ("codec", "listener", "speaker", "ar", "nar")
+
+
+def train_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `valle train STAGE`."""
+    parser.add_argument("stage", choices=_STAGES, help="which model")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="FOLDER",
+        help="a folder that `valle prepare` wrote; may be given several times",
+    )
+    parser.add_argument(
+        "--share",
+        type=float,
+        action="append",
+        metavar="WEIGHT",
+        help="ar and nar: how much of the examples each --data gives, in their order",
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        metavar="FOLDER",
+        help="the model is kept in RUNS/STAGE and goes on from there (default: runs)",
+    )
+    parser.add_argument("--size", choices=list(SIZES), default="default", help="the one dial")
+    box = parser.add_mutually_exclusive_group(required=True)
+    box.add_argument("--minutes", type=float, help="stop after this time, all runs together")
+    box.add_argument("--steps", type=int, help="stop after this many steps, all runs together")
+    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
+    parser.add_argument("--threads", type=int, help="processor threads (default: all cores)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train one model until its minutes or steps are over."""
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    stores = [Store(folder) for folder in arguments.data]
+    folder = arguments.runs / arguments.stage
+    common = (folder, arguments.size, device, arguments.seed)
+    shares = arguments.share or [1.0] * len(stores)
+    if len(shares) != len(stores):
+        raise UsageError(f"{len(shares)} --share for {len(stores)} --data: give one for each")
+    job: Job
+    if arguments.stage == "codec":
+        job = CodecJob(stores, *common)
+    elif arguments.stage == "listener":
+        job = ListenerJob(stores, *common)
+    elif arguments.stage == "speaker":
+        job = SpeakerJob(stores, *common)
+    elif arguments.stage == "ar":
+        job = ARJob(stores, shares, *common)
+    else:
+        job = NARJob(stores, shares, *common)
+    steps = run(
+        job, folder, minutes=arguments.minutes, steps=arguments.steps, quiet=arguments.quiet
+    )
+    print(f"{folder}: {steps} steps")
+
+
+def export_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `valle export FOLDER`."""
+    parser.add_argument("folder", type=Path, help="where the bundle goes")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="what was trained")
+    parser.add_argument("--name", help="the bundle's name (default: the folder's)")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "int8"),
+        default="int8",
+        help="int8 stores weights in 8 bits and computes in fp32 (default)",
+    )
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Write the trained models as a bundle."""
+    name = arguments.name or arguments.folder.resolve().name
+    export_runs(arguments.runs, arguments.folder, name, arguments.precision)
+    size = sum(file.stat().st_size for file in arguments.folder.iterdir())
+    print(f"{arguments.folder}: {size / 2**20:.1f} MiB")

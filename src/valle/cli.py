@@ -57,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()  # here, where a reader that has left can still be reported
         return 0
+    except SystemExit as ended:  # argparse has shown the help
+        return int(ended.code or 0)
     except KeyboardInterrupt:
         return _fail("interrupted; nothing was left half-written", INTERRUPTED)
     except BrokenPipeError:

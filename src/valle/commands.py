@@ -56,11 +56,13 @@ def speak(arguments: argparse.Namespace) -> None:
     to_stdout = arguments.output == "-"
     if to_stdout and arguments.json:
         raise UsageError("-o - and --json both want standard output; write the speech to a file")
-    output_format(arguments.output)
     if not to_stdout:
         check_target(arguments.output)
+        output_format(arguments.output)
     elif sys.stdout is None:
         raise OutputError("standard output is closed; name a file with -o")
+    if (arguments.text is None) == (arguments.input is None):
+        raise UsageError("say what to speak: one of TEXT, - for standard input, and -i FILE")
     if (arguments.voice is None) == (arguments.ref_audio is None):
         raise UsageError("say whose voice: one of --voice NAME|FILE and --ref-audio FILE")
     if arguments.voice is not None:
@@ -77,6 +79,8 @@ def speak(arguments: argparse.Namespace) -> None:
     pieces = model.stream(text, voice, redo=REDO, **options)
     speech = Speech.join(_with_progress(pieces, arguments.quiet))
     speech.save(arguments.output)
+    # Notes come last: where something fails, its one line is all there is on standard error.
+    _warn(arguments, voice, arguments.ref_audio)
     for skipped in speech.skipped:
         _note(arguments, f"not said: {skipped.text!r} ({skipped.why})")
     if speech.check is not None and not speech.check.passed:
@@ -104,6 +108,7 @@ def enroll(arguments: argparse.Namespace) -> None:
     model = load(arguments.bundle, threads=arguments.threads)
     voice = _enrolled(model, arguments.recording, arguments.name, arguments)
     registry.add(voice)
+    _warn(arguments, voice, arguments.recording)
     if arguments.json:
         _print_json(_described(voice))
     else:
@@ -167,8 +172,6 @@ def _common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _text(arguments: argparse.Namespace) -> str:
-    if (arguments.text is None) == (arguments.input is None):
-        raise UsageError("say what to speak: one of TEXT, - for standard input, and -i FILE")
     if arguments.text not in (None, "-"):
         return str(arguments.text)
     source = arguments.input or "standard input"
@@ -185,16 +188,20 @@ def _text(arguments: argparse.Namespace) -> str:
 def _enrolled(
     model: Model, recording: str, name: str | None, arguments: argparse.Namespace
 ) -> Voice:
-    voice = model.enroll(
+    return model.enroll(
         recording,
         name=name,
         ref_text=arguments.ref_text,
         consent=arguments.consent,
         attest=arguments.attest,
     )
-    for warning in voice.warnings:
-        _note(arguments, f"{recording}: {warning}")
-    return voice
+
+
+def _warn(arguments: argparse.Namespace, voice: Voice, recording: str | None) -> None:
+    """What may harm the likeness, said once: when the recording is given."""
+    if recording is not None:
+        for warning in voice.warnings:
+            _note(arguments, f"{recording}: {warning}")
 
 
 def _with_progress(pieces: Iterable[Speech], quiet: bool) -> Iterator[Speech]:

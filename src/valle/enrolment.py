@@ -131,6 +131,8 @@ def _read(
     first = min(round(seconds[0] * rate / hop), len(alignment.frame_symbol) - frames)
     inside = alignment.frame_symbol[first : first + frames]
     low, high = int(inside[0]), int(inside[-1])
+    if symbols[high + 1 : high + 2] and symbols[high + 1] in BORDERS:
+        high += 1  # the border that follows belongs to what was said, even without a frame
     part = Alignment(inside - low, alignment.score[low : high + 1])
     return excerpt, _whole(symbols[low : high + 1], stress[low : high + 1], part), warnings
 

@@ -1,0 +1,59 @@
+"""A tiny model that runs everything the real one does, and recordings to give it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+import valle
+
+ATTEST = "I hold the rights to this voice"
+RATE = 16000
+
+
+@pytest.fixture(scope="session")
+def debug_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a bundle of random weights, of the smallest size there is."""
+    export = pytest.importorskip("valle.training.export", reason="needs the extra [train]")
+    folder = tmp_path_factory.mktemp("bundles") / "debug"
+    export.debug_bundle(folder, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(debug_bundle: Path) -> valle.Model:
+    return valle.load(debug_bundle, threads=1)
+
+
+@pytest.fixture(scope="session")
+def babble() -> NDArray[np.float32]:
+    """3 s that vary as speech does: a buzz in syllables, with a little noise. [48000]"""
+    rng = np.random.default_rng(0)
+    time = np.arange(3 * RATE) / RATE
+    buzz = np.sign(np.sin(2 * np.pi * 120 * time)) * (0.6 + 0.4 * np.sin(2 * np.pi * 0.7 * time))
+    syllables = np.clip(np.sin(2 * np.pi * 3 * time), 0, 1)
+    return (0.3 * buzz * syllables + 0.001 * rng.standard_normal(len(time))).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def recording(babble: NDArray[np.float32], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recordings") / "babble.wav"
+    soundfile.write(path, babble, RATE)
+    return path
+
+
+@pytest.fixture(scope="session")
+def voice(model: valle.Model, recording: Path) -> valle.Voice:
+    return model.enroll(recording, name="Babble", attest=ATTEST)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test sees the voices that the user keeps."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("VALLE_HOME", str(folder))
+    return folder

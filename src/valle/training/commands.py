@@ -9,6 +9,7 @@ import torch
 
 from valle.corpora.store import Store
 from valle.errors import UsageError
+from valle.training.checkpoints import load_codec
 from valle.training.export import export_runs
 from valle.training.loop import Job, run
 from valle.training.sizes import SIZES
@@ -75,9 +76,9 @@ def train(arguments: argparse.Namespace) -> None:
     elif arguments.stage == "speaker":
         job = SpeakerJob(stores, *common)
     elif arguments.stage == "ar":
-        job = ARJob(stores, shares, *common)
+        job = ARJob(stores, shares, *common, load_codec(arguments.runs / "codec"))
     else:
-        job = NARJob(stores, shares, *common)
+        job = NARJob(stores, shares, *common, load_codec(arguments.runs / "codec"))
     steps = run(
         job, folder, minutes=arguments.minutes, steps=arguments.steps, quiet=arguments.quiet
     )

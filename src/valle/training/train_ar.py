@@ -17,11 +17,12 @@ from valle.text import SYMBOLS
 from valle.training.examples import ExampleSource, Piece, padded
 from valle.training.loop import learning_rate, set_learning_rate
 from valle.training.models.ar import AR, input_codes
+from valle.training.models.codec import Codec
 from valle.training.models.phonemes import PADDING, gather_rows
 from valle.training.sizes import NO_CODE, size_named
 
-_BATCH = 10
-_PROMPT = (75, 200)  # frames: 1.5 to 4 s
+_BATCH = 8
+_PROMPT = (75, 150)  # frames: 1.5 to 4 s
 _TARGET = (100, 300)
 _FROM_START = 0.7
 _PEAK_RATE = 1e-3
@@ -40,12 +41,16 @@ class ARJob:
         size: str,
         device: str,
         seed: int,
+        codec: Codec | None = None,
     ) -> None:
         torch.manual_seed(seed)
         self.device = torch.device(device)
         self.examples = ExampleSource(stores, shares, seed)
         shape = size_named(size).ar
-        self.ar = AR(shape, len(SYMBOLS)).to(self.device)
+        self.ar = AR(shape, len(SYMBOLS))
+        if codec is not None:
+            self.ar.start_from(codec.quantiser.tables)
+        self.ar.to(self.device)
         self.modules: dict[str, nn.Module] = {"ar": self.ar}
         self.optimizer = torch.optim.AdamW(
             self.ar.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.05

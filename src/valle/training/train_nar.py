@@ -15,11 +15,12 @@ from valle.corpora.store import Store
 from valle.text import SYMBOLS
 from valle.training.examples import ExampleSource, Piece, padded
 from valle.training.loop import learning_rate, set_learning_rate
+from valle.training.models.codec import Codec
 from valle.training.models.nar import NAR, known_codes
 from valle.training.sizes import CODEBOOKS, NO_CODE, size_named
 
-_BATCH = 20
-_PROMPT = (75, 200)
+_BATCH = 12
+_PROMPT = (75, 150)
 _FROM_START = 0.4
 _PEAK_RATE = 1e-3
 # Early codebooks carry the most of the voice, and the later ones depend on them.
@@ -37,13 +38,17 @@ class NARJob:
         size: str,
         device: str,
         seed: int,
+        codec: Codec | None = None,
     ) -> None:
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
         self.device = torch.device(device)
         self.examples = ExampleSource(stores, shares, seed + 1)
         self.shape = size_named(size).nar
-        self.nar = NAR(self.shape, len(SYMBOLS)).to(self.device)
+        self.nar = NAR(self.shape, len(SYMBOLS))
+        if codec is not None:
+            self.nar.start_from(codec.quantiser.tables)
+        self.nar.to(self.device)
         self.modules: dict[str, nn.Module] = {"nar": self.nar}
         self.optimizer = torch.optim.AdamW(
             self.nar.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.05

@@ -13,7 +13,13 @@ from torch.nn import functional as F
 
 from valle.pointer import MOVES, STAYS
 from valle.training.models.phonemes import PhonemeEncoder, gather_rows
-from valle.training.models.transformer import EPSILON, Block, CodeEmbedding, rotary_angles
+from valle.training.models.transformer import (
+    EPSILON,
+    Block,
+    CodeEmbedding,
+    code_vectors,
+    rotary_angles,
+)
 from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE, ARSize
 
 
@@ -36,6 +42,13 @@ class AR(nn.Module):
         self.move_head = nn.Linear(size.width, MOVES)
         for module in (self.project, self.stay, self.code_head, self.move_head):
             nn.init.normal_(module.weight, std=0.02)
+
+    @torch.no_grad()
+    def start_from(self, tables: Tensor) -> None:
+        """Begin with the codec's `tables` [8, 1024, latent] as what is read and what is predicted."""
+        vectors = code_vectors(tables, self.size.width)
+        self.codes.start_from(vectors)
+        self.code_head.weight.copy_(vectors[0])
 
     def forward(
         self, codes: Tensor, symbols: Tensor, stress: Tensor, frame_symbol: Tensor, stay: Tensor

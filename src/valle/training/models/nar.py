@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from valle.training.models.phonemes import STRESSES
-from valle.training.models.transformer import EPSILON, Block, CodeEmbedding, rotary_angles
+from valle.training.models.transformer import (
+    EPSILON,
+    Block,
+    CodeEmbedding,
+    code_vectors,
+    rotary_angles,
+)
 from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE, NARSize
 
 
@@ -34,6 +40,13 @@ class NAR(nn.Module):
         self.heads = nn.Parameter(torch.empty(CODEBOOKS - 1, size.width, CODEBOOK_SIZE))
         for weight in (self.symbols.weight, self.stress.weight, self.stage.weight, self.heads):
             nn.init.normal_(weight, std=0.02)
+
+    @torch.no_grad()
+    def start_from(self, tables: Tensor) -> None:
+        """Begin with the codec's `tables` [8, 1024, latent] as what is read and what is predicted."""
+        vectors = code_vectors(tables, self.size.width)
+        self.codes.start_from(vectors)
+        self.heads.copy_(vectors[1:].transpose(1, 2))
 
     def forward(
         self,

@@ -38,6 +38,14 @@ class CodeEmbedding(nn.Module):
         with torch.no_grad():
             self.weight[-1].zero_()
 
+    @torch.no_grad()
+    def start_from(self, vectors: Tensor) -> None:
+        """Begin with the codec's vectors [8, 1024, width]: the sum is then what a frame decodes to.
+
+        Codes that sound alike are alike from the first step, which a small corpus would not teach.
+        """
+        self.weight[:-1] = vectors.reshape(-1, vectors.shape[-1])
+
     def forward(self, codes: Tensor) -> Tensor:
         rows = torch.where(codes == NO_CODE, CODEBOOKS * CODEBOOK_SIZE, codes + self.offsets)
         summed = F.embedding_bag(
@@ -47,6 +55,18 @@ class CodeEmbedding(nn.Module):
             padding_idx=CODEBOOKS * CODEBOOK_SIZE,
         )
         return summed.view(*codes.shape[:-1], -1)
+
+
+def code_vectors(tables: Tensor, width: int) -> Tensor:
+    """Codec tables [codebooks, codes, latent] turned into `width`: [codebooks, codes, width].
+
+    One fixed turn for all codebooks, so that sums and distances of vectors stay what they are;
+    each number spread as an embedding is usually begun (0.02).
+    """
+    generator = torch.Generator().manual_seed(0)
+    turn = torch.linalg.qr(torch.randn(width, tables.shape[-1], generator=generator)).Q
+    vectors = tables.float() @ turn.T
+    return vectors * (0.02 / vectors[0].std())
 
 
 def inverse_frequencies(head_width: int) -> Tensor:
@@ -68,6 +88,25 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     first, second = x.chunk(2, dim=-1)
     cos, sin = cos.to(x.dtype), sin.to(x.dtype)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+
+
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool
+) -> Tensor:
+    """Attention over [B, H, T, hd]; mask is true where a key may be seen, broadcast to [T, S].
+
+    Training on a CPU writes it out: PyTorch's fused kernel is three times slower there, nearly all
+    of it in the backward pass.
+    """
+    if query.device.type != "cpu" or not query.requires_grad:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    if causal:
+        rows = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+        mask = rows if mask is None else mask & rows
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return scores.softmax(-1).to(value.dtype) @ value
 
 
 class Block(nn.Module):
@@ -114,9 +153,7 @@ class Block(nn.Module):
         if past is not None:
             keys = torch.cat((past[0], key), dim=2)
             values = torch.cat((past[1], value), dim=2)
-        mixed = F.scaled_dot_product_attention(
-            query, keys, values, attn_mask=mask, is_causal=causal
-        )
+        mixed = attend(query, keys, values, mask, causal)
         mixed = self.attention_out(mixed.transpose(1, 2).reshape(batch, rows, width))
         x = x + F.dropout(mixed, self.dropout, self.training)
         fed = self.feed_out(F.gelu(self.feed_in(self.feed_norm(x))))

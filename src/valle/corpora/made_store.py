@@ -35,7 +35,13 @@ def prepare_made(
     workers: int = 1,
     quiet: bool = False,
 ) -> Tally:
-    """Write a store of `speakers` made speakers saying `utterances` texts each; says what was kept."""
+    """Write a store of `speakers` made speakers saying `utterances` texts each.
+
+    Returns what was kept, and why the rest was not.
+
+    Raises:
+        UsageError: there is no such file of sentences, or nothing was kept.
+    """
     tally = Tally()
     writer = StoreWriter(out)
     labels: dict[str, Labels] = {}

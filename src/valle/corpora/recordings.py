@@ -1,7 +1,7 @@
 """Recordings listed in a manifest, brought into a store.
 
-A manifest is a JSONL file beside the recordings: `audio` (path relative to it), `corpus`, `speaker`,
-`text` or null, `seconds`. Speakers of a held-out list never enter a store.
+A manifest is a JSONL file beside the recordings: `audio` (path relative to it), `corpus`,
+`speaker`, `text` or null, `seconds`. Speakers of a held-out list never enter a store.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from valle.corpora.store import SAMPLE_RATE, StoreWriter
-from valle.errors import UsageError
+from valle.errors import RecordingError, UsageError
 
 # A corpus that went through a low-rate coder: its waveform is not what a codec should learn.
 LOSSY_CORPORA = frozenset({"librispeech-dev-clean-mp3"})
@@ -38,12 +38,24 @@ def read_manifest(path: Path) -> list[dict[str, Any]]:
 
 
 def read_heldout(path: Path | None) -> frozenset[str]:
-    """Names of speakers that no model may train on (one a line)."""
-    return frozenset(path.read_text(encoding="utf-8").split()) if path else frozenset()
+    """Names of speakers that no model may train on (one a line).
+
+    Raises:
+        UsageError: there is no such list.
+    """
+    if path is None:
+        return frozenset()
+    if not path.is_file():
+        raise UsageError(f"no list of held-out speakers at {path}; give one with --heldout")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return frozenset(line.strip() for line in lines)
 
 
 def _read(path: Path) -> NDArray[np.float32]:
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise RecordingError(f"{path} cannot be read ({error}); mend it or its line") from error
     mono = samples.mean(axis=1)
     if rate != SAMPLE_RATE:
         mono = soxr.resample(mono, rate, SAMPLE_RATE)
@@ -61,7 +73,12 @@ def _decoded(paths: list[Path], workers: int) -> Iterator[NDArray[np.float32]]:
 def prepare_recordings(
     manifest: Path, out: Path, heldout: Path | None, workers: int = 2, quiet: bool = False
 ) -> int:
-    """Write the manifest's recordings as a store; returns how many utterances it holds."""
+    """Write the manifest's recordings as a store; returns how many utterances it holds.
+
+    Raises:
+        UsageError: no manifest, no list of held-out speakers, or no recording is left.
+        RecordingError: a recording cannot be read.
+    """
     hidden = read_heldout(heldout)
     rows = [row for row in read_manifest(manifest) if row["speaker"] not in hidden]
     paths = [manifest.parent / row["audio"] for row in rows]

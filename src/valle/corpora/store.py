@@ -38,7 +38,8 @@ class Utterance:
     offset: int
     samples: int
     text: str | None
-    waveform_is_clean: bool  # False where a lossy coder shaped the waveform: never teaches the codec
+    # False where a lossy coder shaped the waveform: never teaches the codec
+    waveform_is_clean: bool
     made: bool = False
 
     @property
@@ -146,7 +147,7 @@ class Store:
 
 
 class StoreWriter:
-    """Writes a store utterance by utterance; what `close` has not finished is not seen by readers."""
+    """Writes a store utterance by utterance; readers see nothing of it before `close`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
@@ -168,7 +169,8 @@ class StoreWriter:
     ) -> Utterance:
         """Append one utterance, 16 kHz float32 in [-1, 1]; pads its end to a whole frame."""
         padded = np.pad(samples, (0, -len(samples) % HOP))
-        (np.clip(padded, -1, 1) * 32767).astype(np.int16).tofile(self._audio)
+        # The scale that `waveform` reads with: 16-bit recordings stay what they are.
+        np.clip(np.rint(padded * 32768.0), -32768, 32767).astype(np.int16).tofile(self._audio)
         utterance = Utterance(
             name, corpus, speaker, self._offset, len(padded), text, waveform_is_clean, made
         )
@@ -177,8 +179,18 @@ class StoreWriter:
         return utterance
 
     def close(self) -> None:
-        """Finish: rename the samples, then the index that makes the folder a store."""
+        """Finish: rename the samples, then the index that makes the folder a store.
+
+        Raises:
+            UsageError: nothing was added.
+        """
         self._audio.close()
+        if not self._lines:
+            (self.folder / "audio.tmp").unlink()
+            raise UsageError(f"nothing was kept for {self.folder}: there is nothing to prepare")
+        # A store that was here ends first: its index, codes and labels fit other samples.
+        for old in ("utterances.jsonl", "codes.npy", "labels.npz"):
+            (self.folder / old).unlink(missing_ok=True)
         (self.folder / "audio.tmp").replace(self.folder / "audio.i16")
         index = self.folder / "utterances.tmp"
         with index.open("w", encoding="utf-8") as out:

@@ -1,4 +1,4 @@
-"""Examples for the AR and the NAR: a prompt and a target of one speaker, cut from a labelled store."""
+"""Examples for the AR and the NAR: a prompt and a target of one speaker, from a labelled store."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from valle.corpora.store import Labels, Store, Utterance, by_speaker
 from valle.corpora.transcripts import IS_BORDER
+from valle.errors import UsageError
 from valle.text import SYMBOLS, UNKNOWN
 
 _RIGHT_CONTEXT = 6  # symbols that the phoneme encoder sees ahead of a frame's own
 _UNKNOWN_ID = SYMBOLS.index(UNKNOWN)
+_TRIES = 10_000  # draws for one pair; of a corpus that is fit for training a few are enough
 _UNSURE = 0.05  # share of a prompt's phonemes hidden, as a listener that is not sure hides them
 
 Ints = NDArray[np.int64]
@@ -71,7 +73,11 @@ class Source:
 
 
 class ExampleSource:
-    """Draws speakers evenly within a share for each store, then a prompt and a target of each."""
+    """Draws a store by its share, a speaker of it, then a prompt and a target of that speaker.
+
+    Raises:
+        UsageError: a store has no labels, or none for any utterance.
+    """
 
     def __init__(self, stores: list[Store], shares: list[float], seed: int) -> None:
         self.rng = np.random.default_rng(seed)
@@ -84,6 +90,11 @@ class ExampleSource:
                 ]
                 if sources:
                     speakers.append(sources)
+            if not speakers:
+                raise UsageError(
+                    f"the labels of {store.folder} cover no utterance; "
+                    "train the listener for longer, or leave this corpus out"
+                )
             self.groups.append(speakers)
         total = sum(shares)
         self.shares = [share / total for share in shares]
@@ -100,8 +111,11 @@ class ExampleSource:
         """A prompt and a target of one speaker, of random lengths in the given ranges.
 
         `from_start`: the share of targets that begin where their utterance begins.
+
+        Raises:
+            UsageError: the utterances are too short for any pair.
         """
-        while True:
+        for _ in range(_TRIES):
             store = int(self.rng.choice(len(self.groups), p=self.shares))
             speakers = self.groups[store]
             sources = speakers[int(self.rng.choice(len(speakers), p=self.weights[store]))]
@@ -129,6 +143,11 @@ class ExampleSource:
                 continue
             first = self._as_heard(prompt.piece(low, high))
             return first, target.piece(start, start + length)
+        folders = ", ".join(str(speakers[0][0].store.folder) for speakers in self.groups)
+        raise UsageError(
+            f"no prompt of {prompt_frames[0]} frames with a target can be cut from {folders}: "
+            "the speakers need two utterances each, or longer ones with pauses"
+        )
 
     def _as_heard(self, piece: Piece) -> Piece:
         """A prompt's symbols as the listener gives them: mostly without stress, some unknown."""

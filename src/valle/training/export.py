@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -28,6 +29,7 @@ from valle.training.models.speaker import SPEAKER_SIZES, SpeakerEncoder
 from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, size_named
 
 _MAX_STAY_PHONEME, _MAX_STAY_BORDER = 50, 75  # frames: 1 s on a sound, 1.5 s of silence
+Stored = Literal["fp32", "int8"]
 _SMALLEST = 4096  # weights with fewer numbers stay as they are: they cost nothing
 
 
@@ -61,16 +63,14 @@ class _CodecEncoder(nn.Module):
         return self.codec.encode(waveform)
 
 
-def export_bundle(
-    folder: Path, name: str, models: Models, precision: str = "int8", replace: bool = False
-) -> None:
-    """Write a bundle of `models` into `folder`.
+def export_bundle(folder: Path, name: str, models: Models, precision: Stored = "int8") -> None:
+    """Write a bundle of `models` into `folder`; a bundle that was there is replaced.
 
     `precision` is "fp32", or "int8": weights stored in 8 bits, one scale an output channel, and
     computed in fp32, which makes the files four times smaller.
 
     Raises:
-        OutputError: the folder cannot be written, or is there already and `replace` is False.
+        OutputError: the folder cannot be written, or holds something other than a bundle.
     """
     codec = models.codec
     for module in (codec, models.listener, models.speaker, models.ar, models.nar):
@@ -130,7 +130,7 @@ def export_bundle(
     write_bundle(folder, config, graphs)
 
 
-def export_runs(runs: Path, folder: Path, name: str, precision: str = "int8") -> None:
+def export_runs(runs: Path, folder: Path, name: str, precision: Stored = "int8") -> None:
     """Write a bundle of the models trained into `runs`/codec, /listener, /speaker, /ar and /nar.
 
     Raises:
@@ -173,12 +173,13 @@ def _traced(
 ) -> onnx.ModelProto:
     module.eval()
     for name in outputs:
-        axes = {**axes, name: {0: "batch"} if name in ("embedding", "state_out") else {0: "batch", 1: name}}
+        whole = name in ("embedding", "state_out")  # no axis of time
+        axes = {**axes, name: {0: "batch"} if whole else {0: "batch", 1: name}}
     buffer = io.BytesIO()
     torch.onnx.export(
         module,
         inputs,
-        buffer,
+        buffer,  # type: ignore[arg-type]  # taken, though the annotation says a path
         input_names=[name for name in axes if name not in outputs],
         output_names=outputs,
         dynamic_axes=axes,
@@ -192,8 +193,8 @@ def _traced(
 def store_in_8_bits(proto: onnx.ModelProto) -> None:
     """Replace large fp32 weights by int8 ones with a scale for each slice of one axis.
 
-    Symmetric, largest value to 127, the axis that loses less. Cast and Mul bring fp32 back; ONNX Runtime folds both away
-    when it makes the session, so running costs what fp32 costs.
+    Symmetric, largest value to 127, the axis that loses less. Cast and Mul bring fp32 back; ONNX
+    Runtime folds both away when it makes the session, so running costs what fp32 costs.
     """
     graph = proto.graph
     before: list[onnx.NodeProto] = []
@@ -208,7 +209,9 @@ def store_in_8_bits(proto: onnx.ModelProto) -> None:
         graph.initializer.remove(tensor)
         graph.initializer.append(numpy_helper.from_array(small, f"{name}.int8"))
         graph.initializer.append(numpy_helper.from_array(scale, f"{name}.scale"))
-        before.append(helper.make_node("Cast", [f"{name}.int8"], [f"{name}.cast"], to=TensorProto.FLOAT))
+        before.append(
+            helper.make_node("Cast", [f"{name}.int8"], [f"{name}.cast"], to=TensorProto.FLOAT)
+        )
         before.append(helper.make_node("Mul", [f"{name}.cast", f"{name}.scale"], [name]))
     nodes = list(before)
     for node in graph.node:

@@ -53,14 +53,12 @@ class LogMel(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         side = (_WINDOW - _STEP) // 2
         batch = waveform.shape[0]
-        # A window is 512 = 3.2 steps long: frames are cut out of four steps of 160 set side by side.
+        # A window is 512 = 3.2 steps long: frames are cut out of four steps set side by side.
         steps = nn.functional.pad(waveform, (side, side + 4 * _STEP - _WINDOW)).reshape(
             batch, -1, _STEP
         )
-        frames = torch.cat(
-            [steps[:, :-3], steps[:, 1:-2], steps[:, 2:-1], steps[:, 3:]], dim=-1
-        )[..., :_WINDOW]
-        spectrum = frames @ self.basis
+        frames = torch.cat([steps[:, :-3], steps[:, 1:-2], steps[:, 2:-1], steps[:, 3:]], dim=-1)
+        spectrum = frames[..., :_WINDOW] @ self.basis
         real, imaginary = spectrum.chunk(2, dim=-1)
         mel = (real.square() + imaginary.square()) @ self.filters
         # +1e-5 keeps digital silence finite; the scale brings speech near zero mean, unit spread.

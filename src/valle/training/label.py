@@ -1,4 +1,4 @@
-"""`valle prepare codes|labels`: what the AR and the NAR learn from, by a trained codec and listener.
+"""`valle prepare codes|labels`: what the AR and the NAR learn from, by trained models.
 
 Transcripts are aligned by the listener; where there is none, the listener writes down the phonemes
 that it hears (as VALL-E did for its unlabelled hours), unsure ones as unknown. Phoneme times that

@@ -2,33 +2,44 @@
 
 A job says what one step is; the loop gives it the progress in [0, 1] (for learning-rate schedules),
 writes TensorBoard figures and checkpoints, and stops by itself when its minutes are over. A stopped
-run goes on where it was when the same command is given again; what was spent counts.
+run goes on where it was when the same command is given again; what was spent counts, and random
+numbers go on too, so that by steps it ends as if it had never been stopped.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import signal
 import time
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
 
 from valle.errors import UsageError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 _LOG_EVERY = 50  # steps between figures
 _SAVE_EVERY = 180.0  # seconds between checkpoints
+# Of a size, what may differ from the checkpoint that a run goes on from.
+_NO_SHAPE = frozenset({"dropout", "max_positions", "block", "past", "ahead"})
 
 
 class Job(Protocol):
-    """What the loop trains. `modules` and `optimizers` are saved and restored."""
+    """What the loop trains. Its modules, optimizers and generators are saved and restored."""
 
     modules: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
+    generators: dict[str, np.random.Generator]
 
     def step(self, number: int, progress: float) -> dict[str, float]:
         """One step of training; returns figures to watch."""
@@ -59,6 +70,8 @@ def save_checkpoint(path: Path, job: Job, number: int, spent: float) -> None:
         "spent_seconds": spent,
         "modules": {name: module.state_dict() for name, module in job.modules.items()},
         "optimizers": {name: optimizer.state_dict() for name, optimizer in job.optimizers.items()},
+        "generators": {name: rng.bit_generator.state for name, rng in job.generators.items()},
+        "torch_generator": torch.get_rng_state(),
     }
     temporary = path.with_suffix(".tmp")
     torch.save(state, temporary)
@@ -78,10 +91,35 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def restore(job: Job, state: dict[str, Any]) -> None:
+    """Put a checkpoint's state into the job that wrote it."""
     for name, module in job.modules.items():
         module.load_state_dict(state["modules"][name])
     for name, optimizer in job.optimizers.items():
         optimizer.load_state_dict(state["optimizers"][name])
+    # Checkpoints were once written without the generators: such a run draws anew.
+    if "generators" in state:
+        for name, rng in job.generators.items():
+            rng.bit_generator.state = state["generators"][name]
+        torch.set_rng_state(state["torch_generator"])
+
+
+def keep_size(folder: Path, size: DataclassInstance) -> None:
+    """Write a model's shapes into its run's folder, for those who read its checkpoint.
+
+    Raises:
+        UsageError: the folder holds a checkpoint of a model of other shapes.
+    """
+    path, wanted = folder / "size.json", asdict(size)
+    if (folder / "checkpoint.pt").is_file() and path.is_file():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        for name in wanted.keys() - _NO_SHAPE:
+            if there.get(name, wanted[name]) != wanted[name]:
+                raise UsageError(
+                    f"{folder} holds a model of another --size ({name} {there[name]}, not "
+                    f"{wanted[name]}); give that size, or another --runs"
+                )
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(wanted), encoding="utf-8")
 
 
 def run(
@@ -98,6 +136,7 @@ def run(
     run therefore fits its box.
 
     Raises:
+        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM; the checkpoint is written.
         UsageError: neither limit, or both, were given.
     """
     if (minutes is None) == (steps is None):
@@ -121,8 +160,17 @@ def run(
         desc=folder.name,
         disable=quiet or None,
     )
-    # A run in the background is stopped with SIGTERM; it keeps what it has, as with Ctrl-C.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stopping = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        if stopping:
+            raise KeyboardInterrupt
+        stopping = True
+
+    # Ctrl-C, or SIGTERM for a run in the background: the step is finished, and what is there is kept.
+    # Asked again, it does not wait for the step.
+    before = {which: signal.signal(which, stop) for which in (signal.SIGINT, signal.SIGTERM)}
     begun, saved = time.monotonic(), time.monotonic()
     sums: dict[str, list[float]] = defaultdict(list)
 
@@ -151,10 +199,13 @@ def run(
                 save_checkpoint(path, job, number, elapsed())
                 job.sample(folder, number)
                 saved = time.monotonic()
+            if stopping:
+                raise KeyboardInterrupt
     finally:
         save_checkpoint(path, job, number, elapsed())
         bar.close()
         writer.close()
-        signal.signal(signal.SIGTERM, before)
+        for which, handler in before.items():
+            signal.signal(which, handler)
     job.sample(folder, number)
     return number

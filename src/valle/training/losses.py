@@ -35,9 +35,7 @@ class SpectralLoss(nn.Module):
             filters = getattr(self, f"filters{size}")
             spectra = []
             for waveform in (made, wanted):
-                spectrum = torch.stft(
-                    waveform, size, size // 4, size, window, return_complex=True
-                )
+                spectrum = torch.stft(waveform, size, size // 4, size, window, return_complex=True)
                 power = spectrum.real.square() + spectrum.imag.square()
                 spectra.append(torch.sqrt(power + 1e-9).transpose(1, 2))
             one, other = spectra

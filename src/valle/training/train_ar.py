@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ from valle.corpora.store import Store
 from valle.pointer import stays
 from valle.text import SYMBOLS
 from valle.training.examples import ExampleSource, Piece, padded
-from valle.training.loop import learning_rate, set_learning_rate
+from valle.training.loop import keep_size, learning_rate, set_learning_rate
 from valle.training.models.ar import AR, input_codes
 from valle.training.models.codec import Codec
 from valle.training.models.phonemes import PADDING, gather_rows
@@ -56,8 +54,8 @@ class ARJob:
             self.ar.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.05
         )
         self.optimizers: dict[str, torch.optim.Optimizer] = {"ar": self.optimizer}
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "size.json").write_text(json.dumps(asdict(shape)))
+        self.generators = {"examples": self.examples.rng}
+        keep_size(folder, shape)
 
     def step(self, number: int, progress: float) -> dict[str, float]:
         set_learning_rate(self.optimizer, learning_rate(progress, _PEAK_RATE))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +9,9 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
-from valle.corpora.store import HOP, SAMPLE_RATE, Store
-from valle.training.loop import learning_rate, set_learning_rate
+from valle.corpora.store import HOP, SAMPLE_RATE, Store, Utterance
+from valle.errors import UsageError
+from valle.training.loop import keep_size, learning_rate, set_learning_rate
 from valle.training.losses import SpectralLoss
 from valle.training.models.codec import CODEC_SIZES, Codec
 
@@ -25,7 +24,9 @@ _COMMITMENT = 1.0
 class CodecJob:
     """Codec training on random second-long pieces, each speaker as often as the next."""
 
-    def __init__(self, stores: list[Store], folder: Path, size: str, device: str, seed: int) -> None:
+    def __init__(
+        self, stores: list[Store], folder: Path, size: str, device: str, seed: int
+    ) -> None:
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
         self.device = torch.device(device)
@@ -42,8 +43,12 @@ class CodecJob:
             for store in stores
             for group in _speakers(store, round(_SECONDS * SAMPLE_RATE))
         ]
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "size.json").write_text(json.dumps(asdict(shape)))
+        if not self.groups:
+            raise UsageError(
+                f"the codec learns from clean speech of {_SECONDS:.0f} s or more, and there is none"
+            )
+        self.generators = {"job": self.rng}
+        keep_size(folder, shape)
 
     def batch(self) -> Tensor:
         """Pieces [batch, samples]; levels vary by 20 dB so that quiet prompts are known too."""
@@ -100,8 +105,8 @@ class CodecJob:
         self.codec.train()
 
 
-def _speakers(store: Store, shortest: int) -> list[list]:
-    groups: dict[str, list] = {}
+def _speakers(store: Store, shortest: int) -> list[list[Utterance]]:
+    groups: dict[str, list[Utterance]] = {}
     for utterance in store.utterances:
         if utterance.waveform_is_clean and utterance.samples >= shortest:
             groups.setdefault(utterance.speaker, []).append(utterance)

@@ -6,8 +6,6 @@ its own best alignment of the known transcript (Viterbi training), once it has l
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +16,10 @@ from torch.nn import functional
 
 from valle.corpora.store import HOP, SAMPLE_RATE, Store, Utterance
 from valle.corpora.transcripts import IS_BORDER, LISTENER_CLASS, transcript_ids
+from valle.errors import UsageError
 from valle.listener import LISTENER_SYMBOLS, align_frames, loud_frames
 from valle.text import SYMBOLS
-from valle.training.loop import learning_rate, set_learning_rate
+from valle.training.loop import keep_size, learning_rate, set_learning_rate
 from valle.training.models.listener import LISTENER_SIZES, Listener
 
 _BATCH_SECONDS = 50.0
@@ -35,7 +34,9 @@ Example = tuple[Store, Utterance, NDArray[np.int64], NDArray[np.int64] | None]
 class ListenerJob:
     """Batches of utterances of like length; half of them made speech where there is any."""
 
-    def __init__(self, stores: list[Store], folder: Path, size: str, device: str, seed: int) -> None:
+    def __init__(
+        self, stores: list[Store], folder: Path, size: str, device: str, seed: int
+    ) -> None:
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
         self.device = torch.device(device)
@@ -46,7 +47,8 @@ class ListenerJob:
         )
         self.modules: dict[str, nn.Module] = {"listener": self.listener}
         self.optimizers: dict[str, torch.optim.Optimizer] = {"listener": self.optimizer}
-        real, made = [], []
+        real: list[Example] = []
+        made: list[Example] = []
         for store in stores:
             for utterance in store.utterances:
                 example = _example(store, utterance)
@@ -55,8 +57,13 @@ class ListenerJob:
         self.pools = [
             sorted(pool, key=lambda example: example[1].samples) for pool in (real, made) if pool
         ]
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "size.json").write_text(json.dumps(asdict(shape)))
+        if not self.pools:
+            raise UsageError(
+                f"the listener learns from transcribed speech of 0.5 to {_LONGEST:.0f} s, "
+                "and there is none"
+            )
+        self.generators = {"job": self.rng}
+        keep_size(folder, shape)
 
     def batch(self) -> list[Example]:
         """Neighbours in length, from a random place of a random pool."""
@@ -119,7 +126,8 @@ class ListenerJob:
         if not bool((wanted >= 0).any()):
             return frame.new_zeros(())
         return functional.nll_loss(
-            frame.reshape(-1, frame.shape[-1]), wanted.reshape(-1).to(frame.device),
+            frame.reshape(-1, frame.shape[-1]),
+            wanted.reshape(-1).to(frame.device),
             ignore_index=_IGNORED,
         )
 
@@ -156,7 +164,8 @@ class ListenerJob:
         lines = []
         for pool in self.pools:
             store, utterance, symbols, _ = pool[len(pool) // 2]
-            ctc, _ = self.listener(torch.from_numpy(store.waveform(utterance))[None])
+            waveform = torch.from_numpy(store.waveform(utterance))[None].to(self.device)
+            ctc, _ = self.listener(waveform)
             heard = torch.unique_consecutive(ctc[0].argmax(-1)).tolist()
             asked = LISTENER_CLASS[symbols[~IS_BORDER[symbols]]].tolist()
             lines.append("asked " + " ".join(LISTENER_SYMBOLS[i] for i in asked))

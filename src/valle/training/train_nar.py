@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ from torch.nn import functional
 from valle.corpora.store import Store
 from valle.text import SYMBOLS
 from valle.training.examples import ExampleSource, Piece, padded
-from valle.training.loop import learning_rate, set_learning_rate
+from valle.training.loop import keep_size, learning_rate, set_learning_rate
 from valle.training.models.codec import Codec
 from valle.training.models.nar import NAR, known_codes
 from valle.training.sizes import CODEBOOKS, NO_CODE, size_named
@@ -54,8 +52,8 @@ class NARJob:
             self.nar.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.05
         )
         self.optimizers: dict[str, torch.optim.Optimizer] = {"nar": self.optimizer}
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "size.json").write_text(json.dumps(asdict(self.shape)))
+        self.generators = {"job": self.rng, "examples": self.examples.rng}
+        keep_size(folder, self.shape)
 
     def step(self, number: int, progress: float) -> dict[str, float]:
         set_learning_rate(self.optimizer, learning_rate(progress, _PEAK_RATE))

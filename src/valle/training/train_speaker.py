@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from valle.corpora.store import SAMPLE_RATE, Store, Utterance, by_speaker
-from valle.training.loop import learning_rate, set_learning_rate
+from valle.training.loop import keep_size, learning_rate, set_learning_rate
 from valle.training.models.speaker import EMBEDDING, SPEAKER_SIZES, SpeakerEncoder
 
 _SPEAKERS = 32  # speakers a batch, with two pieces of each
@@ -25,7 +23,9 @@ _SCALE = 30.0
 class SpeakerJob:
     """Classification of two pieces each of some speakers, with an additive angular margin."""
 
-    def __init__(self, stores: list[Store], folder: Path, size: str, device: str, seed: int) -> None:
+    def __init__(
+        self, stores: list[Store], folder: Path, size: str, device: str, seed: int
+    ) -> None:
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
         self.device = torch.device(device)
@@ -43,8 +43,8 @@ class SpeakerJob:
             weight_decay=1e-2,
         )
         self.optimizers: dict[str, torch.optim.Optimizer] = {"speaker": self.optimizer}
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "size.json").write_text(json.dumps(asdict(shape)))
+        self.generators = {"job": self.rng}
+        keep_size(folder, shape)
 
     def piece(self, store: Store, group: list[Utterance]) -> np.ndarray:
         """A random piece of a random utterance, [samples] float32; short ones are repeated."""

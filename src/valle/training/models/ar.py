@@ -45,7 +45,7 @@ class AR(nn.Module):
 
     @torch.no_grad()
     def start_from(self, tables: Tensor) -> None:
-        """Begin with the codec's `tables` [8, 1024, latent] as what is read and what is predicted."""
+        """Begin with the codec's `tables` [8, 1024, latent]: as what is read and predicted."""
         vectors = code_vectors(tables, self.size.width)
         self.codes.start_from(vectors)
         self.code_head.weight.copy_(vectors[0])

@@ -119,15 +119,11 @@ class Decoder(nn.Module):
         magnitude, phase = self.output(self.norm(hidden)).float().chunk(2, dim=-1)
         magnitude = torch.exp(magnitude.clamp(max=6.0))
         spectrum = torch.cat([magnitude * torch.cos(phase), magnitude * torch.sin(phase)], dim=-1)
-        windows = torch.cat(
-            [past[-1].reshape(batch, 3, _WINDOW), spectrum @ self.basis], dim=1
-        )
+        windows = torch.cat([past[-1].reshape(batch, 3, _WINDOW), spectrum @ self.basis], dim=1)
         kept.append(windows[:, -3:].reshape(batch, -1))
         # Overlap-add: a hop of output is the last quarter of the window three frames back, the
         # third of two back, and so on.
-        parts = [
-            windows[:, 3 - k : 3 - k + frames, k * HOP : (k + 1) * HOP] for k in range(4)
-        ]
+        parts = [windows[:, 3 - k : 3 - k + frames, k * HOP : (k + 1) * HOP] for k in range(4)]
         samples = (parts[0] + parts[1] + parts[2] + parts[3]).reshape(batch, frames * HOP)
         return samples, torch.cat(kept, dim=1)
 

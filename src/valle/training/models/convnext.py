@@ -32,7 +32,7 @@ class ConvNeXt(nn.Module):
 
 
 class CausalConvNeXt(ConvNeXt):
-    """Sees only the past: takes and returns the kernel - 1 frames before, [B, kernel - 1, width]."""
+    """Sees only the past; takes and returns the frames before, [B, kernel - 1, width]."""
 
     def forward(  # type: ignore[override]
         self, hidden: Tensor, before: Tensor

@@ -104,10 +104,13 @@ class ResidualQuantiser(nn.Module):
         self.tables[book].copy_(self.sums[book] / self.counts[book].clamp(min=1e-3)[:, None])
 
     def perplexity(self, codes: Tensor) -> Tensor:
-        """How evenly the codes [B, T, codebooks] use each codebook: [codebooks], at most its size."""
+        """How evenly codes [B, T, codebooks] use each codebook: [codebooks], at most its size."""
         flat = codes.reshape(-1, self.codebooks)
         shares = torch.stack(
-            [torch.bincount(flat[:, b], minlength=self.codebook_size) for b in range(self.codebooks)]
+            [
+                torch.bincount(flat[:, b], minlength=self.codebook_size)
+                for b in range(self.codebooks)
+            ]
         ).float()
         shares = shares / shares.sum(-1, keepdim=True)
         return torch.exp(-(shares * torch.log(shares + 1e-9)).sum(-1))

@@ -90,9 +90,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
 
-def attend(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool
-) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
     """Attention over [B, H, T, hd]; mask is true where a key may be seen, broadcast to [T, S].
 
     Training on a CPU writes it out: PyTorch's fused kernel is three times slower there, nearly all

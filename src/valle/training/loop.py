@@ -168,7 +168,7 @@ def run(
             raise KeyboardInterrupt
         stopping = True
 
-    # Ctrl-C, or SIGTERM for a run in the background: the step is finished, and what is there is kept.
+    # Ctrl-C, or SIGTERM for a run in the background: the step is finished and its state kept.
     # Asked again, it does not wait for the step.
     before = {which: signal.signal(which, stop) for which in (signal.SIGINT, signal.SIGTERM)}
     begun, saved = time.monotonic(), time.monotonic()

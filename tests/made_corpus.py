@@ -13,12 +13,14 @@ SPACE, END = SYMBOLS.index(" "), SYMBOLS.index(".")
 _PHONEMES = [SYMBOLS.index(symbol) for symbol in ("h", "ə", "l", "oʊ")]
 
 
-def write_corpus(folder: Path, clips: dict[str, list[int]], words: int = 12) -> Store:
+def write_corpus(
+    folder: Path, clips: dict[str, list[int]], words: int = 12, seed: int = 0
+) -> Store:
     """A store with codes and labels; `clips` gives each speaker's utterances, in frames.
 
     Every utterance has `words` words of four phonemes, spread evenly over its frames.
     """
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     writer = StoreWriter(folder)
     labels = {}
     for speaker, lengths in clips.items():
@@ -37,7 +39,7 @@ def write_corpus(folder: Path, clips: dict[str, list[int]], words: int = 12) -> 
 def _labels(frames: int, words: int) -> Labels:
     symbols = [SYMBOLS.index("^")]
     for word in range(words):
-        symbols += _PHONEMES + [END if word == words - 1 else SPACE]
+        symbols += [*_PHONEMES, END if word == words - 1 else SPACE]
     stress = [2 if symbol == _PHONEMES[-1] else 0 for symbol in symbols]
     path = np.arange(frames) * len(symbols) // frames
     return Labels(np.array(symbols), np.array(stress), path)

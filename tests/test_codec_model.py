@@ -1,0 +1,169 @@
+"""The codec's modules: a causal decoder, a bounded look ahead, and what a quantiser promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra [train]")
+
+from valle.training.features import HOP  # noqa: E402
+from valle.training.models.codec import CODEC_SIZES, DELAY, Codec, CodecSize  # noqa: E402
+from valle.training.models.quantiser import ResidualQuantiser  # noqa: E402
+
+NO_CODE = 1024
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    torch.manual_seed(0)
+    return Codec(CODEC_SIZES["debug"]).eval()
+
+
+@pytest.fixture(scope="module")
+def deep() -> Codec:
+    """Two layers a side: states of more than one block."""
+    torch.manual_seed(1)
+    return Codec(CodecSize(2, 16, 2, 16, latent=8)).eval()
+
+
+def random_codes(frames: int, batch: int = 2) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(frames)
+    return torch.randint(0, 1024, (batch, frames, 8), generator=generator)
+
+
+def streamed(codec: Codec, codes: torch.Tensor, cuts: Sequence[int]) -> torch.Tensor:
+    state = codes.new_zeros(len(codes), codec.decoder.state_size, dtype=torch.float32)
+    pieces = []
+    for start, end in zip([0, *cuts], [*cuts, codes.shape[1]], strict=True):
+        latents = codec.quantiser.decode(codes[:, start:end])
+        samples, state = codec.decoder(latents, state)
+        pieces.append(samples)
+    return torch.cat(pieces, dim=1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("cuts", [[1], [1, 2, 3, 4, 5, 6, 7, 8], [3, 11], [10]])
+def test_pieces_are_the_whole(deep: Codec, cuts: list[int]) -> None:
+    codes = random_codes(12)
+    end = torch.full((2, DELAY, 8), NO_CODE)
+    whole = deep.decode(codes)
+    assert whole.shape == (2, 12 * HOP)
+    assert whole.abs().max() > 1e-3
+    made = streamed(deep, torch.cat([codes, end], dim=1), cuts)[:, DELAY * HOP :]
+    torch.testing.assert_close(made, whole, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_samples_depend_on_four_frames_ahead_and_no_more(codec: Codec) -> None:
+    codes = random_codes(24, batch=1)
+    changed = codes.clone()
+    changed[:, 16] = (changed[:, 16] + 500) % 1024
+    difference = (codec.decode(codes) - codec.decode(changed)).abs().reshape(24, HOP).amax(-1)
+    assert DELAY == 4
+    assert not difference[: 16 - DELAY].any()
+    assert difference[16 - DELAY] > 0 and difference[16] > 0
+
+
+@torch.no_grad()
+def test_a_batch_is_its_rows(codec: Codec) -> None:
+    codes = random_codes(6)
+    both = codec.decode(codes)
+    for row in range(2):
+        alone = codec.decode(codes[row : row + 1])
+        torch.testing.assert_close(both[row : row + 1], alone, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_one_code_vector_a_hop(codec: Codec) -> None:
+    codes = codec.encode(torch.randn(2, 7 * HOP) * 0.1)
+    assert codes.shape == (2, 7, 8) and codes.dtype == torch.int64
+    assert codes.min() >= 0 and codes.max() < 1024
+
+
+@pytest.fixture
+def quantiser() -> ResidualQuantiser:
+    torch.manual_seed(0)
+    return ResidualQuantiser(codebooks=4, codebook_size=16, latent=3)
+
+
+def test_no_code_adds_nothing(quantiser: ResidualQuantiser) -> None:
+    codes = torch.randint(0, 16, (2, 5, 4))
+    for book in range(4):
+        one = torch.full_like(codes, 16)
+        one[..., book] = codes[..., book]
+        found = quantiser.decode(one)
+        torch.testing.assert_close(found, quantiser.tables[book][codes[..., book]])
+    assert not quantiser.decode(torch.full_like(codes, 16)).any()
+
+
+def test_decoding_is_the_sum_of_what_the_codebooks_say(quantiser: ResidualQuantiser) -> None:
+    codes = torch.randint(0, 16, (2, 5, 4))
+    wanted = sum(quantiser.tables[book][codes[..., book]] for book in range(4))
+    torch.testing.assert_close(quantiser.decode(codes), wanted)
+
+
+def test_each_code_is_the_nearest_to_what_was_left(quantiser: ResidualQuantiser) -> None:
+    latents = torch.randn(2, 9, 3) * 0.2
+    codes, left = quantiser.encode(latents), latents
+    for book in range(4):
+        distance = torch.cdist(left.reshape(-1, 3), quantiser.tables[book])
+        chosen = distance.gather(1, codes[..., book].reshape(-1, 1))[:, 0]
+        torch.testing.assert_close(chosen, distance.amin(-1))
+        left = left - quantiser.tables[book][codes[..., book]]
+
+
+def test_a_code_alone_comes_back(quantiser: ResidualQuantiser) -> None:
+    codes = quantiser.encode(quantiser.tables[0][None])
+    assert codes[0, :, 0].tolist() == list(range(16))
+
+
+def test_training_passes_the_gradient_straight_through(quantiser: ResidualQuantiser) -> None:
+    latents = torch.randn(4, 5, 3, requires_grad=True)
+    quantised, commitment, codes = quantiser.train()(latents)
+    quantised.sum().backward()
+    torch.testing.assert_close(latents.grad, torch.ones_like(latents))
+    assert float(commitment.detach()) >= 0 and codes.shape == (4, 5, 4)
+
+
+def test_training_finds_where_vectors_are() -> None:
+    """Four points and codes enough: each point comes back, though every vector seen is noisy."""
+    torch.manual_seed(0)
+    quantiser = ResidualQuantiser(1, 16, 2).train()
+    points = torch.tensor([[0.0, 0.0], [0.0, 1.0], [3.0, 0.0], [-2.0, 5.0]])
+    for _ in range(30):
+        quantiser(points[torch.randint(0, 4, (8, 32))] + 0.01 * torch.randn(8, 32, 2))
+    quantiser.eval()
+    found = quantiser.decode(quantiser.encode(points[None]))[0]
+    assert (found - points).norm(dim=-1).max() < 0.03
+
+
+def test_dead_codes_are_put_onto_vectors_of_the_batch(quantiser: ResidualQuantiser) -> None:
+    quantiser.train()
+    quantiser(torch.randn(4, 16, 3))
+    quantiser.tables[0, 5] = 1e6  # where nothing is
+    quantiser.sums[0, 5] = 1e6
+    quantiser.counts[0, 5] = 0.0
+    kept = quantiser.tables[0, 6].clone()
+    quantiser.counts[0, 6] = 1e3  # in use: it may move with its average, but not jump
+    quantiser.sums[0, 6] = kept * 1e3
+    batch = torch.randn(4, 16, 3)
+    quantiser(batch)
+    assert quantiser.tables[0, 5].abs().max() < batch.abs().max() + 1e-3
+    assert (quantiser.tables[0, 6] - kept).norm() < 0.1
+
+
+def test_evaluation_changes_no_table(quantiser: ResidualQuantiser) -> None:
+    before = quantiser.tables.clone()
+    quantiser.eval()(torch.randn(2, 9, 3))
+    assert torch.equal(quantiser.tables, before)
+
+
+def test_perplexity_counts_the_codes_in_use(quantiser: ResidualQuantiser) -> None:
+    codes = torch.zeros(1, 16, 4, dtype=torch.int64)
+    codes[0, :, 1] = torch.arange(16)
+    codes[0, :, 2] = torch.arange(16) % 4
+    codes[0, 12:, 3] = 1  # three quarters and one: exp(0.5623) = 1.755
+    found = quantiser.perplexity(codes)
+    torch.testing.assert_close(found, torch.tensor([1.0, 16.0, 4.0, 1.7548]), atol=1e-3, rtol=0)

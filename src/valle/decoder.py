@@ -53,9 +53,12 @@ class ARDecoder:
         self._codebooks = bundle.config.codebooks
         self._no_code = bundle.config.codebook_size
 
-    def encode(self, symbols: Ints, stress: Ints) -> Floats:
-        """Encoded symbols [S, width] of one sequence: symbol ids and stress (0..2), both [S]."""
-        feeds = {"symbols": symbols[None], "stress": stress[None]}
+    def encode(self, symbols: Ints, stress: Ints, voice: Floats) -> Floats:
+        """Encoded symbols [S, width] of one sequence: symbol ids and stress (0..2), both [S].
+
+        voice: the speaker's embedding [192] of unit length, or zeros.
+        """
+        feeds = {"symbols": symbols[None], "stress": stress[None], "voice": voice[None]}
         encoded: Floats = self._bundle.session("phonemes").run(["encoded"], feeds)[0][0]
         return encoded
 

@@ -23,18 +23,33 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class NARPrompt:
-    """What the NAR model keeps of a voice: key, value [layers, 1, heads, frames, head width]."""
+    """What the NAR model keeps of a voice: key, value [layers, 1, heads, frames, head width], and
+    the speaker's embedding [192]."""
 
     key: Floats
     value: Floats
+    voice: Floats
 
     @property
     def frames(self) -> int:
         return int(self.key.shape[3])
 
 
+def draw_rows(logits: Floats, temperature: float, rng: np.random.Generator | None) -> Ints:
+    """One code a row of logits [rows, codes]: the likeliest, or drawn above temperature 0.
+
+    Each row uses one number of `rng`, so that the rows before it do not depend on those after it.
+    """
+    if temperature <= 0 or rng is None:
+        return logits.argmax(axis=-1).astype(np.int64)
+    scaled = logits.astype(np.float64) / temperature
+    shares = np.exp(scaled - scaled.max(axis=-1, keepdims=True)).cumsum(axis=-1)
+    point = rng.random(len(logits)) * shares[:, -1]
+    return (shares <= point[:, None]).sum(axis=-1).clip(max=logits.shape[-1] - 1)
+
+
 class NAR:
-    """The NAR model of a bundle. Greedy: the same frames always give the same codes."""
+    """The NAR model of a bundle."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
@@ -42,18 +57,31 @@ class NAR:
         self._codebooks = bundle.config.codebooks
         self._no_code = bundle.config.codebook_size
 
-    def prompt(self, codes: Ints, symbols: Ints, stress: Ints) -> NARPrompt:
-        """Read a voice once: codes [P, codebooks], symbol id and stress of each frame, [P]."""
+    def prompt(self, codes: Ints, symbols: Ints, stress: Ints, voice: Floats) -> NARPrompt:
+        """Read a voice once: codes [P, codebooks], symbol id and stress of each frame, [P].
+
+        voice: the speaker's embedding [192] of unit length, or zeros.
+        """
         config = self._config
         shape = (config.layers, 1, config.heads, 0, config.width // config.heads)
-        empty = NARPrompt(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+        empty = NARPrompt(np.zeros(shape, np.float32), np.zeros(shape, np.float32), voice)
         if not len(codes):
             return empty
         _, key, value = self._run(empty, codes, symbols, stress, 0)
-        return NARPrompt(key, value)
+        return NARPrompt(key, value, voice)
 
-    def refine(self, prompt: NARPrompt, frames: Iterable[tuple[int, int, int]]) -> Iterator[Ints]:
+    def refine(
+        self,
+        prompt: NARPrompt,
+        frames: Iterable[tuple[int, int, int]],
+        temperature: float = 0.0,
+        rng: np.random.Generator | None = None,
+    ) -> Iterator[Ints]:
         """Frames (code of codebook 1, symbol id, stress) as they come -> codes [n, codebooks].
+
+        At temperature 0 each code is the likeliest; above it, codes are drawn with `rng`. Where
+        many codes are nearly as likely as one another, as in the later codebooks, the likeliest is
+        one that none of a voice's frames would have together: drawn codes keep more of the voice.
 
         One piece a block; the last holds whatever is left (up to block + ahead - 1 frames). All
         pieces together have as many frames as came in. Several sentences may pass through one call:
@@ -83,7 +111,7 @@ class NAR:
             if past == len(rows):
                 return
             block = len(rows) - past if ended else config.block
-            decided = self._decide(prompt, rows, spoken, past)
+            decided = self._decide(prompt, rows, spoken, past, temperature, rng)
             rows[past : past + block] = decided[past : past + block]
             yield rows[past : past + block].copy()
             if ended:
@@ -92,12 +120,20 @@ class NAR:
             rows, spoken = rows[dropped:], spoken[dropped:]
             past = past + block - dropped
 
-    def _decide(self, prompt: NARPrompt, rows: Ints, spoken: Ints, past: int) -> Ints:
+    def _decide(
+        self,
+        prompt: NARPrompt,
+        rows: Ints,
+        spoken: Ints,
+        past: int,
+        temperature: float,
+        rng: np.random.Generator | None,
+    ) -> Ints:
         """Codes [rows, codebooks] with every row after the first ``past`` filled in, by stage."""
         codes = rows.copy()
         for stage in range(1, self._codebooks):
             logits, _, _ = self._run(prompt, codes, spoken[:, 0], spoken[:, 1], stage)
-            codes[past:, stage] = logits[past:].argmax(axis=-1)
+            codes[past:, stage] = draw_rows(logits[past:], temperature, rng)
         return codes
 
     def _run(
@@ -111,6 +147,7 @@ class NAR:
                 "symbols": symbols[None],
                 "stress": stress[None],
                 "positions": positions[None],
+                "voice": prompt.voice[None],
                 "stage": np.array(stage, np.int64),
                 "past_key": prompt.key,
                 "past_value": prompt.value,

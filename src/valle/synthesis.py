@@ -217,11 +217,10 @@ class Model:
     ) -> Iterator[tuple[Codes, Ints]]:
         """Blocks of a sentence: codes [n, codebooks] and the symbol index of each frame, [n]."""
         # Each sentence and attempt has chances of its own, whatever was said before it.
-        rng = np.random.Generator(
-            np.random.PCG64(np.random.SeedSequence((options.seed, index, attempt)))
-        )
+        chances = np.random.SeedSequence((options.seed, index, attempt)).spawn(2)
+        rng, nar_rng = (np.random.Generator(np.random.PCG64(one)) for one in chances)
         symbols = slot.task.symbols
-        encoded = self._ar.encode(symbols.ids, symbols.stress)
+        encoded = self._ar.encode(symbols.ids, symbols.stress, reader.nar.voice)
         sampling = Sampling(options.temperature, options.top_p)
         pace = None if slot.frames is None else Pace(slot.frames, slot.task.expected)
         visited: list[int] = []
@@ -234,7 +233,9 @@ class Model:
                 yield code, int(symbols.ids[symbol]), int(symbols.stress[symbol])
 
         done = 0
-        for codes in self._nar.refine(reader.nar, first_codes()):
+        for codes in self._nar.refine(
+            reader.nar, first_codes(), options.temperature, nar_rng
+        ):
             yield codes, np.array(visited[done : done + len(codes)], np.int64)
             done += len(codes)
 
@@ -277,10 +278,11 @@ class Model:
             frames = np.arange(len(codes)) * len(voice.frame_symbol) // len(codes)
             at = voice.frame_symbol[frames]
             symbols = self._symbols(voice.symbols, voice.stress)
-            encoded = self._ar.encode(symbols.ids, symbols.stress)
+            embedding = self._embedding(voice)
+            encoded = self._ar.encode(symbols.ids, symbols.stress, embedding)
             self._readers[voice] = _Reader(
                 self._ar.prompt(codes, encoded[at], stays(at)),
-                self._nar.prompt(codes, symbols.ids[at], symbols.stress[at]),
+                self._nar.prompt(codes, symbols.ids[at], symbols.stress[at], embedding),
                 symbols,
                 durations(at, len(symbols.ids)),
             )
@@ -291,14 +293,15 @@ class Model:
         codes: Any = voice.derive("codes", graph, lambda: self.codec.encode(self._samples(voice)))
         return self.codec.checked(codes)
 
-    def _embedding(self, voice: Voice) -> NDArray[np.generic]:
+    def _embedding(self, voice: Voice) -> NDArray[np.float32]:
         """The speaker's embedding [192], of unit length."""
 
         def make() -> NDArray[np.generic]:
             feeds = {"waveform": self._samples(voice)[None]}
             return self.bundle.session("speaker").run(["embedding"], feeds)[0][0]
 
-        return voice.derive("embedding", self.bundle.graph_hash("speaker"), make)
+        embedding = voice.derive("embedding", self.bundle.graph_hash("speaker"), make)
+        return np.asarray(embedding, np.float32)
 
     def _samples(self, voice: Voice) -> NDArray[np.float32]:
         return resample(voice.audio, voice.sample_rate, self.sample_rate)

@@ -38,7 +38,7 @@ def prepare_arguments(parser: argparse.ArgumentParser) -> None:
     made.add_argument("--utterances", type=int, default=10, help="texts for each")
     made.add_argument("--seed", type=int, default=0)
 
-    codes = stages.add_parser("codes", help="codes of a prepared corpus, by a trained codec")
+    codes = stages.add_parser("codes", help="codes and voices, by a trained codec and speaker encoder")
     labels = stages.add_parser("labels", help="phonemes and times, by a trained listener")
     for stage in (codes, labels):
         stage.add_argument("folder", type=Path, nargs="+", help="prepared corpora")
@@ -71,13 +71,14 @@ def prepare(arguments: argparse.Namespace) -> None:
         print(f"{arguments.folder}: {tally.kept} sentences, {tally.share:.0%} of those tried")
         return
     # The last two stages run models, which only the training half may do.
-    from valle.training.label import write_alignments, write_codes
+    from valle.training.label import write_alignments, write_codes, write_voices
 
     for folder in arguments.folder:
         store = Store(folder)
         if arguments.stage == "codes":
             write_codes(store, arguments.runs / "codec", workers, quiet)
-            print(f"{folder}: codes of {len(store.utterances)} utterances")
+            write_voices(store, arguments.runs / "speaker", workers, quiet)
+            print(f"{folder}: codes and voices of {len(store.utterances)} utterances")
         else:
             count = write_alignments(store, arguments.runs / "listener", workers, quiet)
             print(f"{folder}: labels of {count} of {len(store.utterances)} utterances")

@@ -120,6 +120,25 @@ class Store:
             )
         return found
 
+    @cached_property
+    def voices(self) -> NDArray[np.float32]:
+        """Speaker embedding of each utterance [utterances, 192], in their order.
+
+        Raises:
+            UsageError: `valle prepare codes` has not written them yet.
+        """
+        path = self.folder / "voices.npy"
+        if not path.is_file():
+            raise UsageError(f"{self.folder} has no voices; run `valle prepare codes` first")
+        voices: NDArray[np.float32] = np.load(path, allow_pickle=False)
+        return voices
+
+    def write_voices(self, voices: NDArray[np.float32]) -> None:
+        """Put speaker embeddings [utterances, 192] beside the samples, whole or not at all."""
+        temporary = self.folder / "voices.tmp.npy"
+        np.save(temporary, voices)
+        temporary.replace(self.folder / "voices.npy")
+
     def write_codes(self, codes: NDArray[np.int16]) -> None:
         """Put codes [all frames, codebooks] beside the samples, whole or not at all."""
         temporary = self.folder / "codes.tmp.npy"

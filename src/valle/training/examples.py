@@ -15,6 +15,7 @@ from valle.text import SYMBOLS, UNKNOWN
 _RIGHT_CONTEXT = 6  # symbols that the phoneme encoder sees ahead of a frame's own
 _UNKNOWN_ID = SYMBOLS.index(UNKNOWN)
 _TRIES = 10_000  # draws for one pair; of a corpus that is fit for training a few are enough
+_VOICELESS = 0.1  # share of prompts whose speaker embedding is withheld
 _UNSURE = 0.05  # share of a prompt's phonemes hidden, as a listener that is not sure hides them
 
 Ints = NDArray[np.int64]
@@ -25,13 +26,14 @@ class Piece:
     """Frames [start, end) of an utterance with the symbols that they need.
 
     `codes` [T, codebooks]; `symbols`, `stress` [S]; `frame_symbol` [T] index into them.
-    `ends`: the last frame is the utterance's last, so that the pointer's last move is an end.
+    `voice` [192]: the utterance's speaker embedding. `ends`: the last frame is the utterance's last, so that the pointer's last move is an end.
     """
 
     codes: Ints
     symbols: Ints
     stress: Ints
     frame_symbol: Ints
+    voice: NDArray[np.float32]
     ends: bool
 
 
@@ -42,6 +44,7 @@ class Source:
     store: Store
     utterance: Utterance
     labels: Labels
+    voice: NDArray[np.float32]
 
     @property
     def frames(self) -> int:
@@ -60,6 +63,7 @@ class Source:
             self.labels.symbols[first:stop],
             self.labels.stress[first:stop],
             path - first,
+            self.voice,
             ends,
         )
 
@@ -84,9 +88,12 @@ class ExampleSource:
         self.groups: list[list[list[Source]]] = []
         for store in stores:
             speakers = []
+            rows = {u.id: voice for u, voice in zip(store.utterances, store.voices, strict=True)}
             for group in by_speaker(store.utterances).values():
                 sources = [
-                    Source(store, u, store.labels[u.id]) for u in group if u.id in store.labels
+                    Source(store, u, store.labels[u.id], rows[u.id])
+                    for u in group
+                    if u.id in store.labels
                 ]
                 if sources:
                     speakers.append(sources)
@@ -156,7 +163,9 @@ class ExampleSource:
             stress = np.zeros_like(stress)
             hidden = (self.rng.random(len(symbols)) < _UNSURE) & ~IS_BORDER[symbols]
             symbols[hidden] = _UNKNOWN_ID
-        return Piece(piece.codes, symbols, stress, piece.frame_symbol, piece.ends)
+        # Now and then the voice has to be read out of the prompt alone.
+        voice = piece.voice * np.float32(self.rng.random() >= _VOICELESS)
+        return Piece(piece.codes, symbols, stress, piece.frame_symbol, voice, piece.ends)
 
 
 def padded(rows: list[Ints], value: int, length: int | None = None) -> Ints:

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from valle.pointer import MOVES, STAYS
 from valle.training.models.ar import AR
 from valle.training.models.nar import NAR
-from valle.training.models.phonemes import PADDING, PhonemeEncoder
+from valle.training.models.phonemes import PADDING, PhonemeEncoder, VoiceInput
+from valle.training.models.speaker import EMBEDDING
 from valle.training.models.transformer import (
     EPSILON,
     Block,
@@ -93,6 +94,12 @@ class _Graph:
         fed = self.op("Gelu", self.linear(fed, f"{name}.feed_in", block.feed_in))
         return self.op("Add", x, self.linear(fed, f"{name}.feed_out", block.feed_out))
 
+    def voice(self, voice: VoiceInput) -> str:
+        """The input `voice` [B, 192] as a row [B, 1, width] to add to all."""
+        weight = voice.linear.weight.T * voice.scale
+        row = self.op("MatMul", "voice", self.weight("voice.weight", weight))
+        return self.op("Unsqueeze", row, self.axes(1))
+
     def name(self, produced: str, wanted: str) -> str:
         """Call a result what the bundle calls it."""
         self.nodes.append(helper.make_node("Identity", [produced], [wanted]))
@@ -123,7 +130,7 @@ def _floats(name: str, *shape: int | str) -> onnx.ValueInfoProto:
 
 
 def phonemes_graph(encoder: PhonemeEncoder) -> onnx.ModelProto:
-    """symbols, stress [B, S] -> encoded [B, S, width]; symbol -1 pads shorter sequences."""
+    """symbols, stress [B, S], voice [B, 192] -> encoded [B, S, width]; symbol -1 is padding."""
     g = _Graph()
     known = g.op("Not", g.op("Equal", "symbols", g.whole(PADDING)))
     known = g.op("Cast", g.op("Unsqueeze", known, g.axes(-1)), to=TensorProto.FLOAT)
@@ -143,11 +150,16 @@ def phonemes_graph(encoder: PhonemeEncoder) -> onnx.ModelProto:
         pad = convolution.kernel_size[0] // 2
         heard = g.op("Conv", heard, kernel, bias, pads=[pad, pad])
         x = g.op("Add", x, g.op("Gelu", g.op("Transpose", heard, perm=[0, 2, 1])))
-    g.name(g.norm(x, "out_norm", encoder.out_norm), "encoded")
+    x = g.norm(x, "out_norm", encoder.out_norm)
+    g.name(g.op("Add", x, g.voice(encoder.voice)), "encoded")
     width = encoder.symbols.embedding_dim
     return g.model(
         "phonemes",
-        [_ids("symbols", "batch", "symbols"), _ids("stress", "batch", "symbols")],
+        [
+            _ids("symbols", "batch", "symbols"),
+            _ids("stress", "batch", "symbols"),
+            _floats("voice", "batch", EMBEDDING),
+        ],
         [_floats("encoded", "batch", "symbols", width)],
     )
 
@@ -215,7 +227,7 @@ def ar_graph(model: AR) -> onnx.ModelProto:
 def nar_graph(model: NAR) -> onnx.ModelProto:
     """One stage over rows that see the past (the prompt's keys and values) and one another.
 
-    codes [B, T, 8], symbols, stress, positions [B, T], stage int64 scalar,
+    codes [B, T, 8], symbols, stress, positions [B, T], voice [B, 192], stage int64 scalar,
     past_key, past_value [layers, B, H, P, hd] (P may be 0)
     -> logits [B, T, 1024], key, value [layers, B, H, T, hd].
     """
@@ -229,6 +241,7 @@ def nar_graph(model: NAR) -> onnx.ModelProto:
     )
     x = g.op("Add", x, g.embedding("stress", "stress.weight", model.stress))
     x = g.op("Add", x, g.embedding("stage", "stage.weight", model.stage))
+    x = g.op("Add", x, g.voice(model.voice))
     position = g.op("Cast", g.op("Unsqueeze", "positions", g.axes(2, 3)), to=TensorProto.FLOAT)
     angles = g.op("Mul", position, g.weight("frequencies", inverse_frequencies(head)))
     cos, sin = g.op("Cos", angles), g.op("Sin", angles)  # [B, T, 1, hd / 2]
@@ -279,6 +292,7 @@ def nar_graph(model: NAR) -> onnx.ModelProto:
         [
             _ids("codes", "batch", "rows", CODEBOOKS),
             *(_ids(each, "batch", "rows") for each in ("symbols", "stress", "positions")),
+            _floats("voice", "batch", EMBEDDING),
             _ids("stage"),
             _floats("past_key", *past),
             _floats("past_value", *past),

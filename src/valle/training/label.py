@@ -29,7 +29,7 @@ from valle.listener import (
     prompt_symbols,
 )
 from valle.text import SYMBOLS
-from valle.training.checkpoints import load_codec, load_listener
+from valle.training.checkpoints import load_codec, load_listener, load_speaker
 from valle.training.sizes import CODEBOOKS
 
 _IDS = {symbol: index for index, symbol in enumerate(SYMBOLS)}
@@ -50,6 +50,18 @@ def write_codes(store: Store, codec_run: Path, workers: int = 1, quiet: bool = F
         for name, rows in part:
             codes[name] = rows
     store.write_codes(codes)
+
+
+def write_voices(store: Store, speaker_run: Path, workers: int = 1, quiet: bool = False) -> None:
+    """Write the speaker embedding of each utterance beside the store's samples.
+
+    Raises:
+        UsageError: the run has no checkpoint.
+    """
+    load_speaker(speaker_run)
+    name = f"voices {store.folder}"
+    parts = _in_parts(store, partial(_voices_of, speaker_run), workers, name, quiet)
+    store.write_voices(np.concatenate(list(parts)))
 
 
 def write_alignments(
@@ -98,6 +110,16 @@ def _codes_of(
         with torch.inference_mode():
             found.append((utterance.frames, codec.encode(waveform)[0].numpy().astype(np.int16)))
     return found
+
+
+def _voices_of(run: Path, folder: Path, utterances: list[Utterance]) -> NDArray[np.float32]:
+    speaker, store = _once(load_speaker, run), Store(folder)
+    found = []
+    for utterance in utterances:
+        waveform = torch.from_numpy(store.waveform(utterance))[None]
+        with torch.inference_mode():
+            found.append(speaker(waveform)[0].numpy())
+    return np.stack(found)
 
 
 def _labels_of(

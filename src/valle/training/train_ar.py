@@ -73,8 +73,12 @@ class ARJob:
         with torch.autocast(self.device.type, torch.bfloat16):
             encoded = torch.cat(
                 [
-                    self.ar.phonemes(batch["prompt_symbols"], batch["prompt_stress"]),
-                    self.ar.phonemes(batch["target_symbols"], batch["target_stress"]),
+                    self.ar.phonemes(
+                        batch["prompt_symbols"], batch["prompt_stress"], batch["voice"]
+                    ),
+                    self.ar.phonemes(
+                        batch["target_symbols"], batch["target_stress"], batch["voice"]
+                    ),
                 ],
                 dim=1,
             )
@@ -126,6 +130,8 @@ def ar_batch(pairs: list[tuple[Piece, Piece]], device: torch.device) -> dict[str
     }
     tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
     tensors["is_target"] = tensors["is_target"].bool()
+    # The voice is the prompt's, as it is when a stranger's recording is all there is.
+    tensors["voice"] = torch.from_numpy(np.stack([p.voice for p, _ in pairs])).to(device)
     tensors["inputs"] = input_codes(tensors["codes"], torch.from_numpy(prompt_frames).to(device))
     return tensors
 

@@ -86,6 +86,7 @@ class NARJob:
             logits = self.nar.forward_training(
                 self._rows(prompts),
                 (known, *self._rows(targets)[1:]),
+                torch.from_numpy(np.stack([p.voice for p in prompts])).to(self.device),
                 torch.tensor([len(p.codes) for p in prompts], device=self.device),
                 torch.from_numpy(frames).to(self.device),
                 stage,

@@ -51,15 +51,21 @@ class AR(nn.Module):
         self.code_head.weight.copy_(vectors[0])
 
     def forward(
-        self, codes: Tensor, symbols: Tensor, stress: Tensor, frame_symbol: Tensor, stay: Tensor
+        self,
+        codes: Tensor,
+        symbols: Tensor,
+        stress: Tensor,
+        voice: Tensor,
+        frame_symbol: Tensor,
+        stay: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """One symbol sequence an item: encoded, gathered by frame_symbol, then ``forward_rows``.
 
-        codes [B, T, 8] previous frame's codes; symbols, stress [B, S] (symbol -1: padding);
+        codes [B, T, 8] previous frame's codes; symbols, stress [B, S] (symbol -1: padding); voice [B, 192];
         frame_symbol [B, T] index into the sequence; stay [B, T] -> logits [B, T, 1024],
         moves [B, T, 3].
         """
-        encoded = gather_rows(self.phonemes(symbols, stress), frame_symbol)
+        encoded = gather_rows(self.phonemes(symbols, stress, voice), frame_symbol)
         return self.forward_rows(codes, encoded, stay)
 
     def forward_rows(self, codes: Tensor, encoded: Tensor, stay: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from valle.training.models.phonemes import STRESSES
+from valle.training.models.phonemes import STRESSES, VoiceInput
 from valle.training.models.transformer import (
     EPSILON,
     Block,
@@ -30,6 +30,7 @@ class NAR(nn.Module):
         self.codes = CodeEmbedding(size.width)
         self.symbols = nn.Embedding(table, size.width)
         self.stress = nn.Embedding(STRESSES, size.width)
+        self.voice = VoiceInput(size.width)
         self.stage = nn.Embedding(CODEBOOKS, size.width)  # 0: the prompt's rows
         self.blocks = nn.ModuleList(
             Block(size.width, size.heads, size.feed_forward, size.dropout, size.layers)
@@ -53,6 +54,7 @@ class NAR(nn.Module):
         codes: Tensor,
         symbols: Tensor,
         stress: Tensor,
+        voice: Tensor,
         positions: Tensor,
         stage: Tensor,
         past_key: Tensor | None = None,
@@ -60,13 +62,14 @@ class NAR(nn.Module):
         mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """codes [B, T, 8] (NO_CODE where unknown), symbols, stress, positions [B, T] a frame,
+        voice [B, 192] (zeros: not known),
         stage int64 scalar or [B]: 0 the prompt (all codes known; its logits mean nothing), 1..7 the
         codebook index to predict; past_key, past_value [layers, B, H, P, hd] of the prompt;
         mask [B, P + T] true where the past and then the own rows are real
         -> logits [B, T, 1024], key, value [layers, B, H, T, hd] of the own rows.
         """
         hidden, key, value = self._hidden(
-            codes, symbols, stress, positions, stage, past_key, past_value, mask
+            codes, symbols, stress, voice, positions, stage, past_key, past_value, mask
         )
         heads = self.heads[(stage - 1).clamp(min=0)]  # [W, V], or [B, W, V] for a stage an item
         return hidden @ heads, key, value
@@ -75,6 +78,7 @@ class NAR(nn.Module):
         self,
         prompt: tuple[Tensor, Tensor, Tensor],
         target: tuple[Tensor, Tensor, Tensor],
+        voice: Tensor,
         prompt_frames: Tensor,
         target_frames: Tensor,
         stage: Tensor,
@@ -91,13 +95,14 @@ class NAR(nn.Module):
         real = torch.cat((prompt_real, target_rows < target_frames[:, None]), dim=1)
         _, key, value = self._hidden(
             *prompt,
+            voice,
             prompt_rows.expand_as(prompt[1]),
             torch.zeros_like(stage),
             # Without any prompt a row must still see something, or softmax gives NaN.
             mask=prompt_real | (prompt_rows == 0),
         )
         positions = prompt_frames[:, None] + target_rows  # right after each item's own prompt
-        logits, _, _ = self(*target, positions, stage, key, value, real)
+        logits, _, _ = self(*target, voice, positions, stage, key, value, real)
         return logits
 
     def _hidden(
@@ -105,6 +110,7 @@ class NAR(nn.Module):
         codes: Tensor,
         symbols: Tensor,
         stress: Tensor,
+        voice: Tensor,
         positions: Tensor,
         stage: Tensor,
         past_key: Tensor | None = None,
@@ -113,6 +119,7 @@ class NAR(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         staged = self.stage(stage.reshape(-1, 1))  # [1 or B, 1, width]
         x = self.codes(codes) + self.symbols(symbols) + self.stress(stress) + staged
+        x = x + self.voice(voice)[:, None]
         x = F.dropout(x, self.size.dropout, self.training)
         cos, sin = rotary_angles(positions[:, None], self.size.width // self.size.heads)
         seen = None if mask is None else mask[:, None, None, :]

@@ -6,10 +6,13 @@ the same symbols always give the same rows, and text may arrive while speech is 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from valle.training.models.speaker import EMBEDDING
 from valle.training.models.transformer import EPSILON
 
 KERNEL = 5
@@ -18,8 +21,28 @@ STRESSES = 3  # none, secondary, primary
 PADDING = -1  # symbol id of a place after a shorter sequence's end
 
 
+class VoiceInput(nn.Module):
+    """A speaker's embedding [B, 192] of unit length (zeros: not known) -> [B, width].
+
+    The prompt itself says all of this, but a model learns to read the voice out of it late; the
+    speaker encoder has learnt that already. Begins at zero: no voice until it helps.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale = math.sqrt(EMBEDDING)  # numbers of unit spread
+        self.linear = nn.Linear(EMBEDDING, width, bias=False)
+        nn.init.zeros_(self.linear.weight)
+
+    def forward(self, voice: Tensor) -> Tensor:
+        projected: Tensor = self.linear(voice * self.scale)
+        return projected
+
+
 class PhonemeEncoder(nn.Module):
-    """symbols [B, S] int64, stress [B, S] int64 in 0..2 -> encoded [B, S, width].
+    """symbols [B, S] int64, stress [B, S] int64 in 0..2, voice [B, 192] -> encoded [B, S, width].
+
+    The voice is added to every row, so that the AR reads it wherever it reads the text.
 
     Symbol id -1 marks padding after a shorter sequence's end; it is silenced before every
     convolution, so a padded batch gives what separate sequences give. ``table``: number of symbols.
@@ -27,6 +50,7 @@ class PhonemeEncoder(nn.Module):
 
     def __init__(self, width: int, table: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.voice = VoiceInput(width)
         self.dropout = dropout
         self.symbols = nn.Embedding(table, width)
         self.stress = nn.Embedding(STRESSES, width)
@@ -40,13 +64,13 @@ class PhonemeEncoder(nn.Module):
         for embedding in (self.symbols, self.stress):
             nn.init.normal_(embedding.weight, std=0.02)
 
-    def forward(self, symbols: Tensor, stress: Tensor) -> Tensor:
+    def forward(self, symbols: Tensor, stress: Tensor, voice: Tensor) -> Tensor:
         known = (symbols != PADDING)[..., None].to(self.symbols.weight.dtype)
         x = self.symbols(symbols.clamp(min=0)) + self.stress(stress)
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
             heard = convolution((norm(x) * known).transpose(1, 2)).transpose(1, 2)
             x = x + F.dropout(F.gelu(heard), self.dropout, self.training)
-        return self.out_norm(x)
+        return self.out_norm(x) + self.voice(voice)[:, None]
 
 
 def gather_rows(encoded: Tensor, frame_symbol: Tensor) -> Tensor:

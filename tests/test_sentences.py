@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +23,7 @@ TEXT = (
 @settings(max_examples=40, deadline=None)
 def test_pieces_say_what_the_whole_says(cuts: list[int]) -> None:
     edges = [0, *sorted(set(cuts)), len(TEXT)]
-    pieces = [TEXT[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [TEXT[a:b] for a, b in pairwise(edges)]
     whole, skipped = to_sentences(TEXT)
     found = list(utterances(pieces, "en-us"))
     assert [u.sentence for u in found if u.sentence] == whole

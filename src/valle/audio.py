@@ -31,7 +31,7 @@ BEST_SECONDS = 10.0  # of long recordings, what a voice is learnt from
 MAX_SECONDS = 3600.0
 MAX_RATE = 48_000  # Hz; nothing a voice needs lies above half of it
 
-# Measured on 800 recordings of 7 corpora: clean ones keep 15 dB or more between the active level
+# Measured on 400 recordings of 7 corpora: clean ones keep 15 dB or more between the active level
 # and the tenth percentile of levels, those with noise 10 dB under the voice less than 10 dB.
 _NOISY_RANGE = 11.0
 # There, at most 0.03 % of a clean recording's samples lie within 3 % of its peak; with 1 % of the

@@ -327,6 +327,8 @@ def loud_frames(samples: FloatArray, hop: int) -> NDArray[np.bool_]:
 
     The limit lies between the levels of its softest and its loudest twentieth, nearer the softest.
     """
+    if not len(samples):
+        return np.zeros(0, bool)
     power = np.square(samples.reshape(-1, hop)).mean(-1)
     level = 10.0 * np.log10(power + 1e-8)
     soft, loud = np.percentile(level, 5), np.percentile(level, 95)

@@ -233,8 +233,8 @@ class _Reader:
             if plain.strip("'"):
                 self._plain(plain, start, end)
             elif latin == "GREEK" and len(run) == 1:
-                name = unicodedata.name(unicodedata.normalize("NFKC", run), "").split()
-                self._add("word", (name[-1].lower() if name else "letter",), start, end)
+                parts = unicodedata.name(unicodedata.normalize("NFKC", run), "").split()
+                self._add("word", (parts[-1].lower() if parts else "letter",), start, end)
             elif latin:
                 name = lexicon.SCRIPTS.get(latin, latin.title())
                 self._skip(start, end, f"{name} letters; this voice speaks English")

@@ -233,9 +233,7 @@ class Model:
                 yield code, int(symbols.ids[symbol]), int(symbols.stress[symbol])
 
         done = 0
-        for codes in self._nar.refine(
-            reader.nar, first_codes(), options.temperature, nar_rng
-        ):
+        for codes in self._nar.refine(reader.nar, first_codes(), options.temperature, nar_rng):
             yield codes, np.array(visited[done : done + len(codes)], np.int64)
             done += len(codes)
 

@@ -38,7 +38,9 @@ def prepare_arguments(parser: argparse.ArgumentParser) -> None:
     made.add_argument("--utterances", type=int, default=10, help="texts for each")
     made.add_argument("--seed", type=int, default=0)
 
-    codes = stages.add_parser("codes", help="codes and voices, by a trained codec and speaker encoder")
+    codes = stages.add_parser(
+        "codes", help="codes and voices, by a trained codec and speaker encoder"
+    )
     labels = stages.add_parser("labels", help="phonemes and times, by a trained listener")
     for stage in (codes, labels):
         stage.add_argument("folder", type=Path, nargs="+", help="prepared corpora")

@@ -26,7 +26,8 @@ class Piece:
     """Frames [start, end) of an utterance with the symbols that they need.
 
     `codes` [T, codebooks]; `symbols`, `stress` [S]; `frame_symbol` [T] index into them.
-    `voice` [192]: the utterance's speaker embedding. `ends`: the last frame is the utterance's last, so that the pointer's last move is an end.
+    `voice` [192]: the utterance's speaker embedding. `ends`: the last frame is the utterance's
+    last, so that the pointer's last move is an end.
     """
 
     codes: Ints

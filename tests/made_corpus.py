@@ -16,7 +16,7 @@ _PHONEMES = [SYMBOLS.index(symbol) for symbol in ("h", "ə", "l", "oʊ")]
 def write_corpus(
     folder: Path, clips: dict[str, list[int]], words: int = 12, seed: int = 0
 ) -> Store:
-    """A store with codes and labels; `clips` gives each speaker's utterances, in frames.
+    """A store with codes, voices and labels; `clips` gives each speaker's utterances, in frames.
 
     Every utterance has `words` words of four phonemes, spread evenly over its frames.
     """
@@ -32,6 +32,8 @@ def write_corpus(
     writer.close()
     store = Store(folder)
     store.write_codes(rng.integers(0, 1024, (len(store.audio) // HOP, 8)).astype(np.int16))
+    voices = rng.standard_normal((len(store.utterances), 192)).astype(np.float32)
+    store.write_voices(voices / np.linalg.norm(voices, axis=1, keepdims=True))
     store.write_labels(labels)
     return store
 

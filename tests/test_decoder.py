@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch")
 from valle.training import graphs  # noqa: E402
 from valle.training.models import ar as ar_module  # noqa: E402
 from valle.training.models import nar as nar_module  # noqa: E402
+from valle.training.models.speaker import EMBEDDING  # noqa: E402
 from valle.training.sizes import SIZES  # noqa: E402
 
 TABLE = 60  # symbols
@@ -47,6 +48,9 @@ def models():
     ar = ar_module.AR(replace(size.ar, max_positions=256), TABLE).eval()
     nar = nar_module.NAR(replace(size.nar, block=7, past=5, ahead=3), TABLE).eval()
     with torch.no_grad():
+        for voice in (ar.phonemes.voice, nar.voice):
+            # It begins at zero, where every voice is the same.
+            torch.nn.init.normal_(voice.linear.weight, std=0.005)
         for module in (ar, nar):
             # As large as trained weights are: at 0.02 every logit is near 0, and hides mistakes.
             for weight in module.parameters():
@@ -96,6 +100,7 @@ class Said:
     borders: np.ndarray
     path: np.ndarray
     codes: np.ndarray
+    voice: np.ndarray
 
 
 def said(seed, symbols=9, frames=24):
@@ -108,7 +113,13 @@ def said(seed, symbols=9, frames=24):
         borders,
         path,
         rng.integers(0, NO_CODE, (frames, 8)),
+        random_voice(rng),
     )
+
+
+def random_voice(rng):
+    voice = rng.standard_normal(EMBEDDING).astype(np.float32)
+    return voice / np.linalg.norm(voice)
 
 
 def tensor(array):
@@ -117,10 +128,13 @@ def tensor(array):
 
 def plain(models, prompt, sentence, sampling, rng, pace=None):
     """The AR without cache or graph: every step runs every row anew, in PyTorch."""
-    encode = models.ar.phonemes
+
+    def encode(one):
+        return models.ar.phonemes(*map(tensor, (one.symbols, one.stress, one.voice)))[0]
+
     with torch.no_grad():
-        before = encode(tensor(prompt.symbols), tensor(prompt.stress))[0][prompt.path]
-        own = encode(tensor(sentence.symbols), tensor(sentence.stress))[0]
+        before = encode(prompt)[prompt.path]
+        own = encode(sentence)
     pointer = Pointer(sentence.borders, limit=pace.wanted if pace else None)
     mover = MoveSampler(pointer, sampling, rng, pace)
     known = list(prompt.codes)
@@ -143,12 +157,12 @@ def plain(models, prompt, sentence, sampling, rng, pace=None):
 
 
 def read(models, decoder, prompt):
-    encoded = decoder.encode(prompt.symbols, prompt.stress)
+    encoded = decoder.encode(prompt.symbols, prompt.stress, prompt.voice)
     return decoder.prompt(prompt.codes, encoded[prompt.path], stays(prompt.path))
 
 
 def speak(decoder, kept, sentence, sampling, seed=0, pace=None):
-    encoded = decoder.encode(sentence.symbols, sentence.stress)
+    encoded = decoder.encode(sentence.symbols, sentence.stress, sentence.voice)
     rng = np.random.default_rng(seed)
     return decoder.generate(kept, encoded, sentence.borders, sampling, rng, pace)
 
@@ -158,18 +172,59 @@ def test_the_phoneme_encoder_is_the_module_padding_or_not(models):
     padding = np.full(6, -1)
     symbols = np.stack([np.concatenate((short.symbols, padding)), long.symbols])
     stress = np.stack([np.concatenate((short.stress, padding * 0)), long.stress])
-    feeds = {"symbols": symbols, "stress": stress}
+    voice = np.stack([short.voice, long.voice])
+    feeds = {"symbols": symbols, "stress": stress, "voice": voice}
     found = models.session("phonemes").run(None, feeds)[0]
     with torch.no_grad():
-        module = models.ar.phonemes(torch.from_numpy(symbols), torch.from_numpy(stress)).numpy()
+        module = models.ar.phonemes(*map(torch.from_numpy, feeds.values())).numpy()
     np.testing.assert_allclose(found, module, **CLOSE)
     decoder = ARDecoder(models)
-    np.testing.assert_allclose(found[0, :5], decoder.encode(short.symbols, short.stress), **CLOSE)
+    alone = decoder.encode(short.symbols, short.stress, short.voice)
+    np.testing.assert_allclose(found[0, :5], alone, **CLOSE)
     # Six symbols of right context and no more.
     changed = long.symbols.copy()
     changed[7] = (changed[7] + 1) % TABLE
-    moved = decoder.encode(changed, long.stress) - decoder.encode(long.symbols, long.stress)
-    assert np.abs(moved[0]).max() == 0.0 < np.abs(moved[1]).max()
+    before, after = (decoder.encode(s, long.stress, long.voice) for s in (long.symbols, changed))
+    moved = np.abs(after - before).max(axis=1)
+    assert moved[0] == 0.0 < moved[1]
+
+
+def test_the_voice_changes_every_encoded_row(models):
+    one, decoder = said(1), ARDecoder(models)
+    voices = [one.voice, said(2).voice, np.zeros(EMBEDDING, np.float32)]
+    rows = [decoder.encode(one.symbols, one.stress, voice) for voice in voices]
+    for other in rows[1:]:
+        moved = other - rows[0]
+        assert (np.abs(moved).max(axis=1) > 0.1).all()
+        # Every row by as much: the voice says nothing of where in the text it is.
+        np.testing.assert_allclose(moved, np.broadcast_to(moved[0], moved.shape), atol=1e-4)
+
+
+def test_the_voice_changes_the_nars_logits(models):
+    prompt, target, nar = said(19), said(20, frames=30), RunningNAR(models)
+    voices = [prompt.voice, target.voice, np.zeros(EMBEDDING, np.float32)]
+    graph, size = models.session("nar"), models.nar.size
+    past = np.zeros((size.layers, 1, size.heads, 0, size.width // size.heads), np.float32)
+    feeds = {
+        "codes": target.codes[None],
+        "symbols": target.symbols[target.path][None],
+        "stress": target.stress[target.path][None],
+        "positions": np.arange(30)[None],
+        "stage": np.array(3),
+        "past_key": past,
+        "past_value": past,
+    }
+    logits = [graph.run(["logits"], {**feeds, "voice": v[None]})[0][0] for v in voices]
+    for other in logits[1:]:
+        assert (np.abs(other - logits[0]).max(axis=1) > 0.1).all()
+    # And what is spoken: the prompt hands its voice on to every block.
+    heard = (prompt.codes, prompt.symbols[prompt.path], prompt.stress[prompt.path])
+    spoken = [
+        np.concatenate(list(nar.refine(nar.prompt(*heard, voice), frames_of(target))))
+        for voice in voices
+    ]
+    for other in spoken[1:]:
+        assert (other != spoken[0]).any(axis=1).mean() > 0.5
 
 
 def test_a_batch_of_unequal_lengths_is_what_separate_runs_give(models):
@@ -280,13 +335,20 @@ def test_training_forward_of_the_ar_reads_the_same_rows(models):
     assert (inputs[prompt_frames + 1 :, 1:] == NO_CODE).all()
     stay = tensor(stays(both.path))
     with torch.no_grad():
-        whole = models.ar(
-            tensor(inputs), tensor(both.symbols), tensor(both.stress), tensor(both.path), stay
-        )
-        encoded = models.ar.phonemes(tensor(both.symbols), tensor(both.stress))
+        spoken = (tensor(both.symbols), tensor(both.stress), tensor(both.voice))
+        whole = models.ar(tensor(inputs), *spoken, tensor(both.path), stay)
+        encoded = models.ar.phonemes(*spoken)
         rows = models.ar.forward_rows(tensor(inputs), encoded[:, both.path], stay)
     for one, other in zip(whole, rows, strict=True):
         np.testing.assert_allclose(one, other, **CLOSE)
+
+
+def frames_of(spoken):
+    """What the AR would hand to the NAR."""
+    return [
+        (int(codes[0]), int(spoken.symbols[at]), int(spoken.stress[at]))
+        for codes, at in zip(spoken.codes, spoken.path, strict=True)
+    ]
 
 
 def by_hand(models, prompt, frames):
@@ -308,6 +370,7 @@ def by_hand(models, prompt, frames):
                 logits = models.nar.forward_training(
                     tuple(map(tensor, heard)),
                     (tensor(codes), tensor(symbols[start:end]), tensor(stress[start:end])),
+                    tensor(prompt.voice),
                     torch.tensor([len(prompt.codes)]),
                     torch.tensor([end - start]),
                     torch.tensor([stage]),
@@ -321,13 +384,11 @@ def by_hand(models, prompt, frames):
 
 @pytest.mark.parametrize("count", [1, 7, 9, 10, 24, 40])
 def test_nar_blocks_are_plain_pytorch(models, count):
-    prompt, spoken = said(16), said(17, frames=count)
-    frames = [
-        (int(codes[0]), int(spoken.symbols[at]), int(spoken.stress[at]))
-        for codes, at in zip(spoken.codes, spoken.path, strict=True)
-    ]
+    prompt, frames = said(16), frames_of(said(17, frames=count))
     nar = RunningNAR(models)
-    kept = nar.prompt(prompt.codes, prompt.symbols[prompt.path], prompt.stress[prompt.path])
+    kept = nar.prompt(
+        prompt.codes, prompt.symbols[prompt.path], prompt.stress[prompt.path], prompt.voice
+    )
     pieces = list(nar.refine(kept, iter(frames)))
     wanted = by_hand(models, prompt, frames)
     assert [len(piece) for piece in pieces] == [len(piece) for piece in wanted]
@@ -346,7 +407,7 @@ def test_the_nar_speaks_before_the_end_is_known(models):
             yield frame, 1, 0
 
     empty = said(18, frames=0)
-    kept = nar.prompt(empty.codes, empty.path, empty.path)
+    kept = nar.prompt(empty.codes, empty.path, empty.path, empty.voice)
     first = next(nar.refine(kept, source()))
     assert len(first) == size.block
     assert len(pulled) == size.block + size.ahead
@@ -363,8 +424,9 @@ def test_the_nar_graph_is_the_module_at_each_stage(models, stage):
     positions = np.stack([np.arange(11) + 14] * 2)
     shape = (size.layers, 2, size.heads, 14, size.width // size.heads)
     past = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
-    inputs = (codes, symbols, stress, positions, np.array(stage), past[0], past[1])
-    names = [each.name for each in models.session("nar").get_inputs()]
+    voice = np.stack([prompt.voice, target.voice])
+    inputs = (codes, symbols, stress, voice, positions, np.array(stage), past[0], past[1])
+    names = "codes symbols stress voice positions stage past_key past_value".split()
     found = models.session("nar").run(None, dict(zip(names, inputs, strict=True)))
     with torch.no_grad():
         wanted = models.nar(*(torch.from_numpy(np.ascontiguousarray(each)) for each in inputs))
@@ -398,11 +460,12 @@ def test_nar_training_pads_without_a_trace(models):
         prompt_frames = torch.tensor([len(item.path) for item in prompt_items])
         target_frames = torch.tensor([len(item.path) for item in target_items])
         prompt = rows(prompt_items, int(prompt_frames.max()))
+        voice = torch.from_numpy(np.stack([item.voice for item in prompt_items]))
         codes, symbols, stress = rows(target_items, int(target_frames.max()))
         known = nar_module.known_codes(codes, stage, decided)
         with torch.no_grad():
             return models.nar.forward_training(
-                prompt, (known, symbols, stress), prompt_frames, target_frames, stage
+                prompt, (known, symbols, stress), voice, prompt_frames, target_frames, stage
             ).numpy()
 
     together = run(prompts, targets, stage, decided)

@@ -29,7 +29,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def source(store: Store, name: str) -> Source:
     utterance = next(u for u in store.utterances if u.id == name)
-    return Source(store, utterance, store.labels[name])
+    return Source(store, utterance, store.labels[name], voice_of(store, name))
+
+
+def voice_of(store: Store, name: str) -> np.ndarray:
+    return store.voices[[u.id for u in store.utterances].index(name)]
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 40), (33, 71), (100, 150), (149, 999), (0, 1)])
@@ -39,6 +43,7 @@ def test_a_piece_fits_its_frames(store: Store, start: int, end: int) -> None:
     rows = whole.utterance.frames.start
     np.testing.assert_array_equal(piece.codes, store.codes[rows + start : rows + last])
     assert piece.codes.dtype == np.int64
+    np.testing.assert_array_equal(piece.voice, store.voices[0])
     assert len(piece.frame_symbol) == last - start and piece.frame_symbol[0] == 0
     for name in ("symbols", "stress"):
         said = getattr(whole.labels, name)[whole.labels.frame_symbol[start:last]]
@@ -148,6 +153,38 @@ def test_prompts_hide_stress_as_a_listener_does(store: Store) -> None:
     assert 0.02 < seen / phonemes < 0.09  # 5 %
     # The store's own labels are not touched.
     assert all((label.symbols != unknown).all() for label in store.labels.values())
+
+
+def test_one_prompt_in_ten_hides_its_voice(store: Store) -> None:
+    """Else it is the voice of the recording that the prompt was cut from."""
+    source = ExampleSource([store], [1.0], seed=0)
+    owner = {
+        store.codes[row].tobytes(): utterance.id
+        for utterance in store.utterances
+        for row in range(utterance.frames.start, utterance.frames.stop)
+    }
+    hidden = 0
+    for _ in range(300):
+        pair = source.pair(PROMPT, TARGET, 0.5)
+        prompt, target = (
+            voice_of(store, owner[piece.codes[0].astype(np.int16).tobytes()]) for piece in pair
+        )
+        assert pair[0].voice.dtype == np.float32
+        np.testing.assert_array_equal(pair[1].voice, target)
+        if not pair[0].voice.any():
+            hidden += 1
+        else:
+            np.testing.assert_array_equal(pair[0].voice, prompt)
+    assert 12 < hidden < 55
+
+
+def test_a_batch_speaks_in_the_prompts_voices(store: Store) -> None:
+    one, other = source(store, "many/0"), source(store, "many/2")
+    pairs = [(a.piece(0, 40), b.piece(60, 130)) for a, b in ((one, other), (other, one))]
+    voice = ar_batch(pairs, torch.device("cpu"))["voice"]
+    assert voice.dtype == torch.float32
+    np.testing.assert_array_equal(voice, np.stack([one.voice, other.voice]))
+    assert (one.voice != other.voice).any()
 
 
 def test_moves_of_an_ended_piece_end(store: Store) -> None:

@@ -100,10 +100,22 @@ def test_codes_come_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.codes[again.utterances[1].frames], codes[5:])
 
 
-@pytest.mark.parametrize("what", ["codes", "labels"])
-def test_what_is_missing_is_named_with_its_command(tmp_path: Path, what: str) -> None:
+def test_voices_come_back(tmp_path: Path) -> None:
+    store = written(tmp_path, 5 * HOP, 3 * HOP)
+    voices = np.random.default_rng(0).standard_normal((2, 192)).astype(np.float32)
+    store.write_voices(voices)
+    again = Store(tmp_path)
+    assert again.voices.dtype == np.float32
+    np.testing.assert_array_equal(again.voices, voices)
+    assert not list(tmp_path.glob("*tmp*"))
+
+
+@pytest.mark.parametrize(
+    ("what", "stage"), [("codes", "codes"), ("voices", "codes"), ("labels", "labels")]
+)
+def test_what_is_missing_is_named_with_its_command(tmp_path: Path, what: str, stage: str) -> None:
     store = written(tmp_path, HOP)
-    with pytest.raises(UsageError, match=f"valle prepare {what}"):
+    with pytest.raises(UsageError, match=f"no {what}; run `valle prepare {stage}`"):
         getattr(store, what)
     with pytest.raises(UsageError, match="valle prepare"):
         Store(tmp_path / "nothing")

@@ -61,7 +61,8 @@ class AR(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """One symbol sequence an item: encoded, gathered by frame_symbol, then ``forward_rows``.
 
-        codes [B, T, 8] previous frame's codes; symbols, stress [B, S] (symbol -1: padding); voice [B, 192];
+        codes [B, T, 8] previous frame's codes; symbols, stress [B, S] (symbol -1: padding); voice
+        [B, 192];
         frame_symbol [B, T] index into the sequence; stay [B, T] -> logits [B, T, 1024],
         moves [B, T, 3].
         """

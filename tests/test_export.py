@@ -22,6 +22,7 @@ from valle.training.export import (  # noqa: E402
     store_in_8_bits,
 )
 from valle.training.features import HOP  # noqa: E402
+from valle.training.models.speaker import EMBEDDING  # noqa: E402
 
 GRAPHS = ("ar", "codec_decoder", "codec_encoder", "listener", "nar", "phonemes", "speaker")
 
@@ -38,6 +39,8 @@ def models() -> Models:
         finer = 0.5 ** torch.arange(len(tables))[:, None, None]
         made.codec.quantiser.tables.copy_(tables * latents.std(0) * finer)
         made.codec.quantiser.tables[0] += latents.mean(0)
+        for voice in (made.ar.phonemes.voice, made.nar.voice):  # zero until it is trained
+            torch.nn.init.normal_(voice.linear.weight, std=0.02, generator=generator)
     return made
 
 
@@ -59,6 +62,12 @@ def small(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def waveform() -> np.ndarray:
     rng = np.random.default_rng(1)
     return (0.2 * rng.standard_normal((3, 23 * HOP))).astype(np.float32)
+
+
+def voices(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Speaker embeddings [count, 192] of unit length."""
+    made = rng.standard_normal((count, EMBEDDING)).astype(np.float32)
+    return made / np.linalg.norm(made, axis=-1, keepdims=True)
 
 
 def ran(bundle: Bundle, graph: str, **inputs: np.ndarray) -> list[np.ndarray]:
@@ -117,9 +126,12 @@ def test_phonemes_and_ar(bundle: Bundle, models: Models) -> None:
     symbols, stress = rng.integers(0, 20, (1, 7)), rng.integers(0, 3, (1, 7))
     path = np.sort(rng.integers(0, 7, (1, frames)))
     codes, stay = rng.integers(0, 1025, (1, frames, 8)), rng.integers(0, 32, (1, frames))
-    (encoded,) = ran(bundle, "phonemes", symbols=symbols, stress=stress)
-    wanted = models.ar.phonemes(torch.from_numpy(symbols), torch.from_numpy(stress)).numpy()
+    said = {"symbols": symbols, "stress": stress, "voice": voices(rng, 1)}
+    (encoded,) = ran(bundle, "phonemes", **said)
+    wanted = models.ar.phonemes(*map(torch.from_numpy, said.values())).numpy()
     np.testing.assert_allclose(encoded, wanted, atol=1e-4)
+    (voiceless,) = ran(bundle, "phonemes", **{**said, "voice": np.zeros((1, EMBEDDING), "f4")})
+    assert (np.abs(encoded - voiceless).max(axis=-1) > 0.05).all()  # the comparison says something
     empty = np.zeros((1, size.heads, size.max_positions, size.width // size.heads), np.float32)
     past = {f"past_{kind}_{i}": empty for i in range(size.layers) for kind in ("key", "value")}
     logits, moves, *_ = ran(
@@ -132,7 +144,7 @@ def test_phonemes_and_ar(bundle: Bundle, models: Models) -> None:
         total_sequence_length=np.array(frames, np.int32),
         **past,
     )
-    tensors = (torch.from_numpy(each) for each in (codes, symbols, stress, path, stay))
+    tensors = map(torch.from_numpy, (codes, *said.values(), path, stay))
     for one, other in zip((logits, moves), models.ar(*tensors), strict=True):
         np.testing.assert_allclose(one, other.numpy(), atol=1e-3)
 
@@ -146,6 +158,7 @@ def test_nar(bundle: Bundle, models: Models, stage: int) -> None:
         "codes": rng.integers(0, 1025, (2, 9, 8)),
         "symbols": rng.integers(0, 20, (2, 9)),
         "stress": rng.integers(0, 3, (2, 9)),
+        "voice": voices(rng, 2),
         "positions": np.stack([np.arange(9) + 5] * 2),
         "stage": np.array(stage),
         "past_key": rng.standard_normal(shape).astype(np.float32),

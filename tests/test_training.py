@@ -17,6 +17,9 @@ from valle.corpora import made  # noqa: E402
 from valle.corpora.made_speaker import ENGINES  # noqa: E402
 from valle.corpora.split import is_evaluation_sentence  # noqa: E402
 from valle.corpora.store import Store  # noqa: E402
+from valle.errors import UsageError  # noqa: E402
+from valle.training.checkpoints import load_speaker  # noqa: E402
+from valle.training.label import write_voices  # noqa: E402
 
 SENTENCES = (
     "The old man walked slowly along the river, and watched the boats come home.",
@@ -53,6 +56,14 @@ def test_from_sentences_to_speech(
     store = Store(data)
     assert store.codes.shape == (len(store.audio) // 320, 8)
     assert store.codes.min() >= 0 and store.codes.max() < 1024
+    assert store.voices.shape == (len(store.utterances), 192)
+    speaker = load_speaker(runs / "speaker")
+    for utterance, voice in zip(store.utterances, store.voices, strict=True):
+        with torch.no_grad():
+            wanted = speaker(torch.from_numpy(store.waveform(utterance))[None])[0]
+        np.testing.assert_allclose(voice, wanted, atol=1e-5)
+        assert np.linalg.norm(voice) == pytest.approx(1.0, abs=1e-5)
+    assert (store.voices[0] != store.voices[-1]).any()
     assert len(store.labels) == len(store.utterances)  # exact times are kept
     for stage in ("ar", "nar"):
         did("train", stage, *train, "--device", "cpu")
@@ -106,5 +117,9 @@ def test_what_is_missing_is_said(
     write_corpus(short, {"a": [20], "b": [20]}, words=2)
     assert "clean speech" in refused(capsys, *train[:-1], short)
     assert "transcribed" in refused(capsys, "train", "listener", *common, "--data", short)
+    coded = ("prepare", "codes", corpus, "--runs", tmp_path, "--workers", 1, "-q")
+    assert "codec" in refused(capsys, *coded)
     assert "size.json" in refused(capsys, "train", "ar", *common, "--data", corpus)
+    with pytest.raises(UsageError, match="speaker"):
+        write_voices(Store(corpus), tmp_path / "speaker", quiet=True)
     assert "codec" in refused(capsys, "export", tmp_path / "bundle", "--runs", tmp_path / "none")

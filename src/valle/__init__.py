@@ -1,9 +1,10 @@
 """Zero-shot voice cloning: a short recording and a text in, that text in that voice out.
 
-    import valle
-    model = valle.load()
-    voice = model.enroll("me.wav", attest="I hold the rights to this voice")
-    model.speak("Hello there.", voice=voice).save("hello.wav")
+```
+model = valle.load()
+voice = model.enroll("me.wav", attest="I hold the rights to this voice")
+model.speak("Hello there.", voice=voice).save("hello.wav")
+```
 """
 
 from __future__ import annotations

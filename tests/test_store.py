@@ -140,8 +140,9 @@ def test_a_new_store_keeps_no_codes_or_labels_of_the_old(tmp_path: Path) -> None
     store = written(tmp_path, 5 * HOP)
     store.write_codes(np.zeros((5, 8), np.int16))
     store.write_labels({})
+    store.write_voices(np.zeros((1, 192), np.float32))
     again = written(tmp_path, 2 * HOP)
-    for what in ("codes", "labels"):
+    for what in ("codes", "labels", "voices"):
         with pytest.raises(UsageError):
             getattr(again, what)
 

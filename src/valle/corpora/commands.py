@@ -73,7 +73,12 @@ def prepare(arguments: argparse.Namespace) -> None:
         print(f"{arguments.folder}: {tally.kept} sentences, {tally.share:.0%} of those tried")
         return
     # The last two stages run models, which only the training half may do.
+    from valle.training.checkpoints import load_codec, load_speaker
     from valle.training.label import write_alignments, write_codes, write_voices
+
+    if arguments.stage == "codes":  # what is missing is said before hours of work, not after
+        load_codec(arguments.runs / "codec")
+        load_speaker(arguments.runs / "speaker")
 
     for folder in arguments.folder:
         store = Store(folder)

@@ -5,8 +5,8 @@ A store is a folder:
 - `audio.i16`: all utterances one after another, 16 kHz mono int16, each padded with silence to a
   whole number of codec frames, so that a frame's place follows from a sample's place;
 - `utterances.jsonl`: one JSON object an utterance (see `Utterance`);
-- `codes.npy` [all frames, codebooks] int16, written by `valle prepare codes`, and `labels.npz`,
-  by `valle prepare labels`.
+- `codes.npy` [all frames, codebooks] int16 and `voices.npy` [utterances, 192] float32, written by
+  `valle prepare codes`; `labels.npz`, by `valle prepare labels`.
 
 Everything is memory-mapped, so that a store larger than memory costs nothing to open.
 """
@@ -207,8 +207,8 @@ class StoreWriter:
         if not self._lines:
             (self.folder / "audio.tmp").unlink()
             raise UsageError(f"nothing was kept for {self.folder}: there is nothing to prepare")
-        # A store that was here ends first: its index, codes and labels fit other samples.
-        for old in ("utterances.jsonl", "codes.npy", "labels.npz"):
+        # A store that was here ends first: all that lies beside its samples fits no others.
+        for old in ("utterances.jsonl", "codes.npy", "labels.npz", "voices.npy"):
             (self.folder / old).unlink(missing_ok=True)
         (self.folder / "audio.tmp").replace(self.folder / "audio.i16")
         index = self.folder / "utterances.tmp"

@@ -44,7 +44,8 @@ def test_speak_is_the_stream_joined(
 def test_the_audio_is_that_of_the_codes(model: valle.Model, speech: valle.Speech) -> None:
     assert speech.audio.dtype == np.float32 and speech.codes.dtype == np.int64
     assert speech.sample_rate == model.codec.sample_rate and np.isfinite(speech.audio).all()
-    np.testing.assert_allclose(model.codec.decode(speech.codes), speech.audio, atol=1e-5)
+    again = model.codec.decode(speech.codes, speech.timbre)
+    np.testing.assert_allclose(again, speech.audio, atol=1e-5)
 
 
 def test_every_word_and_phoneme_is_said_in_order(speech: valle.Speech) -> None:

@@ -106,6 +106,7 @@ class BundleConfig(_Strict):
     listener_symbols: tuple[str, ...]  # "<blank>", "<pause>", then phonemes
     decoder_delay: int = Field(ge=0)
     decoder_state: int = Field(ge=0)  # float32 numbers that the codec decoder carries on
+    timbre: int = Field(default=0, ge=0)  # float32 numbers of a voice that it takes; 0: none
     ar: ARConfig
     nar: NARConfig
     graphs: dict[str, GraphConfig] = Field(default_factory=dict)
@@ -168,7 +169,7 @@ class Bundle:
         """
         with self._lock:
             if name not in self._sessions:
-                data = self._read_graph(name)
+                data = self.read_graph(name)
                 try:
                     self._sessions[name] = _make_session(data, self.threads)
                 except Exception as error:  # ONNX Runtime's exceptions share no base class
@@ -187,7 +188,7 @@ class Bundle:
         problems = []
         for name in self.config.graphs:
             try:
-                self._read_graph(name)
+                self.read_graph(name)
             except BundleError as error:
                 problems.append(str(error))
         if problems:
@@ -206,7 +207,8 @@ class Bundle:
     def _path(self, name: str) -> Path:
         return self.folder / self._graph(name).file
 
-    def _read_graph(self, name: str) -> bytes:
+    def read_graph(self, name: str) -> bytes:
+        """The bytes of graph `name`; BundleError if its file is missing or altered."""
         # The bytes that were hashed are the bytes that run: the file is not opened a second time.
         path = self._path(name)
         try:

@@ -1,6 +1,7 @@
 """The command line: which command runs what, and how everything that goes wrong is said.
 
-A command `name` is two functions in its module: `name_arguments(parser)` and `name(arguments)`.
+A command `name` is two functions in its module: `name_arguments(parser)` and `name(arguments)`
+(`name_` where Python keeps the name for itself).
 The module is imported when its command is called, so that `valle --help` needs none of them.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import keyword
 import os
 import sys
 import traceback
@@ -39,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     "prepare": Command("valle.corpora.commands", "make a corpus ready for training", "train"),
     "train": Command("valle.training.commands", "train one of the models", "train"),
     "export": Command("valle.training.commands", "write trained models as a bundle", "train"),
+    "import": Command("valle.training.commands", "take a bundle's models to train on", "train"),
 }
 
 
@@ -97,8 +100,9 @@ def _run(argv: list[str]) -> None:
     command = COMMANDS[name]
     module = _module(name, command)
     parser = Parser(prog=f"valle {name}", description=command.help, allow_abbrev=False)
+    function = f"{name}_" if keyword.iskeyword(name) else name
     getattr(module, f"{name}_arguments")(parser)
-    getattr(module, name)(parser.parse_args(argv[1:]))
+    getattr(module, function)(parser.parse_args(argv[1:]))
 
 
 def _module(name: str, command: Command) -> object:

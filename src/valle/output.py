@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from valle.codec import Codec, Codes
+from valle.codec import Codec, Codes, Timbre
 from valle.listener import Check
 from valle.normalise import Skipped
 from valle.speech import Speech, SpokenPhoneme, SpokenWord
@@ -98,9 +98,10 @@ class Output:
     `feed`, `wait` and `finish` give the pieces; what the other calls note is in the next of them.
     """
 
-    def __init__(self, codec: Codec, provenance: dict[str, Any]) -> None:
+    def __init__(self, codec: Codec, timbre: Timbre, provenance: dict[str, Any]) -> None:
         self._codec = codec
-        self._stream = codec.stream()
+        self._timbre = timbre
+        self._stream = codec.stream(timbre)
         self._timeline = Timeline(codec.sample_rate / codec.hop)
         self._provenance = provenance
         self._codes: Codes = np.zeros((0, codec.codebooks), np.int64)  # not yet heard
@@ -147,4 +148,6 @@ class Output:
         skipped, self._skipped = self._skipped, []
         phonemes, words = self._timeline.take()
         rate = self._codec.sample_rate
-        return Speech(audio, rate, codes, phonemes, words, check, skipped, self._provenance)
+        return Speech(
+            audio, rate, codes, self._timbre, phonemes, words, check, skipped, self._provenance
+        )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from valle import __version__, registry
 from valle.audio import resample
 from valle.bundle import Bundle
-from valle.codec import Codec, Codes
+from valle.codec import Codec, Codes, Timbre
 from valle.decoder import ARDecoder, PromptCache
 from valle.enrolment import Source, check_consent, enroll
 from valle.errors import UsageError
@@ -71,6 +71,7 @@ class _Reader:
 
     ar: PromptCache
     nar: NARPrompt
+    timbre: Timbre
     symbols: Symbols
     durations: Ints  # [symbols] frames
 
@@ -120,6 +121,7 @@ class Model:
         voice = enroll(self.bundle, recording, chosen, ref_text, statement)
         self._codes(voice)
         self._embedding(voice)
+        self._timbre(voice)
         return voice
 
     def speak(
@@ -172,7 +174,7 @@ class Model:
         self, said: Iterator[Utterance], voice: Voice, options: SpeakOptions, redo: int
     ) -> Iterator[Speech]:
         reader = self._reader(voice)
-        output = Output(self.codec, self._provenance(voice, options))
+        output = Output(self.codec, reader.timbre, self._provenance(voice, options))
 
         def tasks() -> Iterator[Task]:
             for utterance in said:
@@ -195,7 +197,7 @@ class Model:
             for codes, symbols in blocks:
                 made.append(codes)
                 yield from output.feed(codes, symbols)
-            output.end(check or self._check(slot.task, np.concatenate(made)))
+            output.end(check or self._check(slot.task, np.concatenate(made), reader))
         yield output.finish()
 
     def _task(self, sentence: Sentence, reader: _Reader) -> Task:
@@ -250,17 +252,18 @@ class Model:
         # At temperature 0 there is no chance, and every attempt would be the same.
         for attempt in range(1 + redo if options.temperature else 1):
             blocks = list(self._say(reader, slot, options, index, attempt))
-            check = self._check(slot.task, np.concatenate([codes for codes, _ in blocks]))
+            check = self._check(slot.task, np.concatenate([codes for codes, _ in blocks]), reader)
             tries.append((blocks, check))
             if check.passed:
                 break
         return min(tries, key=lambda one: _faults(one[1]))
 
-    def _check(self, task: Task, codes: Codes) -> Check:
+    def _check(self, task: Task, codes: Codes, reader: _Reader) -> Check:
         sentence = task.sentence
         words = [sentence.words[p.word].text if p.word >= 0 else "" for p in sentence.phonemes]
         symbols = [phoneme.symbol for phoneme in sentence.phonemes]
-        return self._listener.check(self.codec.decode(codes), symbols, words)
+        samples = self.codec.decode(codes, reader.timbre)
+        return self._listener.check(samples, symbols, words)
 
     def _symbols(self, symbols: Sequence[str], stress: Sequence[int]) -> Symbols:
         return Symbols(
@@ -281,6 +284,7 @@ class Model:
             self._readers[voice] = _Reader(
                 self._ar.prompt(codes, encoded[at], stays(at)),
                 self._nar.prompt(codes, symbols.ids[at], symbols.stress[at], embedding),
+                self._timbre(voice),
                 symbols,
                 durations(at, len(symbols.ids)),
             )
@@ -300,6 +304,13 @@ class Model:
 
         embedding = voice.derive("embedding", self.bundle.graph_hash("speaker"), make)
         return np.asarray(embedding, np.float32)
+
+    def _timbre(self, voice: Voice) -> Timbre:
+        if not self.bundle.config.timbre:
+            return self.codec.timbre(np.zeros(0, np.float32))
+        graph = self.bundle.graph_hash("timbre")
+        timbre: Any = voice.derive("timbre", graph, lambda: self.codec.timbre(self._samples(voice)))
+        return timbre
 
     def _samples(self, voice: Voice) -> NDArray[np.float32]:
         return resample(voice.audio, voice.sample_rate, self.sample_rate)

@@ -25,6 +25,13 @@ def prepare_arguments(parser: argparse.ArgumentParser) -> None:
     recordings.add_argument(
         "--heldout", type=Path, default=Path("../shared/heldout.txt"), help="speakers to leave out"
     )
+    recordings.add_argument(
+        "--changed",
+        type=int,
+        default=0,
+        metavar="COPIES",
+        help="instead of each recording, this many copies in changed voices (more speakers)",
+    )
 
     made = stages.add_parser("made", help="speech made with espeak-ng, flite and festival")
     made.add_argument("folder", type=Path, help="where the prepared corpus goes")
@@ -56,7 +63,12 @@ def prepare(arguments: argparse.Namespace) -> None:
     workers, quiet = arguments.workers, arguments.quiet
     if arguments.stage == "recordings":
         count = prepare_recordings(
-            arguments.manifest, arguments.folder, arguments.heldout, workers, quiet
+            arguments.manifest,
+            arguments.folder,
+            arguments.heldout,
+            workers,
+            quiet,
+            arguments.changed,
         )
         print(f"{arguments.folder}: {count} recordings")
         return

@@ -1,4 +1,4 @@
-"""`valle train` and `valle export`: arguments to jobs."""
+"""`valle train`, `valle export` and `valle import`: arguments to jobs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 
 import torch
 
+from valle.bundle import Bundle
 from valle.corpora.store import Store
 from valle.errors import UsageError
 from valle.training.checkpoints import load_codec
 from valle.training.export import export_runs
+from valle.training.imported import import_bundle
 from valle.training.loop import Job, run
 from valle.training.sizes import SIZES
 from valle.training.train_ar import ARJob
@@ -54,6 +56,11 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
     parser.add_argument("--threads", type=int, help="processor threads (default: all cores)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--keep-codes",
+        action="store_true",
+        help="codec: train only the decoder and the timbre, so that an AR and a NAR still fit",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 
 
@@ -66,11 +73,13 @@ def train(arguments: argparse.Namespace) -> None:
     folder = arguments.runs / arguments.stage
     common = (folder, arguments.size, device, arguments.seed)
     shares = arguments.share or [1.0] * len(stores)
+    if arguments.keep_codes and arguments.stage != "codec":
+        raise UsageError(f"--keep-codes is for the codec, not for {arguments.stage}")
     if len(shares) != len(stores):
         raise UsageError(f"{len(shares)} --share for {len(stores)} --data: give one for each")
     job: Job
     if arguments.stage == "codec":
-        job = CodecJob(stores, *common)
+        job = CodecJob(stores, *common, arguments.keep_codes)
     elif arguments.stage == "listener":
         job = ListenerJob(stores, *common)
     elif arguments.stage == "speaker":
@@ -104,3 +113,19 @@ def export(arguments: argparse.Namespace) -> None:
     export_runs(arguments.runs, arguments.folder, name, arguments.precision)
     size = sum(file.stat().st_size for file in arguments.folder.iterdir())
     print(f"{arguments.folder}: {size / 2**20:.1f} MiB")
+
+
+def import_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `valle import [BUNDLE]`."""
+    parser.add_argument(
+        "bundle", nargs="?", help="a folder or hf://owner/name (default: the one in the package)"
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), help="where training goes on (default: runs)"
+    )
+
+
+def import_(arguments: argparse.Namespace) -> None:
+    """Write a bundle's models as runs."""
+    stages = import_bundle(Bundle.load(arguments.bundle), arguments.runs)
+    print(f"{arguments.runs}: {', '.join(stages)}")

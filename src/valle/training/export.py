@@ -22,7 +22,7 @@ from valle.text import SYMBOLS
 from valle.training.checkpoints import load_ar, load_codec, load_listener, load_nar, load_speaker
 from valle.training.graphs import ar_graph, nar_graph, phonemes_graph
 from valle.training.models.ar import AR
-from valle.training.models.codec import CODEC_SIZES, DELAY, Codec
+from valle.training.models.codec import CODEC_SIZES, DELAY, TIMBRE, Codec
 from valle.training.models.listener import LISTENER_SIZES, Listener
 from valle.training.models.nar import NAR
 from valle.training.models.speaker import SPEAKER_SIZES, SpeakerEncoder
@@ -31,6 +31,7 @@ from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, size_named
 _MAX_STAY_PHONEME, _MAX_STAY_BORDER = 50, 75  # frames: 1 s on a sound, 1.5 s of silence
 Stored = Literal["fp32", "int8"]
 _SMALLEST = 4096  # weights with fewer numbers stay as they are: they cost nothing
+_JITTER = 0.05  # of random models: added to every weight
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class _CodecDecoder(nn.Module):
         super().__init__()
         self.codec = codec
 
-    def forward(self, codes: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        samples, after = self.codec.decoder(self.codec.quantiser.decode(codes), state)
+    def forward(self, codes: Tensor, timbre: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        samples, after = self.codec.decoder(self.codec.quantiser.decode(codes), timbre, state)
         return samples, after
 
 
@@ -83,10 +84,15 @@ def export_bundle(folder: Path, name: str, models: Models, precision: Stored = "
         "codec_encoder": _traced(_CodecEncoder(codec), (waveform,), samples, ["codes"]),
         "codec_decoder": _traced(
             _CodecDecoder(codec),
-            (codes, state),
-            {"codes": {0: "batch", 1: "frames"}, "state": {0: "batch"}},
+            (codes, torch.zeros(2, TIMBRE), state),
+            {
+                "codes": {0: "batch", 1: "frames"},
+                "timbre": {0: "batch"},
+                "state": {0: "batch"},
+            },
             ["waveform", "state_out"],
         ),
+        "timbre": _traced(codec.timbre, (waveform,), samples, ["timbre"]),
         "listener": _traced(models.listener, (waveform,), samples, ["ctc", "frame"]),
         "speaker": _traced(models.speaker, (waveform,), samples, ["embedding"]),
         "phonemes": phonemes_graph(models.ar.phonemes),
@@ -110,6 +116,7 @@ def export_bundle(folder: Path, name: str, models: Models, precision: Stored = "
         listener_symbols=LISTENER_SYMBOLS,
         decoder_delay=DELAY,
         decoder_state=codec.decoder.state_size,
+        timbre=TIMBRE,
         ar=ARConfig(
             layers=ar.layers,
             heads=ar.heads,
@@ -147,16 +154,24 @@ def export_runs(runs: Path, folder: Path, name: str, precision: Stored = "int8")
 
 
 def random_models(size: str, seed: int) -> Models:
-    """Untrained models: for tests, and to measure the speed of a size without training it."""
+    """Untrained models: for tests, and to measure the speed of a size without training it.
+
+    No weight is left at zero or one, so that each of them shows in what comes out.
+    """
     torch.manual_seed(seed)
     dial = size_named(size)
-    return Models(
+    models = Models(
         Codec(CODEC_SIZES[size]),
         Listener(LISTENER_SIZES[size], len(LISTENER_SYMBOLS)),
         SpeakerEncoder(SPEAKER_SIZES[size]),
         AR(dial.ar, len(SYMBOLS)),
         NAR(dial.nar, len(SYMBOLS)),
     )
+    with torch.no_grad():
+        for model in vars(models).values():
+            for weight in model.parameters():
+                weight.add_(_JITTER * torch.randn_like(weight))
+    return models
 
 
 def debug_bundle(folder: Path, seed: int = 0) -> Path:
@@ -173,7 +188,7 @@ def _traced(
 ) -> onnx.ModelProto:
     module.eval()
     for name in outputs:
-        whole = name in ("embedding", "state_out")  # no axis of time
+        whole = name in ("embedding", "timbre", "state_out")  # no axis of time
         axes = {**axes, name: {0: "batch"} if whole else {0: "batch", 1: name}}
     buffer = io.BytesIO()
     torch.onnx.export(

@@ -29,6 +29,46 @@ def mel_filters(bins: int, mels: int, sample_rate: int) -> Tensor:
     return torch.minimum(rising, falling).clamp(min=0).float()
 
 
+class Fourier(nn.Module):
+    """What Fourier transforms of one window length are made of, as functions of two small buffers:
+    a graph then holds these operations and not their tables of megabytes."""
+
+    bins: Tensor
+    times: Tensor
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        self.register_buffer("bins", torch.arange(window // 2 + 1))
+        self.register_buffer("times", torch.arange(window))
+        self.turn = 2.0 * math.pi / window
+        self.window = window
+
+    def angles(self) -> Tensor:
+        """Radians of bin k at sample n, [bins, window]: 2 pi k n / window.
+
+        Reduced modulo the window as whole numbers, so that fp32 keeps all digits.
+        """
+        return ((self.bins[:, None] * self.times) % self.window).float() * self.turn
+
+    def hann(self) -> Tensor:
+        """The periodic Hann window [window]."""
+        return 0.5 - 0.5 * torch.cos(self.times.float() * self.turn)
+
+
+def stretched(power: Tensor, factor: Tensor) -> Tensor:
+    """Power spectra [B, T, bins] with all frequencies times `factor` [B].
+
+    Pitch and formants move together and time stays: the same words by somebody of another size.
+    (Vocal tract length perturbation, Jaitly and Hinton 2013, with the pitch along.)
+    """
+    last = power.shape[-1] - 1
+    places = (torch.arange(last + 1, device=power.device) / factor[:, None]).clamp(max=last)
+    low = places.floor().clamp(max=last - 1)
+    part = (places - low)[:, None]
+    index = low.long()[:, None].expand(power.shape)
+    return power.gather(-1, index) * (1.0 - part) + power.gather(-1, index + 1) * part
+
+
 class LogMel(nn.Module):
     """`waveform` [B, N], N a multiple of HOP -> log-mel features [B, N / HOP, FEATURES].
 
@@ -41,16 +81,19 @@ class LogMel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        time = torch.arange(_WINDOW, dtype=torch.float64)
-        frequency = torch.arange(_WINDOW // 2 + 1, dtype=torch.float64)
-        angle = 2 * math.pi * time[:, None] * frequency[None, :] / _WINDOW
-        window = torch.hann_window(_WINDOW, dtype=torch.float64)[:, None]
-        basis = torch.cat([window * torch.cos(angle), window * torch.sin(angle)], dim=1)
-        self.register_buffer("basis", basis.float(), persistent=False)
+        self.fourier = Fourier(_WINDOW)
+        self.register_buffer("basis", self._basis(), persistent=False)
         filters = mel_filters(_WINDOW // 2 + 1, MELS, SAMPLE_RATE)
         self.register_buffer("filters", filters, persistent=False)
 
-    def forward(self, waveform: Tensor) -> Tensor:
+    def _basis(self) -> Tensor:
+        """Window and Fourier transform: [window, 2 * bins], the real parts first."""
+        angles = self.fourier.angles().T
+        hann = self.fourier.hann()[:, None]
+        return hann * torch.cat([torch.cos(angles), torch.sin(angles)], dim=1)
+
+    def forward(self, waveform: Tensor, stretch: Tensor | None = None) -> Tensor:
+        """`stretch` [B]: see `stretched`; for training alone."""
         side = (_WINDOW - _STEP) // 2
         batch = waveform.shape[0]
         # A window is 512 = 3.2 steps long: frames are cut out of four steps set side by side.
@@ -58,9 +101,13 @@ class LogMel(nn.Module):
             batch, -1, _STEP
         )
         frames = torch.cat([steps[:, :-3], steps[:, 1:-2], steps[:, 2:-1], steps[:, 3:]], dim=-1)
-        spectrum = frames[..., :_WINDOW] @ self.basis
+        basis = self._basis() if torch.onnx.is_in_onnx_export() else self.basis
+        spectrum = frames[..., :_WINDOW] @ basis
         real, imaginary = spectrum.chunk(2, dim=-1)
-        mel = (real.square() + imaginary.square()) @ self.filters
+        power = real.square() + imaginary.square()
+        if stretch is not None:
+            power = stretched(power, stretch)
+        mel = power @ self.filters
         # +1e-5 keeps digital silence finite; the scale brings speech near zero mean, unit spread.
         scaled = (torch.log(mel + 1e-5) + 2.0) / 4.0
         return scaled.reshape(batch, -1, FEATURES)

@@ -63,18 +63,35 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """A context in which matrix products are done in bfloat16, where the device computes in it.
+
+    A processor without the instructions emulates them, ten times slower than fp32.
+    """
+    fast = device.type != "cpu"
+    if not fast and hasattr(torch.cpu, "get_capabilities"):
+        fast = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+
+
 def save_checkpoint(path: Path, job: Job, number: int, spent: float) -> None:
-    """Write a checkpoint whole or not at all."""
-    state = {
-        "step": number,
-        "spent_seconds": spent,
-        "modules": {name: module.state_dict() for name, module in job.modules.items()},
-        "optimizers": {name: optimizer.state_dict() for name, optimizer in job.optimizers.items()},
-        "generators": {name: rng.bit_generator.state for name, rng in job.generators.items()},
-        "torch_generator": torch.get_rng_state(),
-    }
+    """Write a job's checkpoint whole or not at all."""
+    write_checkpoint(
+        path,
+        job.modules,
+        step=number,
+        spent_seconds=spent,
+        optimizers={name: optimizer.state_dict() for name, optimizer in job.optimizers.items()},
+        generators={name: rng.bit_generator.state for name, rng in job.generators.items()},
+        torch_generator=torch.get_rng_state(),
+    )
+
+
+def write_checkpoint(path: Path, modules: dict[str, nn.Module], **state: Any) -> None:
+    """Write modules, and tensors and plain values beside them, whole or not at all."""
     temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
+    weights = {name: module.state_dict() for name, module in modules.items()}
+    torch.save({"modules": weights, **state}, temporary)
     temporary.replace(path)
 
 
@@ -91,15 +108,18 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def restore(job: Job, state: dict[str, Any]) -> None:
-    """Put a checkpoint's state into the job that wrote it."""
-    for name, module in job.modules.items():
-        module.load_state_dict(state["modules"][name])
-    for name, optimizer in job.optimizers.items():
-        optimizer.load_state_dict(state["optimizers"][name])
-    # Checkpoints were once written without the generators: such a run draws anew.
-    if "generators" in state:
-        for name, rng in job.generators.items():
-            rng.bit_generator.state = state["generators"][name]
+    """Put a checkpoint's state into the job that wrote it.
+
+    A checkpoint that `valle import` wrote has the models alone: what only training needs (a
+    discriminator, optimizers, generators) then begins anew.
+    """
+    for name, weights in state["modules"].items():
+        job.modules[name].load_state_dict(weights)
+    for name, moments in state.get("optimizers", {}).items():
+        job.optimizers[name].load_state_dict(moments)
+    for name, generator in state.get("generators", {}).items():
+        job.generators[name].bit_generator.state = generator
+    if "torch_generator" in state:
         torch.set_rng_state(state["torch_generator"])
 
 

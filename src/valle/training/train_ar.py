@@ -13,7 +13,12 @@ from valle.corpora.store import Store
 from valle.pointer import stays
 from valle.text import SYMBOLS
 from valle.training.examples import ExampleSource, Piece, padded
-from valle.training.loop import keep_size, learning_rate, set_learning_rate
+from valle.training.loop import (
+    keep_size,
+    learning_rate,
+    mixed_precision,
+    set_learning_rate,
+)
 from valle.training.models.ar import AR, input_codes
 from valle.training.models.codec import Codec
 from valle.training.models.phonemes import PADDING, gather_rows
@@ -70,7 +75,7 @@ class ARJob:
     def losses(self, pairs: list[tuple[Piece, Piece]]) -> tuple[Tensor, Tensor, dict[str, float]]:
         """Cross-entropy of codes and of moves, in nats; figures are of the targets alone."""
         batch = ar_batch(pairs, self.device)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             encoded = torch.cat(
                 [
                     self.ar.phonemes(

@@ -19,7 +19,12 @@ from valle.corpora.transcripts import IS_BORDER, LISTENER_CLASS, transcript_ids
 from valle.errors import UsageError
 from valle.listener import LISTENER_SYMBOLS, align_frames, loud_frames
 from valle.text import SYMBOLS
-from valle.training.loop import keep_size, learning_rate, set_learning_rate
+from valle.training.loop import (
+    keep_size,
+    learning_rate,
+    mixed_precision,
+    set_learning_rate,
+)
 from valle.training.models.listener import LISTENER_SIZES, Listener
 
 _BATCH_SECONDS = 50.0
@@ -82,7 +87,7 @@ class ListenerJob:
         for row, (store, utterance, _, _) in enumerate(examples):
             waveform[row, : utterance.samples] = self._distorted(store.waveform(utterance))
         features = self._masked(self.listener.features(torch.from_numpy(waveform).to(self.device)))
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             ctc, frame = self.listener.from_features(features)
         # CTC hears no pauses: its targets are the phonemes alone.
         targets = [torch.from_numpy(LISTENER_CLASS[e[2][~IS_BORDER[e[2]]]]) for e in examples]

@@ -12,7 +12,12 @@ from torch.nn import functional
 from valle.corpora.store import Store
 from valle.text import SYMBOLS
 from valle.training.examples import ExampleSource, Piece, padded
-from valle.training.loop import keep_size, learning_rate, set_learning_rate
+from valle.training.loop import (
+    keep_size,
+    learning_rate,
+    mixed_precision,
+    set_learning_rate,
+)
 from valle.training.models.codec import Codec
 from valle.training.models.nar import NAR, known_codes
 from valle.training.sizes import CODEBOOKS, NO_CODE, size_named
@@ -82,7 +87,7 @@ class NARJob:
         decided = self.rng.integers(0, most + 1) * (self.rng.random(len(pairs)) < 0.5)
         codes = self._tensor(padded([t.codes for t in targets], NO_CODE))
         known = known_codes(codes, stage, torch.from_numpy(decided).to(self.device))
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             logits = self.nar.forward_training(
                 self._rows(prompts),
                 (known, *self._rows(targets)[1:]),

@@ -10,7 +10,12 @@ from torch import nn
 from torch.nn import functional
 
 from valle.corpora.store import SAMPLE_RATE, Store, Utterance, by_speaker
-from valle.training.loop import keep_size, learning_rate, set_learning_rate
+from valle.training.loop import (
+    keep_size,
+    learning_rate,
+    mixed_precision,
+    set_learning_rate,
+)
 from valle.training.models.speaker import EMBEDDING, SPEAKER_SIZES, SpeakerEncoder
 
 _SPEAKERS = 32  # speakers a batch, with two pieces of each
@@ -67,7 +72,7 @@ class SpeakerJob:
         waveform = np.stack([self.piece(*self.groups[index]) for index in chosen])
         wanted = torch.from_numpy(chosen).to(self.device)
         tensor = torch.from_numpy(waveform.astype(np.float32)).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             embedding = self.speaker(tensor)
         directions = functional.normalize(self.classes.weight, dim=-1)
         cosine = (embedding.float() @ directions.T).clamp(-0.9999, 0.9999)

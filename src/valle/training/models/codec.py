@@ -1,26 +1,29 @@
 """The codec: log-mel, ConvNeXt encoder, residual vector quantiser, ConvNeXt decoder, inverse STFT.
 
 Sources: Vocos (Siuzdak 2023) for the decoder's form, EnCodec (Défossez et al. 2022, section 3.2)
-for the quantiser. Where it departs from them: the encoder reads log-mel frames, and the decoder is
-strictly causal with a fixed delay, so that a stream of codes gives the same samples as the whole.
+for the quantiser. Where it departs from them: the encoder reads log-mel frames; the decoder is
+strictly causal with a fixed delay, so that a stream of codes gives the same samples as the whole;
+and beside the codes it takes the voice's timbre, one vector that says of a recording what does not
+change, so that codes which are few, or a language model's guesses, still sound like the speaker.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from valle.training.features import FEATURES, HOP, LogMel
+from valle.training.features import FEATURES, HOP, Fourier, LogMel
 from valle.training.models.convnext import CausalConvNeXt, ConvNeXt
 from valle.training.models.quantiser import ResidualQuantiser
 
 DELAY = 4  # frames; the decoder's samples for a frame leave it this many frames later
+TIMBRE = 64  # numbers of a voice's timbre
 _WINDOW = 4 * HOP
 _KERNEL = 7
+_TIMBRE_LAYERS, _TIMBRE_KERNEL = 3, 5
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,18 @@ class CodecSize:
     latent: int = 64
     codebooks: int = 8
     codebook_size: int = 1024
+    timbre_width: int = 128
 
 
 CODEC_SIZES = {
-    "debug": CodecSize(1, 32, 1, 32, latent=16),
+    "debug": CodecSize(1, 32, 1, 32, latent=16, timbre_width=32),
     "default": CodecSize(5, 256, 7, 320),
     "paper": CodecSize(8, 384, 8, 512),
 }
 
 
 class Encoder(nn.Module):
-    """`waveform` [B, N] -> latents [B, N / HOP, latent]."""
+    """`waveform` [B, N] -> latents [B, N / HOP, latent]; `stretch` [B] as `LogMel` takes it."""
 
     def __init__(self, size: CodecSize) -> None:
         super().__init__()
@@ -56,23 +60,50 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(size.encoder_width)
         self.output = nn.Linear(size.encoder_width, size.latent)
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        hidden = self.input(self.features(waveform))
+    def forward(self, waveform: Tensor, stretch: Tensor | None = None) -> Tensor:
+        hidden = self.input(self.features(waveform, stretch))
         for block in self.blocks:
             hidden = block(hidden)
         latents: Tensor = self.output(self.norm(hidden))
         return latents
 
 
+class Timbre(nn.Module):
+    """`waveform` [B, N] of a voice -> its timbre [B, TIMBRE], of unit spread.
+
+    Means and spreads over time of a few ConvNeXt layers, learnt together with the decoder that
+    reads them. Unlike the speaker encoder it is to keep the room and the channel.
+    """
+
+    def __init__(self, size: CodecSize) -> None:
+        super().__init__()
+        width = size.timbre_width
+        self.features = LogMel()
+        self.input = nn.Linear(FEATURES, width)
+        self.blocks = nn.ModuleList(ConvNeXt(width, _TIMBRE_KERNEL) for _ in range(_TIMBRE_LAYERS))
+        self.norm = nn.LayerNorm(width)
+        self.output = nn.Linear(2 * width, TIMBRE)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        hidden = self.input(self.features(waveform))
+        for block in self.blocks:
+            hidden = block(hidden)
+        hidden = self.norm(hidden).float()
+        mean = hidden.mean(dim=1)
+        spread = torch.sqrt((hidden.square().mean(dim=1) - mean.square()).clamp(min=1e-4))
+        timbre = self.output(torch.cat([mean, spread], dim=-1)).float()
+        return functional.layer_norm(timbre, (TIMBRE,))
+
+
 class Decoder(nn.Module):
-    """Quantised latents [B, T, latent] and a state [B, state_size] -> samples and the next state.
+    """Quantised latents [B, T, latent], timbre [B, TIMBRE] (zeros: not known) and a state
+    [B, state_size] -> samples and the next state.
 
     The state holds what the causal convolutions and the overlap-add still need of the past; zeros
     begin a stream. The samples returned for frame t belong to frame t - DELAY.
     """
 
     basis: Tensor
-    window: Tensor
 
     def __init__(self, size: CodecSize) -> None:
         super().__init__()
@@ -83,29 +114,30 @@ class Decoder(nn.Module):
             CausalConvNeXt(size.decoder_width, _KERNEL) for _ in range(size.decoder_layers)
         )
         self.norm = nn.LayerNorm(size.decoder_width)
-        bins = _WINDOW // 2 + 1
-        self.output = nn.Linear(size.decoder_width, 2 * bins)
-        time = torch.arange(_WINDOW, dtype=torch.float64)
-        frequency = torch.arange(bins, dtype=torch.float64)[:, None]
-        angle = 2 * math.pi * frequency * time / _WINDOW
-        weight = torch.full((bins, 1), 2.0, dtype=torch.float64)
-        weight[0] = weight[-1] = 1.0
-        window = torch.hann_window(_WINDOW, dtype=torch.float64)
-        # Inverse DFT, synthesis window and the overlap's constant sum (1.5 for Hann squared at a
-        # quarter hop; the network has no analysis window, so 2 for Hann alone) in one matrix.
-        scale = weight * window / _WINDOW / 2.0
-        basis = torch.cat([scale * torch.cos(angle), -scale * torch.sin(angle)])
-        self.register_buffer("basis", basis.float(), persistent=False)
+        self.output = nn.Linear(size.decoder_width, 2 * (_WINDOW // 2 + 1))
+        # How each block's rows are scaled and moved for a voice; at first not at all.
+        self.film = nn.Linear(TIMBRE, 2 * size.decoder_width * size.decoder_layers, bias=False)
+        nn.init.zeros_(self.film.weight)
+        self.fourier = Fourier(_WINDOW)
+        self.register_buffer("basis", self._basis(), persistent=False)
         self.context = _KERNEL - 1
         self.sizes = [self.context * self.latent]
         self.sizes += [self.context * self.width] * len(self.blocks)
         self.sizes += [3 * _WINDOW]
 
+    def _basis(self) -> Tensor:
+        """Inverse DFT, synthesis window and the overlap's constant sum (1.5 for Hann squared at a
+        quarter hop; the network has no analysis window, so 2 for Hann alone) in one matrix."""
+        angles, bins = self.fourier.angles(), self.fourier.bins
+        edge = bins % (_WINDOW // 2) == 0  # the first and the last bin count once
+        scale = torch.where(edge, 1.0, 2.0)[:, None] * self.fourier.hann() / (2.0 * _WINDOW)
+        return torch.cat([scale * torch.cos(angles), -scale * torch.sin(angles)])
+
     @property
     def state_size(self) -> int:
         return sum(self.sizes)
 
-    def forward(self, latents: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, latents: Tensor, timbre: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         batch, frames = latents.shape[0], latents.shape[1]
         past = torch.split(state, self.sizes, dim=1)
         kept = []
@@ -113,13 +145,15 @@ class Decoder(nn.Module):
         kept.append(rows[:, -self.context :].reshape(batch, -1))
         taps = [rows[:, k : k + frames] for k in range(_KERNEL)]
         hidden = self.input_norm(self.input(torch.cat(taps, dim=-1)))
-        for block, before in zip(self.blocks, past[1:-1], strict=True):
-            hidden, after = block(hidden, before.reshape(batch, self.context, self.width))
+        films = self.film(timbre)[:, None].chunk(len(self.blocks), dim=-1)
+        for block, before, film in zip(self.blocks, past[1:-1], films, strict=True):
+            hidden, after = block(hidden, before.reshape(batch, self.context, self.width), film)
             kept.append(after.reshape(batch, -1))
         magnitude, phase = self.output(self.norm(hidden)).float().chunk(2, dim=-1)
         magnitude = torch.exp(magnitude.clamp(max=6.0))
         spectrum = torch.cat([magnitude * torch.cos(phase), magnitude * torch.sin(phase)], dim=-1)
-        windows = torch.cat([past[-1].reshape(batch, 3, _WINDOW), spectrum @ self.basis], dim=1)
+        basis = self._basis() if torch.onnx.is_in_onnx_export() else self.basis
+        windows = torch.cat([past[-1].reshape(batch, 3, _WINDOW), spectrum @ basis], dim=1)
         kept.append(windows[:, -3:].reshape(batch, -1))
         # Overlap-add: a hop of output is the last quarter of the window three frames back, the
         # third of two back, and so on.
@@ -129,25 +163,32 @@ class Decoder(nn.Module):
 
 
 class Codec(nn.Module):
-    """Encoder, quantiser and decoder together; `size` fixes the shapes."""
+    """Encoder, quantiser, timbre and decoder together; `size` fixes the shapes."""
 
     def __init__(self, size: CodecSize) -> None:
         super().__init__()
         self.size = size
         self.encoder = Encoder(size)
         self.quantiser = ResidualQuantiser(size.codebooks, size.codebook_size, size.latent)
+        self.timbre = Timbre(size)
         self.decoder = Decoder(size)
 
     def encode(self, waveform: Tensor) -> Tensor:
         """`waveform` [B, N] -> codes [B, N / HOP, codebooks]."""
         return self.quantiser.encode(self.encoder(waveform))
 
-    def decode_latents(self, latents: Tensor) -> Tensor:
+    def decode_latents(self, latents: Tensor, timbre: Tensor | None = None) -> Tensor:
         """Quantised latents [B, T, latent] -> waveform [B, T * HOP], delay taken out."""
+        if timbre is None:
+            timbre = latents.new_zeros(len(latents), TIMBRE)
         padded = functional.pad(latents, (0, 0, 0, DELAY))
-        samples, _ = self.decoder(padded, latents.new_zeros(len(latents), self.decoder.state_size))
+        state = latents.new_zeros(len(latents), self.decoder.state_size)
+        samples, _ = self.decoder(padded, timbre, state)
         return samples[:, DELAY * HOP :]
 
-    def decode(self, codes: Tensor) -> Tensor:
-        """Codes [B, T, codebooks] -> waveform [B, T * HOP]; a code of codebook_size is left out."""
-        return self.decode_latents(self.quantiser.decode(codes))
+    def decode(self, codes: Tensor, timbre: Tensor | None = None) -> Tensor:
+        """Codes [B, T, codebooks] and a timbre [B, TIMBRE] or none -> waveform [B, T * HOP].
+
+        A code of codebook_size is left out.
+        """
+        return self.decode_latents(self.quantiser.decode(codes), timbre)

@@ -27,7 +27,7 @@ from valle.evaluation.material import (
     read_speakers,
 )
 from valle.evaluation.metrics import SentenceChooser, VoiceJudge, bootstrap_interval
-from valle.evaluation.report import Clip, figures, report, table, write_json
+from valle.evaluation.report import Clip, clip_rows, figures, report, table, write_json
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -229,7 +229,7 @@ def test_figures_are_ratios_of_sums() -> None:
 def test_report_and_table(tmp_path: Path) -> None:
     clips = [clip("x", True), clip("y", False, row="codec")]
     target = tmp_path / "r.json"
-    write_json(target, report(clips, seed=7))
+    write_json(target, report("quick", clip_rows(clips), seed=7))
     back = json.loads(target.read_text())
     assert back["settings"] == {"seed": 7}
     assert back["rows"]["ours"]["sentence_right"] == {"value": 1.0, "low": 1.0, "high": 1.0}
@@ -260,7 +260,11 @@ class Parrot:
     def encode(self, samples: Samples) -> Samples:
         return np.pad(samples, (0, 320))
 
-    def decode(self, codes: Samples) -> Samples:
+    def timbre(self, samples: Samples) -> Samples:
+        return samples[:4]
+
+    def decode(self, codes: Samples, timbre: Samples) -> Samples:
+        assert np.array_equal(codes[:4], timbre)
         return codes
 
 

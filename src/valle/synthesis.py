@@ -32,6 +32,7 @@ from valle.plan import Slot, Symbols, Task, schedule
 from valle.pointer import durations, stays
 from valle.sampling import Pace, Sampling, expected_frames
 from valle.sentences import Utterance, utterances
+from valle.speaker import SpeakerEncoder
 from valle.speech import Speech
 from valle.text import BORDERS, Sentence
 from valle.voice import Voice
@@ -85,6 +86,7 @@ class Model:
         self.sample_rate = bundle.config.sample_rate  # Hz
         self.frame_rate = bundle.config.sample_rate / bundle.config.hop  # frames a second
         self._listener = Listener(bundle)
+        self._speaker = SpeakerEncoder(bundle)
         self._ar = ARDecoder(bundle)
         self._nar = NAR(bundle)
         self._ids = {symbol: index for index, symbol in enumerate(bundle.config.symbols)}
@@ -297,12 +299,10 @@ class Model:
 
     def _embedding(self, voice: Voice) -> NDArray[np.float32]:
         """The speaker's embedding [192], of unit length."""
-
-        def make() -> NDArray[np.generic]:
-            feeds = {"waveform": self._samples(voice)[None]}
-            return self.bundle.session("speaker").run(["embedding"], feeds)[0][0]
-
-        embedding = voice.derive("embedding", self.bundle.graph_hash("speaker"), make)
+        graph = self.bundle.graph_hash("speaker")
+        embedding = voice.derive(
+            "embedding", graph, lambda: self._speaker.embed(self._samples(voice))
+        )
         return np.asarray(embedding, np.float32)
 
     def _timbre(self, voice: Voice) -> Timbre:

@@ -5,23 +5,29 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from valle.audio import save_audio
 from valle.errors import OutputError, UsageError
-from valle.evaluation import quick
+from valle.evaluation import parts, quick
 from valle.evaluation.material import (
     CHOICES,
     PER_SPEAKER,
     PROMPT_SECONDS,
     Samples,
+    Speaker,
     draw_sentences,
     read_speakers,
 )
 from valle.evaluation.metrics import JUDGE_RATE, SentenceChooser
-from valle.evaluation.report import report, table, write_json
+from valle.evaluation.report import clip_rows, report, table, write_json
 from valle.files import check_target
 from valle.synthesis import load
+
+if TYPE_CHECKING:
+    from valle import Model
 
 
 def evaluate_arguments(parent: argparse.ArgumentParser) -> None:
@@ -30,46 +36,74 @@ def evaluate_arguments(parent: argparse.ArgumentParser) -> None:
         dest="protocol", required=True, metavar="PROTOCOL", parser_class=type(parent)
     )
     words = "held-out speakers say new sentences after 3 s of their voice"
-    parser = protocols.add_parser("quick", help=words, description=words, allow_abbrev=False)
+    one = protocols.add_parser("quick", help=words, description=words, allow_abbrev=False)
+    words = "codec, listener and speaker encoder, each by itself, beside Opus and Resemblyzer"
+    other = protocols.add_parser("parts", help=words, description=words, allow_abbrev=False)
     shared = Path("../shared")
-    parser.add_argument("--bundle", help="bundle to evaluate (default: the one in the package)")
-    parser.add_argument("--manifest", type=Path, default=shared / "speech" / "manifest.jsonl")
-    parser.add_argument("--heldout", type=Path, default=shared / "heldout.txt")
-    parser.add_argument("--text", type=Path, default=shared / "text" / "sentences.tsv")
-    parser.add_argument("--speakers", type=int, help="only this many speakers (default: all)")
-    parser.add_argument(
+    for parser in (one, other):
+        parser.add_argument("--bundle", help="bundle to evaluate (default: the one in the package)")
+        parser.add_argument("--manifest", type=Path, default=shared / "speech" / "manifest.jsonl")
+        parser.add_argument("--heldout", type=Path, default=shared / "heldout.txt")
+        parser.add_argument("--text", type=Path, default=shared / "text" / "sentences.tsv")
+        parser.add_argument("--speakers", type=int, help="only this many speakers (default: all)")
+        parser.add_argument("--threads", type=int, help="of the model (default: all processors)")
+        parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    one.add_argument(
         "--sentences",
         type=int,
         default=PER_SPEAKER,
         help=f"of each speaker, 1 to {PER_SPEAKER} (default: {PER_SPEAKER})",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the first clip (default: 0)")
-    parser.add_argument("--threads", type=int, help="of the model (default: all processors)")
-    parser.add_argument("--clips", type=Path, metavar="FOLDER", help="keep what was made here")
-    parser.add_argument("-o", "--output", type=Path, default=Path("runs/quick.json"))
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    one.add_argument("--seed", type=int, default=0, help="of the first clip (default: 0)")
+    one.add_argument("--clips", type=Path, metavar="FOLDER", help="keep what was made here")
+    one.add_argument("-o", "--output", type=Path, default=Path("runs/quick.json"))
+    other.add_argument("-o", "--output", type=Path, default=Path("runs/parts.json"))
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """`valle evaluate quick`: print the table, write the JSON.
+    """`valle evaluate PROTOCOL`: print the table, write the JSON.
 
     Raises:
         UsageError: a file or a package is missing, or a limit is out of range.
         OutputError: the JSON or a clip cannot be written.
     """
-    if not 1 <= arguments.sentences <= PER_SPEAKER:
-        raise UsageError(f"--sentences must be 1 to {PER_SPEAKER}, not {arguments.sentences}")
     begun = time.perf_counter()
     chooser = SentenceChooser()
     speakers = read_speakers(arguments.manifest, arguments.heldout, chooser)
     wanted = len(speakers) if arguments.speakers is None else arguments.speakers
     if not 1 <= wanted <= len(speakers):
         raise UsageError(f"--speakers must be 1 to {len(speakers)}, not {wanted}")
-    sentences = draw_sentences(arguments.text, arguments.manifest, chooser)
     model = load(arguments.bundle, threads=arguments.threads)
     # Before the work, so that a wrong path does not cost an hour.
     _make_folder(arguments.output.parent)
     check_target(arguments.output)
+    if arguments.protocol == "quick":
+        result, lines = _quick(arguments, model, speakers, chooser, wanted)
+    else:
+        result, lines = _parts(arguments, model, speakers[:wanted], chooser)
+    config = model.bundle.config
+    result["settings"] |= {
+        "bundle": config.name,
+        "graphs": {name: graph.sha256 for name, graph in config.graphs.items()},
+        "seconds": round(time.perf_counter() - begun, 1),
+    }
+    write_json(arguments.output, result)
+    print(lines)
+
+
+_Result = tuple[dict[str, Any], str]
+
+
+def _quick(
+    arguments: argparse.Namespace,
+    model: Model,
+    speakers: list[Speaker],
+    chooser: SentenceChooser,
+    wanted: int,
+) -> _Result:
+    if not 1 <= arguments.sentences <= PER_SPEAKER:
+        raise UsageError(f"--sentences must be 1 to {PER_SPEAKER}, not {arguments.sentences}")
+    sentences = draw_sentences(arguments.text, arguments.manifest, chooser)
     clips = quick.evaluate(
         model,
         speakers,
@@ -81,19 +115,28 @@ def evaluate(arguments: argparse.Namespace) -> None:
         keep=_keeper(arguments.clips),
         quiet=arguments.quiet,
     )
-    config = model.bundle.config
-    result = report(
-        clips,
-        bundle=config.name,
-        graphs={name: graph.sha256 for name, graph in config.graphs.items()},
-        seed=arguments.seed,
-        prompt_seconds=PROMPT_SECONDS,
-        choices=CHOICES,
-        sentences=sentences,
-        seconds=round(time.perf_counter() - begun, 1),
-    )
-    write_json(arguments.output, result)
-    print(table(clips))
+    settings = {
+        "seed": arguments.seed,
+        "prompt_seconds": PROMPT_SECONDS,
+        "choices": CHOICES,
+        "sentences": sentences,
+    }
+    return report("quick", clip_rows(clips), **settings), table(clips)
+
+
+def _parts(
+    arguments: argparse.Namespace,
+    model: Model,
+    speakers: list[Speaker],
+    chooser: SentenceChooser,
+) -> _Result:
+    quiet = arguments.quiet
+    sentences = draw_sentences(arguments.text, arguments.manifest, chooser, parts.SENTENCES)
+    measured = list(parts.codec_measurements(model, speakers, sentences, chooser, quiet))
+    measured += parts.listener_measurements(model, speakers, sentences, quiet=quiet)
+    found = parts.results(measured) + parts.speaker_errors(model, speakers, quiet)
+    rows = {"results": [asdict(one) for one in found]}
+    return report("parts", rows, choices=parts.SENTENCES), parts.table(found)
 
 
 def _keeper(folder: Path | None) -> Callable[[str, Samples], None]:

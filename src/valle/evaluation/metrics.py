@@ -39,7 +39,7 @@ class SentenceChooser:
         try:
             from pocketsphinx import Decoder
         except ImportError as error:
-            raise UsageError(_missing("pocketsphinx")) from error
+            raise UsageError(missing_package("pocketsphinx")) from error
         # Level and channel are measured on the whole of each recording: no recording's choice
         # depends on the one before it.
         self._decoder = Decoder(lm=None, cmn="batch", loglevel="FATAL", **_SEARCH)
@@ -112,7 +112,7 @@ class VoiceJudge:
                 import resemblyzer
                 import torch
         except ImportError as error:
-            raise UsageError(_missing("Resemblyzer", error)) from error
+            raise UsageError(missing_package("Resemblyzer", error)) from error
         self._torch = torch
         self._prepare = resemblyzer.preprocess_wav
         with contextlib.redirect_stdout(io.StringIO()):  # the constructor prints
@@ -176,6 +176,32 @@ def bootstrap_interval(
     return float(top.sum() / bottom.sum()), float(low), float(high)
 
 
-def _missing(package: str, error: ImportError | None = None) -> str:
+def equal_error_rate(
+    scores: FloatArray, same: NDArray[np.bool_], weights: FloatArray | None = None
+) -> float:
+    """The rate at which as large a share of the pairs of one speaker is refused as of two accepted.
+
+    Args:
+        scores: [pairs], higher for the same speaker.
+        same: [pairs] whether it is the same.
+        weights: [pairs] how often each pair counts; 1 each if not given.
+
+    Raises:
+        ValueError: all pairs that count are of one kind.
+    """
+    weights = np.ones(len(scores)) if weights is None else np.asarray(weights, np.float64)
+    order = np.argsort(scores, kind="stable")
+    own, others = weights[order] * same[order], weights[order] * ~same[order]
+    if not own.sum() or not others.sum():
+        raise ValueError("an equal error rate needs pairs of one speaker and pairs of two")
+    # With the threshold above each score in turn: those of one speaker so far are refused.
+    refused = np.concatenate([[0.0], np.cumsum(own) / own.sum()])
+    accepted = np.concatenate([[1.0], 1.0 - np.cumsum(others) / others.sum()])
+    at = int(np.argmin(np.abs(refused - accepted)))
+    return float((refused[at] + accepted[at]) / 2.0)
+
+
+def missing_package(package: str, error: ImportError | None = None) -> str:
+    """What is wrong, and what to do about it."""
     why = f" ({error})" if error is not None and error.name != package.lower() else ""
     return f"{package} cannot be loaded{why}; install the extra: pip install 'valle[eval]'"

@@ -88,8 +88,8 @@ def table(clips: list[Clip]) -> str:
     return "\n".join(lines)
 
 
-def report(clips: list[Clip], **settings: Any) -> dict[str, Any]:
-    """All that was measured, ready to be written as JSON: settings, figures by row, every clip."""
+def clip_rows(clips: list[Clip]) -> dict[str, Any]:
+    """Figures by row and by corpus, and every clip."""
     rows: dict[str, Any] = {}
     for row in dict.fromkeys(clip.row for clip in clips):
         own = [clip for clip in clips if clip.row == row]
@@ -102,14 +102,17 @@ def report(clips: list[Clip], **settings: Any) -> dict[str, Any]:
             }
             for corpus in sorted({clip.corpus for clip in own})
         }
-    machine = {"platform": platform.platform(), "processors": os.cpu_count()}
+    return {"rows": rows, "clips": [asdict(clip) for clip in clips]}
+
+
+def report(protocol: str, found: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """All that was measured, ready to be written as JSON, with where and how it was measured."""
     return {
-        "protocol": "quick",
+        "protocol": protocol,
         "interval": "95 %, bootstrap over speakers",
         "settings": settings,
-        "machine": machine,
-        "rows": rows,
-        "clips": [asdict(clip) for clip in clips],
+        "machine": {"platform": platform.platform(), "processors": os.cpu_count()},
+        **found,
     }
 
 

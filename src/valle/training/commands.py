@@ -57,6 +57,12 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="processor threads (default: all cores)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
+        "--learning-rate",
+        type=float,
+        metavar="PEAK",
+        help="highest learning rate (default: the stage's own; less to go on from good weights)",
+    )
+    parser.add_argument(
         "--keep-codes",
         action="store_true",
         help="codec: train only the decoder and the timbre, so that an AR and a NAR still fit",
@@ -88,6 +94,12 @@ def train(arguments: argparse.Namespace) -> None:
         job = ARJob(stores, shares, *common, load_codec(arguments.runs / "codec"))
     else:
         job = NARJob(stores, shares, *common, load_codec(arguments.runs / "codec"))
+    if arguments.learning_rate is not None:
+        if not 0.0 < arguments.learning_rate < 1.0:
+            raise UsageError(
+                f"--learning-rate must be between 0 and 1, not {arguments.learning_rate}"
+            )
+        job.peak_rate = arguments.learning_rate
     steps = run(
         job, folder, minutes=arguments.minutes, steps=arguments.steps, quiet=arguments.quiet
     )

@@ -40,6 +40,7 @@ class Job(Protocol):
     modules: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
     generators: dict[str, np.random.Generator]
+    peak_rate: float  # the highest learning rate of the run
 
     def step(self, number: int, progress: float) -> dict[str, float]:
         """One step of training; returns figures to watch."""

@@ -28,13 +28,14 @@ _BATCH = 8
 _PROMPT = (75, 150)  # frames: 1.5 to 4 s
 _TARGET = (100, 300)
 _FROM_START = 0.7
-_PEAK_RATE = 1e-3
 _PROMPT_WEIGHT = 0.5  # of the prompt's rows in the loss: speech like any other, but read in full
 _IGNORED = -100
 
 
 class ARJob:
     """Prompt and target in one sequence; each frame is predicted from what comes before."""
+
+    peak_rate = 1e-3
 
     def __init__(
         self,
@@ -56,14 +57,14 @@ class ARJob:
         self.ar.to(self.device)
         self.modules: dict[str, nn.Module] = {"ar": self.ar}
         self.optimizer = torch.optim.AdamW(
-            self.ar.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.05
+            self.ar.parameters(), lr=self.peak_rate, betas=(0.9, 0.95), weight_decay=0.05
         )
         self.optimizers: dict[str, torch.optim.Optimizer] = {"ar": self.optimizer}
         self.generators = {"examples": self.examples.rng}
         keep_size(folder, shape)
 
     def step(self, number: int, progress: float) -> dict[str, float]:
-        set_learning_rate(self.optimizer, learning_rate(progress, _PEAK_RATE))
+        set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))
         pairs = [self.examples.pair(_PROMPT, _TARGET, _FROM_START) for _ in range(_BATCH)]
         code_loss, move_loss, figures = self.losses(pairs)
         self.optimizer.zero_grad(set_to_none=True)

@@ -35,7 +35,6 @@ _BATCH = 12
 _SECONDS = 1.0
 _REFERENCE_SECONDS = 2.0  # of the voice, for its timbre
 _JUDGED, _JUDGED_SECONDS = 6, 0.5  # pieces of a batch that the discriminators see, and of each
-_PEAK_RATE = 1e-3
 _JUDGE_RATE = 4e-4
 _COMMITMENT = 1.0
 _JUDGES_FROM = 0.3  # share of the run after which the discriminators join
@@ -49,6 +48,8 @@ _CHANNELS = {"debug": 4, "default": 16, "paper": 32}  # of the discriminators
 
 class CodecJob:
     """Codec training on random second-long pieces, each speaker as often as the next."""
+
+    peak_rate = 1e-3
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class CodecJob:
         self.loss = SpectralLoss().to(self.device)
         learning = [weight for weight in self.codec.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            learning, lr=_PEAK_RATE, betas=(0.8, 0.99), weight_decay=1e-3
+            learning, lr=self.peak_rate, betas=(0.8, 0.99), weight_decay=1e-3
         )
         self.judge_optimizer = torch.optim.AdamW(
             self.judges.parameters(), lr=_JUDGE_RATE, betas=(0.8, 0.99), weight_decay=1e-3
@@ -126,7 +127,7 @@ class CodecJob:
         return np.resize(piece * min(wanted / peak, 10.0), length)
 
     def step(self, number: int, progress: float) -> dict[str, float]:
-        set_learning_rate(self.optimizer, learning_rate(progress, _PEAK_RATE))
+        set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))
         waveform, reference = self.batch()
         with mixed_precision(self.device):
             latents = self.codec.encoder(waveform, self._stretch())

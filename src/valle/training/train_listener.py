@@ -29,7 +29,6 @@ from valle.training.models.listener import LISTENER_SIZES, Listener
 
 _BATCH_SECONDS = 50.0
 _LONGEST = 16.0
-_PEAK_RATE = 1.5e-3
 _BOOTSTRAP = 0.3  # share of the run after which real speech is aligned by the model itself
 _IGNORED = -100
 
@@ -38,6 +37,8 @@ Example = tuple[Store, Utterance, NDArray[np.int64], NDArray[np.int64] | None]
 
 class ListenerJob:
     """Batches of utterances of like length; half of them made speech where there is any."""
+
+    peak_rate = 1.5e-3
 
     def __init__(
         self, stores: list[Store], folder: Path, size: str, device: str, seed: int
@@ -48,7 +49,7 @@ class ListenerJob:
         shape = LISTENER_SIZES[size]
         self.listener = Listener(shape, len(LISTENER_SYMBOLS)).to(self.device)
         self.optimizer = torch.optim.AdamW(
-            self.listener.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.98), weight_decay=1e-2
+            self.listener.parameters(), lr=self.peak_rate, betas=(0.9, 0.98), weight_decay=1e-2
         )
         self.modules: dict[str, nn.Module] = {"listener": self.listener}
         self.optimizers: dict[str, torch.optim.Optimizer] = {"listener": self.optimizer}
@@ -80,7 +81,7 @@ class ListenerJob:
         return pool[start : start + count]
 
     def step(self, number: int, progress: float) -> dict[str, float]:
-        set_learning_rate(self.optimizer, learning_rate(progress, _PEAK_RATE))
+        set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))
         examples = self.batch()
         lengths = torch.tensor([e[1].samples // HOP for e in examples])
         waveform = np.zeros((len(examples), int(lengths.max()) * HOP), np.float32)

@@ -25,13 +25,14 @@ from valle.training.sizes import CODEBOOKS, NO_CODE, size_named
 _BATCH = 12
 _PROMPT = (75, 150)
 _FROM_START = 0.4
-_PEAK_RATE = 1e-3
 # Early codebooks carry the most of the voice, and the later ones depend on them.
 _STAGE_WEIGHTS = np.array([2.0, 1.5, 1.2, 1.0, 1.0, 1.0, 1.0])
 
 
 class NARJob:
     """One random codebook an example; the window is what running sees: past, block, some ahead."""
+
+    peak_rate = 1e-3
 
     def __init__(
         self,
@@ -54,14 +55,14 @@ class NARJob:
         self.nar.to(self.device)
         self.modules: dict[str, nn.Module] = {"nar": self.nar}
         self.optimizer = torch.optim.AdamW(
-            self.nar.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.05
+            self.nar.parameters(), lr=self.peak_rate, betas=(0.9, 0.95), weight_decay=0.05
         )
         self.optimizers: dict[str, torch.optim.Optimizer] = {"nar": self.optimizer}
         self.generators = {"job": self.rng, "examples": self.examples.rng}
         keep_size(folder, self.shape)
 
     def step(self, number: int, progress: float) -> dict[str, float]:
-        set_learning_rate(self.optimizer, learning_rate(progress, _PEAK_RATE))
+        set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))
         window = self.shape.past + self.shape.block + self.shape.ahead
         pairs = [
             self.examples.pair(_PROMPT, (window // 2, window), _FROM_START) for _ in range(_BATCH)

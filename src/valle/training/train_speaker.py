@@ -20,13 +20,14 @@ from valle.training.models.speaker import EMBEDDING, SPEAKER_SIZES, SpeakerEncod
 
 _SPEAKERS = 32  # speakers a batch, with two pieces of each
 _SECONDS = 2.4
-_PEAK_RATE = 2e-3
 _MARGIN = 0.2
 _SCALE = 30.0
 
 
 class SpeakerJob:
     """Classification of two pieces each of some speakers, with an additive angular margin."""
+
+    peak_rate = 2e-3
 
     def __init__(
         self, stores: list[Store], folder: Path, size: str, device: str, seed: int
@@ -44,7 +45,7 @@ class SpeakerJob:
         self.modules: dict[str, nn.Module] = {"speaker": self.speaker, "classes": self.classes}
         self.optimizer = torch.optim.AdamW(
             [*self.speaker.parameters(), *self.classes.parameters()],
-            lr=_PEAK_RATE,
+            lr=self.peak_rate,
             weight_decay=1e-2,
         )
         self.optimizers: dict[str, torch.optim.Optimizer] = {"speaker": self.optimizer}
@@ -65,7 +66,7 @@ class SpeakerJob:
         return samples * (0.05 / level) * 10.0 ** (self.rng.uniform(-10.0, 10.0) / 20.0)
 
     def step(self, number: int, progress: float) -> dict[str, float]:
-        set_learning_rate(self.optimizer, learning_rate(progress, _PEAK_RATE))
+        set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))
         chosen = self.rng.choice(
             len(self.groups), min(_SPEAKERS, len(self.groups)), replace=False
         ).repeat(2)

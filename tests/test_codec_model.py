@@ -72,6 +72,19 @@ def test_samples_depend_on_four_frames_ahead_and_no_more(codec: Codec) -> None:
 
 
 @torch.no_grad()
+def test_what_all_voices_share_is_no_timbre() -> None:
+    torch.manual_seed(0)
+    timbre = Codec(CODEC_SIZES["debug"]).timbre.train()
+    timbre.across.momentum = 0.5
+    voices = 0.05 * torch.randn(16, 10 * HOP).cumsum(1) * torch.rand(16, 1)
+    for _ in range(20):
+        timbre(voices)
+    found = timbre.eval()(voices)
+    assert found.mean(0).abs().max() < 0.05
+    torch.testing.assert_close(found.std(0), torch.ones(TIMBRE), atol=0.1, rtol=0)
+
+
+@torch.no_grad()
 def test_each_voice_has_its_own_timbre(deep: Codec) -> None:
     generator = torch.Generator().manual_seed(0)
     noise = 0.1 * torch.randn(2, 20 * HOP, generator=generator)

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from valle.corpora.split import is_evaluation_sentence, plain_words
 from valle.errors import UsageError
-from valle.evaluation import quick
+from valle.evaluation import zero_shot
 from valle.evaluation.commands import evaluate as evaluate_command
 from valle.evaluation.commands import evaluate_arguments
 from valle.evaluation.material import (
     Original,
+    Protocol,
     Samples,
     Speaker,
     draw_sentences,
@@ -179,7 +180,7 @@ def test_originals_are_recognised(
     assert len(speakers) == 20 and {len(speaker.prompt) for speaker in speakers} == {48_000}
     native = [speaker for speaker in speakers if speaker.corpus.startswith("librispeech")]
     assert native[0] is speakers[0]  # a smoke run hears both corpora
-    clips = quick.evaluate(None, native, [], chooser, limit_speakers=1, limit_sentences=2)
+    clips = zero_shot.evaluate(None, native, [], chooser, limit_speakers=1, limit_sentences=2)
     assert [clip.chosen for clip in clips] == [o.text for o in native[0].originals[:2]]
     assert all(clip.nearest_is_own and clip.similarity > clip.others + 0.15 for clip in clips)
 
@@ -207,7 +208,13 @@ def clip(speaker: str, right: bool, **changes: Any) -> Clip:
     values = {
         **{"row": "ours", "speaker": speaker, "corpus": "c", "text": "a", "similarity": 0.8},
         **{"chosen": "a" if right else None, "others": 0.5, "nearest_is_own": right},
-        **{"phoneme_errors": None, "phonemes": 0, "seconds": 2.0, "work_seconds": None},
+        **{
+            "quality": None,
+            "phoneme_errors": None,
+            "phonemes": 0,
+            "seconds": 2.0,
+            "work_seconds": None,
+        },
     }
     return Clip(**(values | changes))
 
@@ -286,21 +293,20 @@ def test_all_three_rows(
     voice: Samples,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(quick, "Listener", Deaf)
+    monkeypatch.setattr(zero_shot, "Listener", Deaf)
     small = np.interp(np.arange(0, len(voice), 1.33), np.arange(len(voice)), voice)
     speakers = [
         Speaker("c/a", "c", voice, (Original(VOICE, SAYS),)),
         Speaker("c/b", "c", small.astype(np.float32), (Original(VOICE, OTHER),)),
     ]
     model, kept = Parrot(), {}
-    monkeypatch.setattr(quick, "PER_SPEAKER", 1)
-    clips = quick.evaluate(
+    clips = zero_shot.evaluate(
         model,  # type: ignore[arg-type]
         speakers,
         [asked, "This is very good news."],
         chooser,
+        Protocol("short", 1, 40, quality=False),
         limit_speakers=1,
-        limit_sentences=1,
         seed=5,
         keep=kept.__setitem__,
     )

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from valle.audio import save_audio
 from valle.errors import OutputError, UsageError
-from valle.evaluation import parts, quick
+from valle.evaluation import parts, zero_shot
 from valle.evaluation.material import (
-    CHOICES,
-    PER_SPEAKER,
+    DEFAULT,
     PROMPT_SECONDS,
+    QUICK,
+    Protocol,
     Samples,
     Speaker,
     draw_sentences,
@@ -30,17 +31,27 @@ if TYPE_CHECKING:
     from valle import Model
 
 
+_PROTOCOLS = {protocol.name: protocol for protocol in (QUICK, DEFAULT)}
+
+
 def evaluate_arguments(parent: argparse.ArgumentParser) -> None:
     """The options of `valle evaluate`, one set for each protocol."""
     protocols = parent.add_subparsers(
         dest="protocol", required=True, metavar="PROTOCOL", parser_class=type(parent)
     )
-    words = "held-out speakers say new sentences after 3 s of their voice"
-    one = protocols.add_parser("quick", help=words, description=words, allow_abbrev=False)
+    zero_shot_parsers = {}
+    for protocol in _PROTOCOLS.values():
+        words = (
+            f"held-out speakers say {protocol.per_speaker} new sentences each after 3 s of their "
+            f"voice, judged among {protocol.choices}"
+        )
+        zero_shot_parsers[protocol.name] = protocols.add_parser(
+            protocol.name, help=words, description=words, allow_abbrev=False
+        )
     words = "codec, listener and speaker encoder, each by itself, beside Opus and Resemblyzer"
     other = protocols.add_parser("parts", help=words, description=words, allow_abbrev=False)
     shared = Path("../shared")
-    for parser in (one, other):
+    for parser in (*zero_shot_parsers.values(), other):
         parser.add_argument("--bundle", help="bundle to evaluate (default: the one in the package)")
         parser.add_argument("--manifest", type=Path, default=shared / "speech" / "manifest.jsonl")
         parser.add_argument("--heldout", type=Path, default=shared / "heldout.txt")
@@ -48,15 +59,14 @@ def evaluate_arguments(parent: argparse.ArgumentParser) -> None:
         parser.add_argument("--speakers", type=int, help="only this many speakers (default: all)")
         parser.add_argument("--threads", type=int, help="of the model (default: all processors)")
         parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
-    one.add_argument(
-        "--sentences",
-        type=int,
-        default=PER_SPEAKER,
-        help=f"of each speaker, 1 to {PER_SPEAKER} (default: {PER_SPEAKER})",
-    )
-    one.add_argument("--seed", type=int, default=0, help="of the first clip (default: 0)")
-    one.add_argument("--clips", type=Path, metavar="FOLDER", help="keep what was made here")
-    one.add_argument("-o", "--output", type=Path, default=Path("runs/quick.json"))
+    for name, parser in zero_shot_parsers.items():
+        most = _PROTOCOLS[name].per_speaker
+        parser.add_argument(
+            "--sentences", type=int, default=most, help=f"of each speaker (default: {most}, all)"
+        )
+        parser.add_argument("--seed", type=int, default=0, help="of the first clip (default: 0)")
+        parser.add_argument("--clips", type=Path, metavar="FOLDER", help="keep what was made here")
+        parser.add_argument("-o", "--output", type=Path, default=Path(f"runs/{name}.json"))
     other.add_argument("-o", "--output", type=Path, default=Path("runs/parts.json"))
 
 
@@ -67,9 +77,19 @@ def evaluate(arguments: argparse.Namespace) -> None:
         UsageError: a file or a package is missing, or a limit is out of range.
         OutputError: the JSON or a clip cannot be written.
     """
+    protocol = _PROTOCOLS.get(arguments.protocol)
+    if protocol and not 1 <= arguments.sentences <= protocol.per_speaker:
+        raise UsageError(
+            f"--sentences must be 1 to {protocol.per_speaker}, not {arguments.sentences}"
+        )
     begun = time.perf_counter()
     chooser = SentenceChooser()
-    speakers = read_speakers(arguments.manifest, arguments.heldout, chooser)
+    speakers = read_speakers(
+        arguments.manifest,
+        arguments.heldout,
+        chooser,
+        (protocol or QUICK).per_speaker,
+    )
     wanted = len(speakers) if arguments.speakers is None else arguments.speakers
     if not 1 <= wanted <= len(speakers):
         raise UsageError(f"--speakers must be 1 to {len(speakers)}, not {wanted}")
@@ -77,8 +97,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     # Before the work, so that a wrong path does not cost an hour.
     _make_folder(arguments.output.parent)
     check_target(arguments.output)
-    if arguments.protocol == "quick":
-        result, lines = _quick(arguments, model, speakers, chooser, wanted)
+    if protocol is not None:
+        result, lines = _zero_shot(arguments, protocol, model, speakers, chooser, wanted)
     else:
         result, lines = _parts(arguments, model, speakers[:wanted], chooser)
     config = model.bundle.config
@@ -94,21 +114,21 @@ def evaluate(arguments: argparse.Namespace) -> None:
 _Result = tuple[dict[str, Any], str]
 
 
-def _quick(
+def _zero_shot(
     arguments: argparse.Namespace,
+    protocol: Protocol,
     model: Model,
     speakers: list[Speaker],
     chooser: SentenceChooser,
     wanted: int,
 ) -> _Result:
-    if not 1 <= arguments.sentences <= PER_SPEAKER:
-        raise UsageError(f"--sentences must be 1 to {PER_SPEAKER}, not {arguments.sentences}")
-    sentences = draw_sentences(arguments.text, arguments.manifest, chooser)
-    clips = quick.evaluate(
+    sentences = draw_sentences(arguments.text, arguments.manifest, chooser, protocol.choices)
+    clips = zero_shot.evaluate(
         model,
         speakers,
         sentences,
         chooser,
+        protocol,
         limit_speakers=wanted,
         limit_sentences=arguments.sentences,
         seed=arguments.seed,
@@ -118,10 +138,10 @@ def _quick(
     settings = {
         "seed": arguments.seed,
         "prompt_seconds": PROMPT_SECONDS,
-        "choices": CHOICES,
+        "choices": protocol.choices,
         "sentences": sentences,
     }
-    return report("quick", clip_rows(clips), **settings), table(clips)
+    return report(protocol.name, clip_rows(clips), **settings), table(clips)
 
 
 def _parts(

@@ -24,14 +24,30 @@ from valle.errors import UsageError
 from valle.evaluation.metrics import JUDGE_RATE, SentenceChooser
 
 PROMPT_SECONDS = 3.0
-CHOICES = 40  # sentences that the judge chooses between
-PER_SPEAKER = 4  # sentences that each speaker says
+_FEWEST = 4  # originals that a speaker must have
 _WORDS = range(5, 15)  # words of a sentence, originals too: of the length that prompts are
 _SHORTEST_ORIGINAL = 2.5  # seconds; a voice is not told reliably from less
 # Plain prose only: what is judged is the voice, not the reading of numbers and brackets.
 _PROSE = re.compile(r"[A-Z][A-Za-z',-]*(?: [A-Za-z',-]+)*[.?!]")
 
 Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How much is said and judged."""
+
+    name: str
+    per_speaker: int
+    """Sentences that each speaker says; as many originals are heard, of those that have them."""
+    choices: int
+    """Sentences that the judge chooses between."""
+    quality: bool
+    """Whether the quality of the sound is rated too."""
+
+
+QUICK = Protocol("quick", 4, 40, quality=False)
+DEFAULT = Protocol("default", 8, 100, quality=True)
 
 
 @dataclass(frozen=True)
@@ -70,8 +86,12 @@ def loudest(samples: Samples, length: int) -> Samples:
     return samples[start : start + length]
 
 
-def read_speakers(manifest: Path, heldout: Path, chooser: SentenceChooser) -> list[Speaker]:
-    """The held-out speakers with a prompt and four originals each, corpora taking turns.
+def read_speakers(
+    manifest: Path, heldout: Path, chooser: SentenceChooser, originals: int = _FEWEST
+) -> list[Speaker]:
+    """The held-out speakers with a prompt and originals, corpora taking turns.
+
+    Each has as many of the wanted originals as there are, and four at least.
 
     No two originals say the same words, so that the right choice is the only one.
 
@@ -87,7 +107,8 @@ def read_speakers(manifest: Path, heldout: Path, chooser: SentenceChooser) -> li
             rows[row["speaker"]].append(row)
     taken: set[str] = set()
     speakers = [
-        _read_speaker(name, own, manifest.parent, chooser, taken) for name, own in rows.items()
+        _read_speaker(name, own, manifest.parent, chooser, taken, originals)
+        for name, own in rows.items()
     ]
     return _taking_turns(speakers)
 
@@ -98,6 +119,7 @@ def _read_speaker(
     folder: Path,
     chooser: SentenceChooser,
     taken: set[str],
+    wanted: int,
 ) -> Speaker:
     originals: list[dict[str, Any]] = []
     prompts: list[dict[str, Any]] = []
@@ -105,14 +127,14 @@ def _read_speaker(
         words = plain_words(row["text"] or "")
         key = " ".join(words)
         fits = len(words) in _WORDS and row["seconds"] >= _SHORTEST_ORIGINAL and key not in taken
-        if fits and len(originals) < PER_SPEAKER and chooser.knows(key):
+        if fits and len(originals) < wanted and chooser.knows(key):
             taken.add(key)
             originals.append(row)
         elif row["seconds"] >= PROMPT_SECONDS:
             prompts.append(row)
-    if len(originals) < PER_SPEAKER or not prompts:
+    if len(originals) < min(_FEWEST, wanted) or not prompts:
         raise UsageError(
-            f"speaker {name} has too few recordings with text: an evaluation needs {PER_SPEAKER} "
+            f"speaker {name} has too few recordings with text: an evaluation needs {_FEWEST} "
             f"of {_SHORTEST_ORIGINAL} s or more, and another of {PROMPT_SECONDS} s or more"
         )
     prompt = loudest(read_samples(folder / prompts[0]["audio"]), round(PROMPT_SECONDS * JUDGE_RATE))
@@ -134,7 +156,7 @@ def _taking_turns(speakers: list[Speaker]) -> list[Speaker]:
 
 
 def draw_sentences(
-    sentences: Path, manifest: Path, chooser: SentenceChooser, count: int = CHOICES
+    sentences: Path, manifest: Path, chooser: SentenceChooser, count: int = QUICK.choices
 ) -> list[str]:
     """Short plain sentences that no training text contains, whole or as a part.
 

@@ -25,13 +25,15 @@ class Clip:
     corpus: str
     text: str
     chosen: str | None
-    """The sentence that the judge heard among 40, None when it heard none of them."""
+    """The sentence that the judge heard among all, None when it heard none of them."""
     similarity: float
     """To the speaker's own prompt, 0 to 1."""
     others: float
     """Mean similarity to the other speakers' prompts, 0 to 1."""
     nearest_is_own: bool
     """Whether no other speaker's prompt is more similar."""
+    quality: float | None
+    """DNSMOS, 1 to 5; None where it was not asked for."""
     phoneme_errors: float | None
     """Edits by our own listener; None without a model."""
     phonemes: int
@@ -55,10 +57,11 @@ _FIGURES: dict[str, Callable[[Clip], tuple[float | None, float]]] = {
     "similarity": lambda clip: (clip.similarity, 1.0),
     "similarity_to_others": lambda clip: (clip.others, 1.0),
     "nearest_is_own": lambda clip: (float(clip.nearest_is_own), 1.0),
+    "quality": lambda clip: (clip.quality, 1.0),
     "phoneme_error_rate": lambda clip: (clip.phoneme_errors, float(clip.phonemes)),
     "rtf": lambda clip: (clip.work_seconds, clip.seconds),
 }
-_HEADINGS = ("right of 40", "similarity", "to others", "nearest own", "PER", "RTF")
+_HEADINGS = ("sentence right", "similarity", "to others", "nearest own", "DNSMOS", "PER", "RTF")
 
 
 def figures(clips: list[Clip]) -> dict[str, Figure | None]:

@@ -132,6 +132,7 @@ def _codec(bundle: Bundle) -> tuple[CodecSize, Codec]:
     weights["quantiser.counts"] = np.ones(tables.shape[:2], np.float32)
     weights["quantiser.sums"] = tables
     weights["quantiser.started"] = np.array(True)
+    weights["timbre.across.num_batches_tracked"] = np.array(1)
     codec = Codec(size)
     _filled(codec, weights, False, "codec_encoder.onnx, codec_decoder.onnx or timbre.onnx")
     return size, codec

@@ -42,7 +42,7 @@ _SPECTRAL, _FOOLING, _MATCHING = 1.0, 0.3, 1.0  # weights of the losses
 _NO_TIMBRE = 0.15  # share of pieces whose timbre is withheld
 # Codes that a language model makes are never quite the speaker's. So a share of pieces is coded as
 # if somebody of another size had said it, and the timbre has to put the voice right.
-_STRETCHED, _STRETCH = 0.3, 0.16  # that share; the largest change, in log
+_STRETCHED, _STRETCH = 0.4, 0.18  # that share; the largest change, in log
 _CHANNELS = {"debug": 4, "default": 16, "paper": 32}  # of the discriminators
 
 

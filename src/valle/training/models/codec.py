@@ -69,10 +69,12 @@ class Encoder(nn.Module):
 
 
 class Timbre(nn.Module):
-    """`waveform` [B, N] of a voice -> its timbre [B, TIMBRE], of unit spread.
+    """`waveform` [B, N] of a voice -> its timbre [B, TIMBRE], each number of unit spread.
 
     Means and spreads over time of a few ConvNeXt layers, learnt together with the decoder that
-    reads them. Unlike the speaker encoder it is to keep the room and the channel.
+    reads them. Unlike the speaker encoder it is to keep the room and the channel. What all voices
+    have in common is taken out by batch normalisation: with a norm of each vector by itself, the
+    timbres of all speakers came out the same (cosines above 0.98), and the decoder unmoved.
     """
 
     def __init__(self, size: CodecSize) -> None:
@@ -83,6 +85,7 @@ class Timbre(nn.Module):
         self.blocks = nn.ModuleList(ConvNeXt(width, _TIMBRE_KERNEL) for _ in range(_TIMBRE_LAYERS))
         self.norm = nn.LayerNorm(width)
         self.output = nn.Linear(2 * width, TIMBRE)
+        self.across = nn.BatchNorm1d(TIMBRE, affine=False, momentum=0.02)
 
     def forward(self, waveform: Tensor) -> Tensor:
         hidden = self.input(self.features(waveform))
@@ -91,8 +94,8 @@ class Timbre(nn.Module):
         hidden = self.norm(hidden).float()
         mean = hidden.mean(dim=1)
         spread = torch.sqrt((hidden.square().mean(dim=1) - mean.square()).clamp(min=1e-4))
-        timbre = self.output(torch.cat([mean, spread], dim=-1)).float()
-        return functional.layer_norm(timbre, (TIMBRE,))
+        timbre: Tensor = self.across(self.output(torch.cat([mean, spread], dim=-1)).float())
+        return timbre
 
 
 class Decoder(nn.Module):

@@ -1,4 +1,4 @@
-"""`valle evaluate quick`: held-out speakers say new sentences, and judges of other makers listen.
+"""`valle evaluate quick|default`: held-out speakers say new sentences, judges of others listen.
 
 Three rows are judged alike: `originals`, the speakers' own recordings, the best that can be hoped
 for; `codec`, the same through the codec and back, the best that our codes can carry; `ours`, new
@@ -15,15 +15,10 @@ import numpy as np
 from tqdm import tqdm
 
 from valle.audio import resample
-from valle.evaluation.material import (
-    CHOICES,
-    PER_SPEAKER,
-    Original,
-    Samples,
-    Speaker,
-)
+from valle.evaluation.material import QUICK, Original, Protocol, Samples, Speaker
 from valle.evaluation.metrics import JUDGE_RATE, SentenceChooser, VoiceJudge
 from valle.evaluation.report import Clip
+from valle.evaluation.signals import QualityJudge
 from valle.listener import Listener, phoneme_error_rate
 from valle.text import BORDERS, to_sentences
 
@@ -36,8 +31,11 @@ ATTESTATION = "These recordings were published for research, and this is an eval
 class Panel:
     """The judges, with the prompts of all held-out speakers before them."""
 
-    def __init__(self, speakers: list[Speaker], chooser: SentenceChooser) -> None:
+    def __init__(
+        self, speakers: list[Speaker], chooser: SentenceChooser, quality: bool = False
+    ) -> None:
         self._chooser = chooser
+        self._quality = QualityJudge() if quality else None
         self._judge = VoiceJudge()
         self._names = [speaker.name for speaker in speakers]
         self._prompts = np.stack([self._judge.embed(speaker.prompt) for speaker in speakers])
@@ -67,6 +65,7 @@ class Panel:
             similarity=float(similar[own]),
             others=float(others.mean()) if len(others) else 0.0,
             nearest_is_own=bool((others < similar[own]).all()),
+            quality=self._quality.overall(samples) if self._quality else None,
             phoneme_errors=errors,
             phonemes=phonemes,
             seconds=len(samples) / JUDGE_RATE,
@@ -79,8 +78,9 @@ def evaluate(
     speakers: list[Speaker],
     sentences: list[str],
     chooser: SentenceChooser,
+    protocol: Protocol = QUICK,
     limit_speakers: int = 20,
-    limit_sentences: int = PER_SPEAKER,
+    limit_sentences: int | None = None,
     seed: int = 0,
     keep: Callable[[str, Samples], None] = lambda name, samples: None,
     quiet: bool = True,
@@ -92,31 +92,36 @@ def evaluate(
         speakers: from `read_speakers`; every clip is compared with the prompts of all of them.
         sentences: from `draw_sentences`; the judge always chooses between all of them.
         chooser: the judge of sentences.
+        protocol: how many sentences are said, and what is judged.
         limit_speakers: how many of the speakers to hear.
-        limit_sentences: how many clips of each speaker in each row.
+        limit_sentences: how many clips of each speaker in each row (default: the protocol's).
         seed: of the first clip; every further clip takes the next number.
         keep: called with a name such as "ours/SPEAKER-2" and the samples (16 kHz) of every clip
             that was made, and of the prompts.
         quiet: no progress bar, not even on a terminal.
     """
-    panel = Panel(speakers, chooser)
+    panel = Panel(speakers, chooser, protocol.quality)
     transcripts = [original.text for speaker in speakers for original in speaker.originals]
     heard = speakers[:limit_speakers]
+    limit = protocol.per_speaker if limit_sentences is None else limit_sentences
     maker = None if model is None else _Maker(model, keep)
     clips: list[Clip] = []
-    rounds = (1 if model is None else 3) * limit_sentences * len(heard)
+    originals = sum(len(speaker.originals[:limit]) for speaker in heard)
+    rounds = originals if model is None else 2 * originals + limit * len(heard)
     with tqdm(total=rounds, desc="evaluate", unit="clip", disable=quiet or None) as bar:
         for number, speaker in enumerate(heard):
             keep(f"prompts/{_plain(speaker.name)}", speaker.prompt)
-            for turn, original in enumerate(speaker.originals[:limit_sentences]):
-                choices = _choices(transcripts, number * PER_SPEAKER + turn)
+            for turn, original in enumerate(speaker.originals[:limit]):
+                index = transcripts.index(original.text)
+                # The transcript itself and those that follow it in a ring.
+                choices = (transcripts[index:] + transcripts[:index])[: protocol.choices]
                 name = f"{_plain(speaker.name)}-{turn + 1}"
                 clips += _judge_original(panel, maker, speaker, original, choices, name, bar)
             if maker is None:
                 continue
             voice = maker.enroll(speaker)
-            for turn in range(limit_sentences):
-                place = number * PER_SPEAKER + turn
+            for turn in range(limit):
+                place = number * protocol.per_speaker + turn
                 text = sentences[place % len(sentences)]
                 name = f"ours/{_plain(speaker.name)}-{turn + 1}"
                 samples, work = maker.speak(text, voice, seed + place, name)
@@ -187,11 +192,6 @@ class _Maker:
         # Best guesses, not only what it is sure of: the usual phoneme error rate.
         heard = self._listener.hear(given).guesses
         return phoneme_error_rate(asked, heard) * len(asked), len(asked)
-
-
-def _choices(transcripts: list[str], index: int) -> list[str]:
-    """The transcript at the index, and those that follow it in a ring: 40 in all."""
-    return (transcripts[index:] + transcripts[:index])[:CHOICES]
 
 
 def _plain(name: str) -> str:

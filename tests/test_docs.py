@@ -72,6 +72,12 @@ def test_every_example_says_what_it_is(page: Path) -> None:
             compile(example.text, f"{page.name}:{example.line}", "exec")
 
 
+@needs_bundle
+def test_the_bundle_keeps_the_model_card() -> None:
+    kept = (DEFAULT_FOLDER / "MODEL_CARD.md").read_bytes()
+    assert kept == (ROOT / "MODEL_CARD.md").read_bytes()
+
+
 @pytest.fixture
 def reader(tmp_path: Path) -> dict[str, str]:
     """The environment of someone who reads the docs: `valle` on the path, no network."""

@@ -73,7 +73,10 @@ def test_from_sentences_to_speech(
         for tensors in state["modules"].values():
             assert all(t.isfinite().all() for t in tensors.values() if t.is_floating_point())
 
-    did("export", bundle, "--runs", runs, "--name", "three-steps")
+    card = tmp_path / "card.md"
+    card.write_text("# Trained for three steps: «naïve»\n", encoding="utf-8")
+    did("export", bundle, "--runs", runs, "--name", "three-steps", "--card", card)
+    assert (bundle / "MODEL_CARD.md").read_bytes() == card.read_bytes()
     model = valle.load(bundle, threads=1)
     voice = model.enroll(recording, attest=ATTEST)
     speech = model.speak("Yes.", voice=voice)
@@ -123,3 +126,5 @@ def test_what_is_missing_is_said(
     with pytest.raises(UsageError, match="speaker"):
         write_voices(Store(corpus), tmp_path / "speaker", quiet=True)
     assert "codec" in refused(capsys, "export", tmp_path / "bundle", "--runs", tmp_path / "none")
+    export = ("export", tmp_path / "bundle", "--card", tmp_path / "no-card")
+    assert "no-card" in refused(capsys, *export)

@@ -111,6 +111,7 @@ def export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="where the bundle goes")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="what was trained")
     parser.add_argument("--name", help="the bundle's name (default: the folder's)")
+    parser.add_argument("--card", type=Path, help="model card to keep in the bundle")
     parser.add_argument(
         "--precision",
         choices=("fp32", "int8"),
@@ -122,7 +123,13 @@ def export_arguments(parser: argparse.ArgumentParser) -> None:
 def export(arguments: argparse.Namespace) -> None:
     """Write the trained models as a bundle."""
     name = arguments.name or arguments.folder.resolve().name
-    export_runs(arguments.runs, arguments.folder, name, arguments.precision)
+    card = None
+    if arguments.card is not None:
+        try:
+            card = arguments.card.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"--card {arguments.card} cannot be read: {error}") from error
+    export_runs(arguments.runs, arguments.folder, name, arguments.precision, card)
     size = sum(file.stat().st_size for file in arguments.folder.iterdir())
     print(f"{arguments.folder}: {size / 2**20:.1f} MiB")
 

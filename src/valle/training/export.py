@@ -30,6 +30,7 @@ from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, size_named
 
 _MAX_STAY_PHONEME, _MAX_STAY_BORDER = 50, 75  # frames: 1 s on a sound, 1.5 s of silence
 Stored = Literal["fp32", "int8"]
+CARD_NAME = "MODEL_CARD.md"
 _SMALLEST = 4096  # weights with fewer numbers stay as they are: they cost nothing
 _JITTER = 0.05  # of random models: added to every weight
 
@@ -64,11 +65,14 @@ class _CodecEncoder(nn.Module):
         return self.codec.encode(waveform)
 
 
-def export_bundle(folder: Path, name: str, models: Models, precision: Stored = "int8") -> None:
+def export_bundle(
+    folder: Path, name: str, models: Models, precision: Stored = "int8", card: str | None = None
+) -> None:
     """Write a bundle of `models` into `folder`; a bundle that was there is replaced.
 
     `precision` is "fp32", or "int8": weights stored in 8 bits, one scale an output channel, and
-    computed in fp32, which makes the files four times smaller.
+    computed in fp32, which makes the files four times smaller. `card` is the text of the model
+    card, kept beside them.
 
     Raises:
         OutputError: the folder cannot be written, or holds something other than a bundle.
@@ -134,10 +138,12 @@ def export_bundle(folder: Path, name: str, models: Models, precision: Stored = "
             ahead=nar.ahead,
         ),
     )
-    write_bundle(folder, config, graphs)
+    write_bundle(folder, config, graphs, {CARD_NAME: card} if card is not None else None)
 
 
-def export_runs(runs: Path, folder: Path, name: str, precision: Stored = "int8") -> None:
+def export_runs(
+    runs: Path, folder: Path, name: str, precision: Stored = "int8", card: str | None = None
+) -> None:
     """Write a bundle of the models trained into `runs`/codec, /listener, /speaker, /ar and /nar.
 
     Raises:
@@ -150,7 +156,7 @@ def export_runs(runs: Path, folder: Path, name: str, precision: Stored = "int8")
         load_ar(runs / "ar"),
         load_nar(runs / "nar"),
     )
-    export_bundle(folder, name, models, precision)
+    export_bundle(folder, name, models, precision, card)
 
 
 def random_models(size: str, seed: int) -> Models:

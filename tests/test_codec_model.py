@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from valle.training.features import HOP, LogMel  # noqa: E402
+from valle.training.features import HOP, LogMel, tilted  # noqa: E402
 from valle.training.models.codec import CODEC_SIZES, DELAY, TIMBRE, Codec, CodecSize  # noqa: E402
 from valle.training.models.quantiser import ResidualQuantiser  # noqa: E402
 
@@ -112,10 +112,19 @@ def test_stretched_features_are_those_of_somebody_smaller() -> None:
 
     mel = LogMel()
     plain, higher = mel(voice(200.0)), mel(voice(200.0 * factor))
-    none, some = (mel(voice(200.0), torch.tensor([f])) for f in (1.0, factor))
+    none, some = (mel(voice(200.0), torch.tensor([[f, 0.0]])) for f in (1.0, factor))
     torch.testing.assert_close(none, plain, atol=1e-5, rtol=0)
     loud = higher > higher.max() - 1.0
     assert (some - higher).abs()[loud].mean() < 0.25 * (plain - higher).abs()[loud].mean()
+
+
+@torch.no_grad()
+def test_tilted_spectra_gain_so_many_decibels_an_octave() -> None:
+    power = torch.ones(2, 3, 257)  # bins of 31.25 Hz
+    made = 10 * torch.log10(tilted(power, torch.tensor([0.0, 3.0])))
+    assert not made[0].any()
+    for bin, octaves in ((16, -1.0), (32, 0.0), (64, 1.0), (256, 3.0)):
+        assert made[1, 0, bin] == pytest.approx(3.0 * octaves, abs=1e-4)
 
 
 @torch.no_grad()
@@ -173,7 +182,7 @@ def test_a_code_alone_comes_back(quantiser: ResidualQuantiser) -> None:
 
 def test_training_passes_the_gradient_straight_through(quantiser: ResidualQuantiser) -> None:
     latents = torch.randn(4, 5, 3, requires_grad=True)
-    quantised, commitment, codes = quantiser.train()(latents)
+    quantised, commitment, codes = quantiser.train()(latents, torch.full((4,), 4))
     quantised.sum().backward()
     torch.testing.assert_close(latents.grad, torch.ones_like(latents))
     assert float(commitment.detach()) >= 0 and codes.shape == (4, 5, 4)
@@ -185,7 +194,8 @@ def test_training_finds_where_vectors_are() -> None:
     quantiser = ResidualQuantiser(1, 16, 2).train()
     points = torch.tensor([[0.0, 0.0], [0.0, 1.0], [3.0, 0.0], [-2.0, 5.0]])
     for _ in range(30):
-        quantiser(points[torch.randint(0, 4, (8, 32))] + 0.01 * torch.randn(8, 32, 2))
+        rows = points[torch.randint(0, 4, (8, 32))] + 0.01 * torch.randn(8, 32, 2)
+        quantiser(rows, torch.ones(8))
     quantiser.eval()
     found = quantiser.decode(quantiser.encode(points[None]))[0]
     assert (found - points).norm(dim=-1).max() < 0.03
@@ -193,7 +203,7 @@ def test_training_finds_where_vectors_are() -> None:
 
 def test_dead_codes_are_put_onto_vectors_of_the_batch(quantiser: ResidualQuantiser) -> None:
     quantiser.train()
-    quantiser(torch.randn(4, 16, 3))
+    quantiser(torch.randn(4, 16, 3), torch.full((4,), 4))
     quantiser.tables[0, 5] = 1e6  # where nothing is
     quantiser.sums[0, 5] = 1e6
     quantiser.counts[0, 5] = 0.0
@@ -201,15 +211,26 @@ def test_dead_codes_are_put_onto_vectors_of_the_batch(quantiser: ResidualQuantis
     quantiser.counts[0, 6] = 1e3  # in use: it may move with its average, but not jump
     quantiser.sums[0, 6] = kept * 1e3
     batch = torch.randn(4, 16, 3)
-    quantiser(batch)
+    quantiser(batch, torch.full((4,), 4))
     assert quantiser.tables[0, 5].abs().max() < batch.abs().max() + 1e-3
     assert (quantiser.tables[0, 6] - kept).norm() < 0.1
 
 
 def test_evaluation_changes_no_table(quantiser: ResidualQuantiser) -> None:
     before = quantiser.tables.clone()
-    quantiser.eval()(torch.randn(2, 9, 3))
+    quantiser.eval()(torch.randn(2, 9, 3), torch.full((2,), 4))
     assert torch.equal(quantiser.tables, before)
+
+
+@torch.no_grad()
+def test_an_item_is_made_of_as_many_codebooks_as_asked(quantiser: ResidualQuantiser) -> None:
+    latents = torch.randn(3, 5, 3)
+    quantised, _, codes = quantiser.eval()(latents, torch.tensor([1, 3, 4]))
+    assert torch.equal(codes, quantiser.encode(latents))
+    for row, used in enumerate((1, 3, 4)):
+        kept = codes[row].clone()
+        kept[:, used:] = 16  # no code
+        torch.testing.assert_close(quantised[row], quantiser.decode(kept[None])[0])
 
 
 def test_perplexity_counts_the_codes_in_use(quantiser: ResidualQuantiser) -> None:

@@ -69,6 +69,14 @@ def stretched(power: Tensor, factor: Tensor) -> Tensor:
     return power.gather(-1, index) * (1.0 - part) + power.gather(-1, index + 1) * part
 
 
+def tilted(power: Tensor, slope: Tensor) -> Tensor:
+    """Power spectra [B, T, bins] of SAMPLE_RATE brightened by `slope` [B] dB an octave."""
+    bins = torch.arange(power.shape[-1], device=power.device).clamp(min=1)
+    octaves = torch.log2(bins * (SAMPLE_RATE / 2 / (power.shape[-1] - 1)) / 1000.0)
+    gain: Tensor = 10.0 ** (slope[:, None] * octaves / 10.0)
+    return power * gain[:, None]
+
+
 class LogMel(nn.Module):
     """`waveform` [B, N], N a multiple of HOP -> log-mel features [B, N / HOP, FEATURES].
 
@@ -92,8 +100,8 @@ class LogMel(nn.Module):
         hann = self.fourier.hann()[:, None]
         return hann * torch.cat([torch.cos(angles), torch.sin(angles)], dim=1)
 
-    def forward(self, waveform: Tensor, stretch: Tensor | None = None) -> Tensor:
-        """`stretch` [B]: see `stretched`; for training alone."""
+    def forward(self, waveform: Tensor, disguise: Tensor | None = None) -> Tensor:
+        """`disguise` [B, 2]: as if another voice said it (`stretched`, `tilted`); training only."""
         side = (_WINDOW - _STEP) // 2
         batch = waveform.shape[0]
         # A window is 512 = 3.2 steps long: frames are cut out of four steps set side by side.
@@ -105,8 +113,8 @@ class LogMel(nn.Module):
         spectrum = frames[..., :_WINDOW] @ basis
         real, imaginary = spectrum.chunk(2, dim=-1)
         power = real.square() + imaginary.square()
-        if stretch is not None:
-            power = stretched(power, stretch)
+        if disguise is not None:
+            power = tilted(stretched(power, disguise[:, 0]), disguise[:, 1])
         mel = power @ self.filters
         # +1e-5 keeps digital silence finite; the scale brings speech near zero mean, unit spread.
         scaled = (torch.log(mel + 1e-5) + 2.0) / 4.0

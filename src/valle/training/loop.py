@@ -108,6 +108,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
+def is_imported(folder: Path) -> bool:
+    """Whether a run's folder holds a bundle's weights, with which no step was done yet."""
+    path = folder / "checkpoint.pt"
+    return path.is_file() and load_checkpoint(path)["step"] == 0
+
+
 def restore(job: Job, state: dict[str, Any]) -> None:
     """Put a checkpoint's state into the job that wrote it.
 

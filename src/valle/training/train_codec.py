@@ -14,7 +14,7 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
-from valle.corpora.store import HOP, SAMPLE_RATE, Store, Utterance
+from valle.corpora.store import SAMPLE_RATE, Store
 from valle.errors import UsageError
 from valle.training.loop import (
     keep_size,
@@ -30,19 +30,24 @@ from valle.training.models.discriminators import (
     maker_loss,
     matching_loss,
 )
+from valle.training.pieces import Pieces
 
 _BATCH = 12
 _SECONDS = 1.0
-_REFERENCE_SECONDS = 2.0  # of the voice, for its timbre
+_REFERENCE_SECONDS = 3.0  # of the voice, for its timbre
 _JUDGED, _JUDGED_SECONDS = 6, 0.5  # pieces of a batch that the discriminators see, and of each
 _JUDGE_RATE = 4e-4
 _COMMITMENT = 1.0
 _JUDGES_FROM = 0.3  # share of the run after which the discriminators join
 _SPECTRAL, _FOOLING, _MATCHING = 1.0, 0.3, 1.0  # weights of the losses
-_NO_TIMBRE = 0.15  # share of pieces whose timbre is withheld
-# Codes that a language model makes are never quite the speaker's. So a share of pieces is coded as
-# if somebody of another size had said it, and the timbre has to put the voice right.
-_STRETCHED, _STRETCH = 0.4, 0.18  # that share; the largest change, in log
+_NO_TIMBRE = 0.1  # share of pieces whose timbre is withheld
+# A share of pieces is coded in disguise, as if somebody of another size and colour had said it, and
+# decoded from the first codebooks alone, while the waveform that is asked for stays the speaker's.
+# So those codebooks learn to say what is said and how, and leave to the timbre whose voice it is:
+# that part of a voice no language model can then lose.
+_DISGUISED, _STRETCH, _TILT = 0.5, 0.2, 3.0  # the share; largest change in log, in dB an octave
+_FEW = (0.5, 0.3, 0.2)  # chances of 1, 2, 3 codebooks for a piece in disguise
+_ALL = 0.6  # share of the others that use all codebooks, not a random number
 _CHANNELS = {"debug": 4, "default": 16, "paper": 32}  # of the discriminators
 
 
@@ -84,57 +89,29 @@ class CodecJob:
             "codec": self.optimizer,
             "judges": self.judge_optimizer,
         }
-        self.groups = [
-            (store, group)
-            for store in stores
-            for group in _speakers(store, round(_SECONDS * SAMPLE_RATE))
-        ]
-        if not self.groups:
-            raise UsageError(
-                f"the codec learns from clean speech of {_SECONDS:.0f} s or more, and there is none"
-            )
+        self.pieces = Pieces(stores, self.rng, _SECONDS, _REFERENCE_SECONDS)
         self.generators = {"job": self.rng}
         keep_size(folder, shape)
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        """Pieces [batch, samples] and references [batch, samples] of the same voices.
-
-        Levels vary by 20 dB so that quiet prompts are known too; a reference has a level of its
-        own, so that the timbre does not say how loud a piece is.
-        """
-        length = round(_SECONDS * SAMPLE_RATE) // HOP * HOP
-        heard = round(_REFERENCE_SECONDS * SAMPLE_RATE) // HOP * HOP
-        pieces = np.empty((_BATCH, length), np.float32)
-        references = np.empty((_BATCH, heard), np.float32)
-        for row in range(_BATCH):
-            store, group = self.groups[self.rng.integers(len(self.groups))]
-            utterance = group[self.rng.integers(len(group))]
-            pieces[row] = self._piece(store, utterance, length)
-            # As when it is used: mostly another recording of the speaker.
-            other = group[self.rng.integers(len(group))]
-            references[row] = self._piece(store, other, heard)
+        """Pieces [batch, samples] and references [batch, samples] of the same voices."""
+        pairs = [self.pieces.draw() for _ in range(_BATCH)]
+        pieces, references = (np.stack(each) for each in zip(*pairs, strict=True))
         return (
             torch.from_numpy(pieces).to(self.device),
             torch.from_numpy(references).to(self.device),
         )
 
-    def _piece(self, store: Store, utterance: Utterance, length: int) -> np.ndarray:
-        start = utterance.offset + self.rng.integers(max(1, utterance.samples - length + 1))
-        end = min(start + length, utterance.offset + utterance.samples)
-        piece = store.audio[start:end].astype(np.float32) / 32768.0
-        peak = float(np.abs(piece).max()) + 1e-4
-        wanted = 10.0 ** (self.rng.uniform(-20.0, 0.0) / 20.0)
-        return np.resize(piece * min(wanted / peak, 10.0), length)
-
     def step(self, number: int, progress: float) -> dict[str, float]:
         set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))
         waveform, reference = self.batch()
+        disguise, used = self._disguise()
         with mixed_precision(self.device):
-            latents = self.codec.encoder(waveform, self._stretch())
+            latents = self.codec.encoder(waveform, disguise)
             timbre = self.codec.timbre(reference)
         known = torch.rand(len(timbre), 1, device=self.device) >= _NO_TIMBRE
         self.codec.quantiser.train(not self.keep_codes)
-        quantised, commitment, codes = self.codec.quantiser(latents.float())
+        quantised, commitment, codes = self.codec.quantiser(latents.float(), used)
         with mixed_precision(self.device):
             made = self.codec.decode_latents(quantised, timbre * known).float()
         spectral, mel = self.loss(made, waveform)
@@ -157,10 +134,19 @@ class CodecJob:
             figures["perplexity_last"] = float(perplexity[-1])
         return figures
 
-    def _stretch(self) -> Tensor:
-        factor = self.rng.uniform(-_STRETCH, _STRETCH, _BATCH)
-        factor *= self.rng.random(_BATCH) < _STRETCHED
-        return torch.from_numpy(np.exp(factor).astype(np.float32)).to(self.device)
+    def _disguise(self) -> tuple[Tensor, Tensor]:
+        """Of each piece: how it is disguised [batch, 2], and how many codebooks it is decoded from
+        [batch]."""
+        hidden = self.rng.random(_BATCH) < _DISGUISED
+        stretch = np.exp(self.rng.uniform(-_STRETCH, _STRETCH, _BATCH) * hidden)
+        tilt = self.rng.uniform(-_TILT, _TILT, _BATCH) * hidden
+        few = self.rng.choice(np.arange(1, len(_FEW) + 1), _BATCH, p=_FEW)
+        most = self.codec.quantiser.codebooks
+        some = self.rng.integers(1, most + 1, _BATCH)
+        many = np.where(self.rng.random(_BATCH) < _ALL, most, some)
+        disguise = torch.from_numpy(np.stack([stretch, tilt], axis=1).astype(np.float32))
+        used = torch.from_numpy(np.where(hidden, few, many))
+        return disguise.to(self.device), used.to(self.device)
 
     def _judged(self, made: Tensor, waveform: Tensor, figures: dict[str, float]) -> Tensor:
         """One step of the discriminators; returns the codec's loss by them."""
@@ -198,18 +184,11 @@ class CodecJob:
         self.codec.eval()
         out = folder / "samples"
         out.mkdir(exist_ok=True)
-        for store, group in self.groups[:: max(1, len(self.groups) // 3)][:3]:
+        groups = self.pieces.groups
+        for store, group in groups[:: max(1, len(groups) // 3)][:3]:
             waveform = torch.from_numpy(store.waveform(group[0]))[None].to(self.device)
             made = self.codec.decode(self.codec.encode(waveform), self.codec.timbre(waveform))
             pair = np.concatenate([waveform[0].cpu().numpy(), made[0].float().cpu().numpy()])
             name = group[0].speaker.replace("/", "-")
             soundfile.write(out / f"{name}.wav", pair, SAMPLE_RATE)
         self.codec.train()
-
-
-def _speakers(store: Store, shortest: int) -> list[list[Utterance]]:
-    groups: dict[str, list[Utterance]] = {}
-    for utterance in store.utterances:
-        if utterance.waveform_is_clean and utterance.samples >= shortest:
-            groups.setdefault(utterance.speaker, []).append(utterance)
-    return list(groups.values())

@@ -1,7 +1,8 @@
 """`valle train listener`: what is said (CTC) and where (frame classes).
 
 The frame head learns from made speech, whose phoneme times are exact, and from real speech through
-its own best alignment of the known transcript (Viterbi training), once it has learnt enough.
+its own best alignment of the known transcript (Viterbi training), once it has learnt enough. That
+dense lesson is also what CTC learns fastest from, by the layers that both heads share.
 """
 
 from __future__ import annotations
@@ -20,15 +21,17 @@ from valle.errors import UsageError
 from valle.listener import LISTENER_SYMBOLS, align_frames, loud_frames
 from valle.text import SYMBOLS
 from valle.training.loop import (
+    is_imported,
     keep_size,
     learning_rate,
     mixed_precision,
     set_learning_rate,
 )
-from valle.training.models.listener import LISTENER_SIZES, Listener
+from valle.training.models.listener import LISTENER_SIZES, Listener, centred
 
-_BATCH_SECONDS = 50.0
+_BATCH_SECONDS = 24.0
 _LONGEST = 16.0
+_MADE_SHARE = 0.25  # of batches: exact phoneme times, but voices that no recording has
 _BOOTSTRAP = 0.3  # share of the run after which real speech is aligned by the model itself
 _IGNORED = -100
 
@@ -36,7 +39,7 @@ Example = tuple[Store, Utterance, NDArray[np.int64], NDArray[np.int64] | None]
 
 
 class ListenerJob:
-    """Batches of utterances of like length; half of them made speech where there is any."""
+    """Batches of utterances of like length; some of them made speech where there is any."""
 
     peak_rate = 1.5e-3
 
@@ -47,6 +50,8 @@ class ListenerJob:
         self.rng = np.random.default_rng(seed)
         self.device = torch.device(device)
         shape = LISTENER_SIZES[size]
+        # The weights of a bundle can align from the first step.
+        self.bootstrap = 0.0 if is_imported(folder) else _BOOTSTRAP
         self.listener = Listener(shape, len(LISTENER_SYMBOLS)).to(self.device)
         self.optimizer = torch.optim.AdamW(
             self.listener.parameters(), lr=self.peak_rate, betas=(0.9, 0.98), weight_decay=1e-2
@@ -60,9 +65,11 @@ class ListenerJob:
                 example = _example(store, utterance)
                 if example is not None:
                     (made if utterance.made else real).append(example)
-        self.pools = [
-            sorted(pool, key=lambda example: example[1].samples) for pool in (real, made) if pool
-        ]
+        pools = {
+            share: pool for share, pool in ((1 - _MADE_SHARE, real), (_MADE_SHARE, made)) if pool
+        }
+        self.pools = [sorted(pool, key=lambda each: each[1].samples) for pool in pools.values()]
+        self.shares = np.array(list(pools)) / sum(pools)
         if not self.pools:
             raise UsageError(
                 f"the listener learns from transcribed speech of 0.5 to {_LONGEST:.0f} s, "
@@ -73,7 +80,7 @@ class ListenerJob:
 
     def batch(self) -> list[Example]:
         """Neighbours in length, from a random place of a random pool."""
-        pool = self.pools[self.rng.integers(len(self.pools))]
+        pool = self.pools[self.rng.choice(len(self.pools), p=self.shares)]
         # Places are drawn by length, so that each second of speech is drawn as often as the next.
         first = int(self.rng.integers(len(pool)))
         count = max(1, int(_BATCH_SECONDS * SAMPLE_RATE / max(pool[first][1].samples, 1)))
@@ -87,7 +94,8 @@ class ListenerJob:
         waveform = np.zeros((len(examples), int(lengths.max()) * HOP), np.float32)
         for row, (store, utterance, _, _) in enumerate(examples):
             waveform[row, : utterance.samples] = self._distorted(store.waveform(utterance))
-        features = self._masked(self.listener.features(torch.from_numpy(waveform).to(self.device)))
+        features = self.listener.features(torch.from_numpy(waveform).to(self.device))
+        features = self._masked(centred(features, lengths.to(self.device)))
         with mixed_precision(self.device):
             ctc, frame = self.listener.from_features(features)
         # CTC hears no pauses: its targets are the phonemes alone.
@@ -120,7 +128,7 @@ class ListenerJob:
             frames = utterance.samples // HOP
             classes = LISTENER_CLASS[symbols]
             path = frame_symbol
-            if path is None and progress > _BOOTSTRAP:
+            if path is None and progress >= self.bootstrap:
                 said = [SYMBOLS[index] for index in symbols]
                 loud = loud_frames(store.waveform(utterance), HOP)
                 alignment = align_frames(

@@ -48,7 +48,7 @@ CODEC_SIZES = {
 
 
 class Encoder(nn.Module):
-    """`waveform` [B, N] -> latents [B, N / HOP, latent]; `stretch` [B] as `LogMel` takes it."""
+    """`waveform` [B, N] -> latents [B, N / HOP, latent]; `disguise` as `LogMel` takes it."""
 
     def __init__(self, size: CodecSize) -> None:
         super().__init__()
@@ -60,8 +60,8 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(size.encoder_width)
         self.output = nn.Linear(size.encoder_width, size.latent)
 
-    def forward(self, waveform: Tensor, stretch: Tensor | None = None) -> Tensor:
-        hidden = self.input(self.features(waveform, stretch))
+    def forward(self, waveform: Tensor, disguise: Tensor | None = None) -> Tensor:
+        hidden = self.input(self.features(waveform, disguise))
         for block in self.blocks:
             hidden = block(hidden)
         latents: Tensor = self.output(self.norm(hidden))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from valle.training.features import FEATURES, LogMel
@@ -45,13 +46,23 @@ class Listener(nn.Module):
         self.frame = nn.Linear(size.width, classes)
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        return self.from_features(self.features(waveform))
+        return self.from_features(centred(self.features(waveform)))
 
     def from_features(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The same from log-mel features [B, T, FEATURES]."""
+        """The same from centred log-mel features [B, T, FEATURES]."""
         hidden = self.input_norm(self.input(features))
         for block in self.blocks:
             hidden = block(hidden)
         hidden = self.norm(hidden)
         ctc, frame = self.ctc(hidden).float(), self.frame(hidden).float()
         return ctc.log_softmax(-1), frame.log_softmax(-1)
+
+
+def centred(features: Tensor, frames: Tensor | None = None) -> Tensor:
+    """Features [B, T, FEATURES] less their mean over time: a recording's level and colour, which
+    say nothing of its words. Of padded rows, the first `frames` [B] are real."""
+    if frames is None:
+        return features - features.mean(dim=1, keepdim=True)
+    real = (torch.arange(features.shape[1], device=features.device) < frames[:, None])[..., None]
+    mean = (features * real).sum(dim=1, keepdim=True) / frames[:, None, None]
+    return (features - mean) * real

@@ -52,13 +52,12 @@ class ResidualQuantiser(nn.Module):
         parts = [padded[book][codes[..., book]] for book in range(self.codebooks)]
         return torch.stack(parts).sum(0)
 
-    def forward(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, latents: Tensor, used: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Training: latents [B, T, latent] -> quantised latents (straight-through), commitment
-        loss, codes [B, T, codebooks]. Updates the tables."""
-        # Half of the items use all codebooks; the others a random number of them.
-        batch = len(latents)
-        used = torch.randint(1, self.codebooks + 1, (batch,), device=latents.device)
-        used = torch.where(torch.rand(batch, device=latents.device) < 0.5, self.codebooks, used)
+        loss, codes [B, T, codebooks]. Updates the tables.
+
+        used [B]: how many codebooks each item is decoded from.
+        """
         residual = latents.detach().float()
         total = torch.zeros_like(residual)
         codes, loss = [], latents.new_zeros(())

@@ -37,6 +37,8 @@ COMMANDS: dict[str, Command] = {
     "speak": Command("valle.commands", "say a text in a voice"),
     "enroll": Command("valle.commands", "keep a voice from a recording under a name"),
     "voices": Command("valle.commands", "list, show, rename or remove the voices kept"),
+    "consent": Command("valle.safety.commands", "have a speaker agree; list and revoke agreements"),
+    "ledger": Command("valle.safety.commands", "show or check what was enrolled and spoken"),
     "evaluate": Command("valle.evaluation.commands", "measure a bundle", "eval"),
     "prepare": Command("valle.corpora.commands", "make a corpus ready for training", "train"),
     "train": Command("valle.training.commands", "train one of the models", "train"),

@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from valle import registry
 from valle.audio import output_format
-from valle.enrolment import check_consent
 from valle.errors import OutputError, TextError, UsageError
 from valle.files import check_target
 from valle.options import SpeakOptions, flag
+from valle.safety.agreement import check_given
 from valle.speech import Speech
 from valle.synthesis import REDO, Model, find_voice, load
 from valle.voice import Voice
@@ -66,11 +66,11 @@ def speak(arguments: argparse.Namespace) -> None:
     if (arguments.voice is None) == (arguments.ref_audio is None):
         raise UsageError("say whose voice: one of --voice NAME|FILE and --ref-audio FILE")
     if arguments.voice is not None:
-        for name in ("ref_text", "attest", "consent"):
+        for name in ("ref_text", "attest", "consent", "challenge"):
             if given[name] is not None:
                 raise UsageError(f"{flag(name)} goes with --ref-audio; a --voice has its own")
     else:
-        check_consent(arguments.attest, arguments.consent)
+        check_given(arguments.attest, arguments.consent, arguments.challenge)
     text = _text(arguments)
     voice = None if arguments.voice is None else find_voice(arguments.voice)
     model = load(arguments.bundle, threads=arguments.threads)
@@ -103,7 +103,7 @@ def enroll_arguments(parser: argparse.ArgumentParser) -> None:
 
 def enroll(arguments: argparse.Namespace) -> None:
     """Keep a voice from a recording under a name."""
-    check_consent(arguments.attest, arguments.consent)
+    check_given(arguments.attest, arguments.consent, arguments.challenge)
     registry.check_free(arguments.name)
     model = load(arguments.bundle, threads=arguments.threads)
     voice = _enrolled(model, arguments.recording, arguments.name, arguments)
@@ -161,7 +161,8 @@ def _consent_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ref-text", metavar="TEXT", help="what the recording says")
     consent = parser.add_mutually_exclusive_group()
     consent.add_argument("--attest", metavar="WORDS", help='"I hold the rights to this voice"')
-    consent.add_argument("--consent", metavar="FILE", help="the owner's spoken agreement")
+    consent.add_argument("--consent", metavar="FILE", help="the owner reading a statement")
+    parser.add_argument("--challenge", metavar="ID", help="which statement; the newest open one")
 
 
 def _common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -194,6 +195,7 @@ def _enrolled(
         ref_text=arguments.ref_text,
         consent=arguments.consent,
         attest=arguments.attest,
+        challenge=arguments.challenge,
     )
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from valle import voice as voices
 from valle.audio import Recording, best_excerpt, load_recording, resample
 from valle.bundle import Bundle
-from valle.errors import ConsentError, RecordingError, TextError
+from valle.errors import RecordingError, TextError
 from valle.listener import Alignment, Listener, phoneme_error_rate, prompt_symbols
 from valle.text import BORDERS, START, to_sentences
 from valle.voice import Voice, check_name
@@ -25,24 +25,6 @@ MISFIT = 0.6  # phoneme error rate from which a text is said not to be that of t
 Source = str | Path | BinaryIO | tuple[NDArray[np.generic], int]
 
 
-def check_consent(attest: str | None, consent: object = None) -> str:
-    """The words that attest the right to a recording.
-
-    Raises ConsentError when neither they nor a spoken agreement are given, or the latter is.
-    """
-    if consent is not None:
-        raise ConsentError(
-            "this version cannot check a spoken agreement (consent): state your right to the voice "
-            'instead, with attest, such as --attest "I hold the rights to this voice"'
-        )
-    if attest is None or not attest.strip():
-        raise ConsentError(
-            "a new recording needs its owner's agreement: state your right to the voice with "
-            'attest, such as --attest "I hold the rights to this voice"'
-        )
-    return attest
-
-
 @dataclass(frozen=True)
 class _Said:
     """What is said in an excerpt."""
@@ -52,7 +34,13 @@ class _Said:
     frame_symbol: NDArray[np.int64]
 
 
-def enroll(bundle: Bundle, source: Source, name: str, ref_text: str | None, attest: str) -> Voice:
+def enroll(
+    bundle: Bundle,
+    source: Source,
+    name: str,
+    ref_text: str | None,
+    agreement: Callable[[NDArray[np.float32], int], Mapping[str, Any]],
+) -> Voice:
     """Make a voice of the best 10 s of a recording.
 
     Args:
@@ -60,10 +48,10 @@ def enroll(bundle: Bundle, source: Source, name: str, ref_text: str | None, atte
         source: what `load_recording` takes.
         name: a voice's name, see `valle.voice.check_name`.
         ref_text: what the recording says, all of it; heard by the listener when None.
-        attest: the words that attest the right to the recording.
+        agreement: makes the receipt for the excerpt, see `valle.safety.agreement`.
 
     Raises UsageError (the name), RecordingError, TextError (a `ref_text` that does not fit into
-    the recording, or says nothing) and ConsentError.
+    the recording, or says nothing), and what `agreement` raises.
     """
     check_name(name)
     if ref_text is None:
@@ -74,7 +62,7 @@ def enroll(bundle: Bundle, source: Source, name: str, ref_text: str | None, atte
     else:
         recording = load_recording(source)
         audio, said, warnings = _read(bundle, recording, ref_text)
-    receipt = voices.attest(attest, audio, recording.sample_rate)
+    receipt = agreement(audio, recording.sample_rate)
     return Voice(
         name,
         audio,

@@ -1,4 +1,7 @@
-"""Results appear whole or not at all: written beside their place, then moved there."""
+"""Results appear whole or not at all: written beside their place, then moved there.
+
+Here too: which folder the user's own data is kept in.
+"""
 
 import contextlib
 import os
@@ -9,7 +12,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import platformdirs
+
 from valle.errors import OutputError
+
+
+def data_folder() -> Path:
+    """Where the user's voices, keys and ledger are: VALLE_HOME if it is set; it need not exist."""
+    home = os.environ.get("VALLE_HOME")
+    return Path(home).expanduser() if home else Path(platformdirs.user_data_dir("valle"))
 
 
 def check_target(target: str | Path) -> Path:

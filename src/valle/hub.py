@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
-import platformdirs
-
 from valle.errors import BundleError
+from valle.files import data_folder
 
 HUB_PREFIX = "hf://"
 
@@ -27,8 +25,7 @@ def fetch(source: str, marker: str) -> Path:
     if len(parts) != 2 or not all(_NAME.fullmatch(part) for part in parts):
         raise BundleError(f"{source!r} is not of the form {HUB_PREFIX}owner/name")
     # Files put here by hand serve a machine that cannot reach the hub.
-    home = os.environ.get("VALLE_HOME") or platformdirs.user_data_dir("valle")
-    local = Path(home).expanduser().joinpath("bundles", *parts)
+    local = data_folder().joinpath("bundles", *parts)
     if not revision and (local / marker).is_file():
         return local
     by_hand = f"or put {marker} and the .onnx files into {local} and ask for it again"

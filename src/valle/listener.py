@@ -184,6 +184,10 @@ class Listener:
         """
         return heard_from(*self._heads(samples), self._classes)
 
+    def ctc(self, samples: FloatArray) -> FloatArray:
+        """[frames, classes] log-probabilities of the CTC head; samples as for `hear`."""
+        return self._heads(samples)[0]
+
     def align(self, samples: FloatArray, symbols: Sequence[str]) -> Alignment | None:
         """Find every symbol in a recording.
 

@@ -6,13 +6,10 @@ differ only in case are the same name, as on file systems that see no difference
 
 import dataclasses
 import difflib
-import os
 from pathlib import Path
 
-import platformdirs
-
 from valle.errors import OutputError, UsageError
-from valle.files import replacing
+from valle.files import data_folder, replacing
 from valle.voice import Voice, check_name
 
 _ENDING = ".safetensors"
@@ -20,10 +17,7 @@ _ENDING = ".safetensors"
 
 def folder() -> Path:
     """Where voices are kept; it need not exist yet."""
-    home = os.environ.get("VALLE_HOME")
-    return (
-        Path(home).expanduser() if home else Path(platformdirs.user_data_dir("valle"))
-    ) / "voices"
+    return data_folder() / "voices"
 
 
 def names() -> list[str]:

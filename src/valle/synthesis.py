@@ -7,6 +7,7 @@ Speaking as a whole is the same stream joined.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +23,7 @@ from valle.audio import resample
 from valle.bundle import Bundle
 from valle.codec import Codec, Codes, Timbre
 from valle.decoder import ARDecoder, PromptCache
-from valle.enrolment import Source, check_consent, enroll
+from valle.enrolment import Source, enroll
 from valle.errors import UsageError
 from valle.listener import Check, Listener
 from valle.nar import NAR, NARPrompt
@@ -30,6 +31,9 @@ from valle.options import SpeakOptions
 from valle.output import Output
 from valle.plan import Slot, Symbols, Task, schedule
 from valle.pointer import durations, stays
+from valle.safety import ledger
+from valle.safety.agreement import agreement, record
+from valle.safety.permission import check_usable
 from valle.sampling import Pace, Sampling, expected_frames
 from valle.sentences import Utterance, utterances
 from valle.speaker import SpeakerEncoder
@@ -99,6 +103,7 @@ class Model:
         ref_text: str | None = None,
         consent: str | Path | None = None,
         attest: str | None = None,
+        challenge: str | None = None,
     ) -> Voice:
         """Learn a voice from the best 10 s of a recording.
 
@@ -110,17 +115,21 @@ class Model:
                 model's `sample_rate`; 1.5 s of speech is the least, 3 s is good.
             name: letters, digits, spaces and any of _ . - , at most 64.
             ref_text: all that the recording says; without it, the listener hears for itself.
-            consent: a recording of the owner's spoken agreement; not taken by this version.
-            attest: your words for the right you have to the voice, kept in its receipt.
+            consent: a recording of the owner reading what `valle consent new` gave, or else
+            attest: your own words for the right you have to the voice. One of the two is needed.
+            challenge: which statement the owner read; None for the newest that is open for `name`.
 
-        Raises ConsentError without agreement, RecordingError for a recording that cannot be used,
-        UsageError for what cannot be a name, TextError for a `ref_text` that does not fit.
+        The voice and its receipt are entered in the ledger. Raises ConsentError without agreement,
+        RecordingError for a recording that cannot be used, UsageError for what cannot be a name,
+        TextError for a `ref_text` that does not fit, OutputError where the ledger cannot be
+        written.
         """
-        statement = check_consent(attest, consent)
+        agreed = agreement(self.bundle, name, attest, consent, challenge)
         if isinstance(recording, np.ndarray):
             recording = (recording, self.sample_rate)
         chosen = UNNAMED if name is None else name
-        voice = enroll(self.bundle, recording, chosen, ref_text, statement)
+        voice = enroll(self.bundle, recording, chosen, ref_text, agreed)
+        record(voice)
         self._codes(voice)
         self._embedding(voice)
         self._timbre(voice)
@@ -159,22 +168,33 @@ class Model:
                 sentence comes as a whole, since it is checked first.
             options: see `SpeakOptions`. The same text, voice and options give the same samples.
 
-        Raises UsageError and TextError, and what `find_voice` raises.
+        Nothing is said that is not in the ledger, nor in a voice whose receipt does not hold when
+        a sentence is begun. Raises UsageError and TextError, and what `find_voice` and
+        `check_usable` raise.
         """
         chosen = SpeakOptions.of(**options)
         if redo < 0:
             raise UsageError(f"redo is {redo}; give 0 or more")
         if chosen.duration is not None and not isinstance(text, str):
             raise UsageError("--duration needs the whole text at once, not pieces of it")
+        language = self.bundle.config.language
         found = find_voice(voice)
-        said = utterances(text, self.bundle.config.language)
+        check_usable(found, language=language)
+        said = utterances(text, language)
         if isinstance(text, str):
             said = iter(list(said))  # so that a text without words is refused here and now
-        return self._stream(said, found, chosen, redo)
+        whole = text if isinstance(text, str) else None
+        return self._stream(said, found, chosen, redo, whole)
 
     def _stream(
-        self, said: Iterator[Utterance], voice: Voice, options: SpeakOptions, redo: int
+        self,
+        said: Iterator[Utterance],
+        voice: Voice,
+        options: SpeakOptions,
+        redo: int,
+        whole: str | None,
     ) -> Iterator[Speech]:
+        """`whole`: all of the text, None when it comes in pieces."""
         reader = self._reader(voice)
         output = Output(self.codec, reader.timbre, self._provenance(voice, options))
 
@@ -185,6 +205,9 @@ class Model:
                     yield self._task(utterance.sentence, reader)
 
         for index, slot in enumerate(schedule(tasks(), options, self.frame_rate)):
+            check_usable(voice, language=self.bundle.config.language)
+            if index == 0 or whole is None:
+                self._record(slot.task.sentence.text if whole is None else whole, voice, options)
             if slot.pause:
                 silence = np.zeros(slot.pause * self.codec.hop, np.float32)
                 yield from output.wait(self.codec.encode(silence))
@@ -314,6 +337,17 @@ class Model:
 
     def _samples(self, voice: Voice) -> NDArray[np.float32]:
         return resample(voice.audio, voice.sample_rate, self.sample_rate)
+
+    def _record(self, text: str, voice: Voice, options: SpeakOptions) -> None:
+        """Enter in the ledger what is about to be spoken."""
+        ledger.append(
+            "speak",
+            receipt=voice.consent["id"],
+            text_sha256=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
+            model=self.bundle.config.name,
+            voice=voice.name,
+            seed=options.seed,
+        )
 
     def _provenance(self, voice: Voice, options: SpeakOptions) -> dict[str, Any]:
         return {

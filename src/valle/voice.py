@@ -2,7 +2,7 @@
 
 The file is safetensors with one JSON text in its metadata. It holds the recording itself, so that
 a new codec can make new codes from it; codes and embeddings are kept beside it under the SHA-256 of
-the graph that made them, and made again for another graph.
+the graph that made them, and made again for another graph. The file is signed by the user's key.
 """
 
 import hashlib
@@ -19,18 +19,19 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from valle.canonical import canonical
 from valle.errors import ConsentError, RecordingError, UsageError
 from valle.files import replacing
+from valle.safety import keys, ledger, receipts
 
-FORMAT = 1
+FORMAT = 2
 MIN_SECONDS, MAX_SECONDS = 1.5, 60.0  # of audio in a voice
 MAX_BYTES = 64 << 20  # a minute at 192 kHz takes 46 MB
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
 _DERIVED = re.compile(r"[a-z]+\.[0-9a-f]{64}")
-_FIELDS = {"format", "name", "sample_rate", "symbols", "stress", "consent", "warnings", "digest"}
-# What a receipt of each kind states, besides its kind, the recording's hash and its own id.
-RECEIPTS: Mapping[str, frozenset[str]] = {"attested": frozenset({"statement"})}
+_FIELDS = {"format", "name", "sample_rate", "symbols", "stress", "consent", "warnings", "seal"}
+_SEAL = "voice"  # what is signed
 
 Array = NDArray[np.generic]
 
@@ -50,23 +51,6 @@ def recording_sha256(audio: NDArray[np.float32], sample_rate: int) -> str:
     digest = hashlib.sha256(f"{sample_rate} Hz\n".encode())
     digest.update(np.ascontiguousarray(audio, "<f4").tobytes())
     return digest.hexdigest()
-
-
-def receipt(
-    kind: str, audio: NDArray[np.float32], sample_rate: int, **states: str
-) -> dict[str, Any]:
-    """A consent receipt for a recording; the same input gives the same receipt."""
-    rest = {"kind": kind, **states, "recording_sha256": recording_sha256(audio, sample_rate)}
-    return {**rest, "id": _sha256_of(rest)}
-
-
-def attest(statement: str, audio: NDArray[np.float32], sample_rate: int) -> dict[str, Any]:
-    """The receipt for a user's own statement of holding the rights to a recording.
-
-    Raises ConsentError when nothing is stated.
-    """
-    _check_statement(statement)
-    return receipt("attested", audio, sample_rate, statement=statement.strip())
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,13 +87,14 @@ class Voice:
     def save(self, path: str | Path) -> None:
         """Write the voice to one file, whole or not at all. The same voice gives the same bytes.
 
-        Raises OutputError.
+        Raises OutputError, and ConsentError where the user's key is gone.
         """
         data = self.to_bytes()
         with replacing(path) as part:
             part.write_bytes(data)
 
     def to_bytes(self) -> bytes:
+        """The voice's file, signed."""
         facts: dict[str, Any] = {
             "format": FORMAT,
             "name": self.name,
@@ -121,16 +106,20 @@ class Voice:
         }
         held = {"audio": self.audio, "frame_symbol": self.frame_symbol, **self.derived}
         tensors: dict[str, Array] = {key: np.ascontiguousarray(t) for key, t in held.items()}
-        facts["digest"] = _digest(facts, tensors)
+        key = ledger.signer()
+        seal = {"key": key.id, "signature": key.sign(_SEAL, _digest(facts, tensors))}
         # One entry only: the library writes several in no particular order.
-        return safetensors.numpy.save(tensors, {"valle": _canonical(facts)})
+        return safetensors.numpy.save(
+            tensors, {"valle": canonical(facts | {"seal": seal}).decode()}
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> "Voice":
         """Read a voice file and check all of it.
 
-        Raises RecordingError if it is missing, no voice, cut off, altered or of a later format;
-        ConsentError if its recording is not the one that its consent receipt is for.
+        Raises RecordingError if it is missing, no voice, cut off, or of a later format;
+        ConsentError if it was altered, is not signed by a key that is known here, or its recording
+        is not the one that its consent receipt is for.
         """
         try:
             if Path(path).stat().st_size > MAX_BYTES:
@@ -147,10 +136,9 @@ class Voice:
         """The inverse of `to_bytes`, with the checks of `load`."""
         facts, tensors = _parse(data, source)
         try:
-            digest = facts.pop("digest")
+            _check_seal(facts, tensors)
             facts.pop("format")
-            intact = digest == _digest({"format": FORMAT, **facts}, tensors)
-            voice = cls(
+            return cls(
                 audio=tensors.pop("audio"),
                 frame_symbol=tensors.pop("frame_symbol"),
                 derived=tensors,
@@ -162,11 +150,6 @@ class Voice:
             raise RecordingError(f"{source} is damaged or altered: {error}") from None
         except ConsentError as error:
             raise ConsentError(f"{source}: {error}") from None
-        if not intact:
-            raise RecordingError(
-                f"{source} was altered or damaged after it was saved; enroll the voice again"
-            )
-        return voice
 
 
 def _parse(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -183,6 +166,11 @@ def _parse(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, Any]]:
         raise foreign from None
     except RecursionError:  # JSON nested thousands deep
         raise foreign from None
+    if version == 1:
+        raise ConsentError(
+            f"{source} was made before voices were signed, so nothing shows who agreed to it: "
+            "enroll its recording again"
+        )
     if isinstance(version, int) and version > FORMAT:
         raise RecordingError(
             f"{source} has format {version}, made by a later version of valle; this one reads "
@@ -195,7 +183,7 @@ def _parse(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _check(voice: Voice) -> None:
     _check_audio(voice)
-    _check_consent(voice)
+    receipts.check(voice.consent, recording_sha256(voice.audio, voice.sample_rate))
     _check_alignment(voice)
     if not isinstance(voice.warnings, tuple) or not all(isinstance(w, str) for w in voice.warnings):
         raise RecordingError("its warnings are not texts")
@@ -241,47 +229,29 @@ def _check_alignment(voice: Voice) -> None:
         raise RecordingError("its alignment does not go forward through its symbols")
 
 
-def _check_consent(voice: Voice) -> None:
-    consent = voice.consent
-    if not isinstance(consent, Mapping) or not consent:
-        raise ConsentError("the voice has no consent receipt; enroll it with consent or attest")
-    kind = consent.get("kind")
-    if not isinstance(kind, str) or kind not in RECEIPTS:
-        raise ConsentError(f"its consent receipt is of an unknown kind, {kind!r}")
-    if set(consent) != {"kind", "recording_sha256", "id"} | RECEIPTS[kind]:
-        raise ConsentError(f"its consent receipt has other fields than one of kind {kind!r} has")
-    if consent["recording_sha256"] != recording_sha256(voice.audio, voice.sample_rate):
+def _check_seal(facts: dict[str, Any], tensors: Mapping[str, Array]) -> None:
+    """Take the seal off the facts of a file.
+
+    Without it the receipt would vouch for the recording alone: codes and an embedding of somebody
+    else beside it would be spoken with. Raises ConsentError.
+    """
+    seal = facts.pop("seal")
+    try:
+        key, signature = str(seal["key"]), str(seal["signature"])
+        genuine = keys.verify(key, signature, _SEAL, _digest(facts, tensors))
+    except (LookupError, TypeError, ValueError, RecursionError):
+        genuine = False
+    if not genuine:
         raise ConsentError(
-            "its recording is not the one that its consent receipt is for; "
-            "enroll the recording again, with its owner's agreement"
+            "it was altered or damaged after it was saved; enroll the recording again"
         )
-    if consent["id"] != _sha256_of({key: v for key, v in consent.items() if key != "id"}):
-        raise ConsentError("its consent receipt was altered; enroll the recording again")
-    if kind == "attested":
-        _check_statement(consent["statement"])
+    keys.check_known(key)
 
 
-def _check_statement(statement: object) -> None:
-    if not isinstance(statement, str) or not statement.strip():
-        raise ConsentError(
-            "nothing is stated: say what right you have to the voice, "
-            'such as "I hold the rights to this voice"'
-        )
-
-
-def _canonical(value: object) -> str:
-    """JSON of one spelling only, so that equal values have equal hashes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def _sha256_of(value: object) -> str:
-    return hashlib.sha256(_canonical(value).encode()).hexdigest()
-
-
-def _digest(facts: Mapping[str, Any], tensors: Mapping[str, Array]) -> str:
-    """SHA-256 over all that a voice file says, against damage (it is no signature)."""
+def _digest(facts: Mapping[str, Any], tensors: Mapping[str, Array]) -> bytes:
+    """All that a voice file says, to be signed."""
     held = {
         key: [str(t.dtype), list(t.shape), hashlib.sha256(t.tobytes()).hexdigest()]
         for key, t in tensors.items()
     }
-    return _sha256_of([facts, held])
+    return canonical([facts, held])

@@ -1,0 +1,115 @@
+"""How surely a given text is said in a recording.
+
+Nothing is recognised: the text is laid over the listener's CTC log-probabilities on its best path
+(Viterbi over phonemes and blanks), and compared with the best path of no text at all. The log of
+their likelihood ratio, for each phoneme, is 0 where the text is what the listener would have heard
+anyway, and falls with every sound that was not said or said besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from valle.listener import BLANK
+from valle.text import BORDERS, to_sentences
+
+LOWEST = -20.0  # nats a frame, and the score of a text that has no room in the recording
+
+_NOT_BEGUN = -1e30
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Said:
+    """Log-likelihood ratios in nats for each phoneme; 0 is the best, `LOWEST` the worst."""
+
+    whole: float
+    words: dict[Span, float]
+    """By the word's place in the text, with the frames up to its neighbours."""
+    phonemes: dict[Span, int]
+    """How many phonemes each word has."""
+
+
+def how_surely_said(log_probs: NDArray[np.floating], classes: Sequence[str], text: str) -> Said:
+    """Score a text against a recording; what is said before and after it does not count.
+
+    Args:
+        log_probs: [frames, classes], the CTC head's natural logarithms.
+        classes: the listener's symbols, "<blank>" among them.
+        text: English, with at least one word. Raises TextError where it has none.
+    """
+    columns = {symbol: column for column, symbol in enumerate(classes)}
+    spans: list[Span] = []
+    said: list[int] = []
+    for sentence in to_sentences(text)[0]:
+        for phoneme in sentence.phonemes:
+            if phoneme.symbol not in BORDERS and phoneme.symbol in columns:
+                word = sentence.words[phoneme.word]
+                spans.append((word.start, word.end))
+                said.append(columns[phoneme.symbol])
+    count = {span: spans.count(span) for span in spans}
+    ratio = np.maximum(log_probs - log_probs.max(axis=1, keepdims=True), LOWEST)
+    path = best_path(np.asarray(ratio, np.float64), np.array(said), columns[BLANK])
+    if path is None:
+        return Said(LOWEST, dict.fromkeys(count, LOWEST), count)
+    states, costs = path
+    words = {}
+    for span, phonemes in count.items():
+        first = spans.index(span)
+        # From the blank before the word's first phoneme to the one after its last: a sound that
+        # was put in beside it is paid for by the word too.
+        inside = (states >= 2 * first) & (states <= 2 * (first + phonemes))
+        words[span] = max(LOWEST, float(costs[inside].sum()) / phonemes)
+    whole = max(LOWEST, float(costs.sum()) / len(said))
+    return Said(whole, words, count)
+
+
+def best_path(
+    ratio: NDArray[np.float64], symbols: NDArray[np.int64], blank: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+    """The best CTC path of symbols through a part of the frames, begun and ended at any of them.
+
+    Args:
+        ratio: [frames, classes] log-probability above that of the frame's best class; at most 0.
+        symbols: [S] classes, in order; each is passed, and blanks may lie between any two.
+        blank: the class of the blank.
+
+    Returns:
+        Of each frame on the path its state (2 s + 1 is symbol s, even ones are blanks) and its
+        ratio; None when there are too few frames.
+    """
+    frames, count = len(ratio), 2 * len(symbols) + 1
+    state_class = np.full(count, blank)
+    state_class[1::2] = symbols
+    emission = ratio[:, state_class]
+    # A blank may be left out between two symbols that differ.
+    may_skip = np.full(count, _NOT_BEGUN)
+    may_skip[3::2][symbols[1:] != symbols[:-1]] = 0.0
+    score = np.full(count, _NOT_BEGUN)
+    came = np.zeros((frames, count), np.int8)  # from how many states before
+    last = count - 2
+    best, end = _NOT_BEGUN, -1
+    for t in range(frames):
+        ways = np.full((3, count), _NOT_BEGUN)
+        ways[0] = score
+        ways[1, 1:] = score[:-1]
+        ways[2, 2:] = score[:-2]
+        ways[2] += may_skip
+        came[t] = ways.argmax(axis=0)
+        score = ways.max(axis=0)
+        score[1] = 0.0  # the path may begin at any frame: what lies before does not count
+        score += emission[t]
+        if score[last] >= best:
+            best, end = float(score[last]), t
+    if best <= _NOT_BEGUN / 2:
+        return None
+    states = [last]
+    while states[-1] != 1:
+        states.append(states[-1] - int(came[end - len(states) + 1, states[-1]]))
+    path = np.array(states[::-1], np.int64)
+    return path, emission[np.arange(end - len(path) + 1, end + 1), path]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -52,11 +54,25 @@ def voice(model: valle.Model, recording: Path) -> valle.Voice:
     return model.enroll(recording, name="Babble", attest=ATTEST)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data folder of what tests share: its key signs the voice that all of them use."""
+    folder = tmp_path_factory.mktemp("shared") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VALLE_HOME", str(folder))
+        yield folder
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test sees the voices that the user keeps."""
-    folder = tmp_path / "home"
+def home(
+    shared_home: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """No test sees the voices that the user keeps, nor what other tests write."""
+    folder = tmp_path_factory.mktemp("data") / "home"
     monkeypatch.setenv("VALLE_HOME", str(folder))
+    if (shared_home / "safety").is_dir():
+        folder.mkdir()
+        shutil.copytree(shared_home / "safety", folder / "safety")
     return folder
 
 

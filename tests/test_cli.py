@@ -250,6 +250,18 @@ def test_a_full_disk(speak: Run, tmp_path: Path) -> None:
         (["voices", "remove", "nobody"], "nobody"),
         (["voices", "rename", "nobody", "somebody"], "nobody"),
         (["voices", "dance"], "dance"),
+        (["speak", "Hi.", "--voice", "A", "--challenge", "x"], "--challenge"),
+        (["enroll", "a.wav", "--name", "A", "--attest", "mine", "--challenge", "x"], "--consent"),
+        (["consent"], "ACTION"),
+        (["consent", "new"], "--name"),
+        (["consent", "new", "--name", "../up"], "../up"),
+        (["consent", "new", "--name", "A", "--languages", "tlh"], "tlh"),
+        (["consent", "new", "--name", "A", "--expires", "2020-01-01"], "past"),
+        (["consent", "new", "--name", "A", "--expires", "soon"], "soon"),
+        (["consent", "new", "--name", "A", "--purpose", "[[x]]"], "--purpose"),
+        (["consent", "new", "--name", "A", "--user", "\n"], "--user"),
+        (["consent", "revoke", "nobody"], "nobody"),
+        (["ledger", "burn"], "burn"),
     ],
 )
 def test_usage(run: Run, argv: list[str], says: str) -> None:
@@ -268,7 +280,8 @@ def test_a_new_recording_needs_agreement(run: Run, recording: Path, command: str
     }[command]
     refused(run(*words), 6, "--attest")
     refused(run(*words, "--attest", " "), 6, "--attest")
-    refused(run(*words, "--consent", recording), 6, "--attest")
+    refused(run(*words, "--consent", recording), 6, "valle consent new")
+    refused(run(*words, "--consent", recording, "--attest", "mine"), 2, "--attest")
     assert registry.names() == []
 
 

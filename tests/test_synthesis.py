@@ -254,9 +254,13 @@ def test_no_agreement_no_voice(model: valle.Model, recording: Path, attest: str 
         model.enroll(recording, attest=attest)
 
 
-def test_spoken_agreement_is_not_taken_yet(model: valle.Model, recording: Path) -> None:
-    with pytest.raises(valle.ConsentError, match="this version"):
+def test_agreement_is_given_in_one_way(model: valle.Model, recording: Path) -> None:
+    with pytest.raises(valle.UsageError, match="not both"):
         model.enroll(recording, consent=recording, attest=ATTEST)
+    with pytest.raises(valle.UsageError, match="--challenge goes with --consent"):
+        model.enroll(recording, attest=ATTEST, challenge="0" * 16)
+    with pytest.raises(valle.ConsentError, match="no challenge .*is open.*valle consent new"):
+        model.enroll(recording, consent=recording)
 
 
 def test_the_receipt_is_for_this_recording(voice: valle.Voice) -> None:

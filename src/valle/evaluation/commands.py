@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from valle.audio import save_audio
 from valle.errors import OutputError, UsageError
-from valle.evaluation import parts, zero_shot
+from valle.evaluation import consent, parts, zero_shot
 from valle.evaluation.material import (
     DEFAULT,
     PROMPT_SECONDS,
@@ -25,6 +25,7 @@ from valle.evaluation.material import (
 from valle.evaluation.metrics import JUDGE_RATE, SentenceChooser
 from valle.evaluation.report import clip_rows, report, table, write_json
 from valle.files import check_target
+from valle.safety import consent as safety_consent
 from valle.synthesis import load
 
 if TYPE_CHECKING:
@@ -50,12 +51,15 @@ def evaluate_arguments(parent: argparse.ArgumentParser) -> None:
         )
     words = "codec, listener and speaker encoder, each by itself, beside Opus and Resemblyzer"
     other = protocols.add_parser("parts", help=words, description=words, allow_abbrev=False)
+    words = "agreements read aloud: how often true ones are accepted, and false ones of each kind"
+    agreed = protocols.add_parser("consent", help=words, description=words, allow_abbrev=False)
     shared = Path("../shared")
-    for parser in (*zero_shot_parsers.values(), other):
+    for parser in (*zero_shot_parsers.values(), other, agreed):
         parser.add_argument("--bundle", help="bundle to evaluate (default: the one in the package)")
         parser.add_argument("--manifest", type=Path, default=shared / "speech" / "manifest.jsonl")
         parser.add_argument("--heldout", type=Path, default=shared / "heldout.txt")
-        parser.add_argument("--text", type=Path, default=shared / "text" / "sentences.tsv")
+        if parser is not agreed:
+            parser.add_argument("--text", type=Path, default=shared / "text" / "sentences.tsv")
         parser.add_argument("--speakers", type=int, help="only this many speakers (default: all)")
         parser.add_argument("--threads", type=int, help="of the model (default: all processors)")
         parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
@@ -68,6 +72,9 @@ def evaluate_arguments(parent: argparse.ArgumentParser) -> None:
         parser.add_argument("--clips", type=Path, metavar="FOLDER", help="keep what was made here")
         parser.add_argument("-o", "--output", type=Path, default=Path(f"runs/{name}.json"))
     other.add_argument("-o", "--output", type=Path, default=Path("runs/parts.json"))
+    agreed.add_argument("--trials", type=int, default=300, help="of each kind (%(default)s)")
+    agreed.add_argument("--seed", type=int, default=0, help="of what is drawn (%(default)s)")
+    agreed.add_argument("-o", "--output", type=Path, default=Path("runs/consent.json"))
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
@@ -83,6 +90,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
             f"--sentences must be 1 to {protocol.per_speaker}, not {arguments.sentences}"
         )
     begun = time.perf_counter()
+    if arguments.protocol == "consent":
+        _report(arguments, begun, *_consent(arguments))
+        return
     chooser = SentenceChooser()
     speakers = read_speakers(
         arguments.manifest,
@@ -90,17 +100,33 @@ def evaluate(arguments: argparse.Namespace) -> None:
         chooser,
         (protocol or QUICK).per_speaker,
     )
-    wanted = len(speakers) if arguments.speakers is None else arguments.speakers
-    if not 1 <= wanted <= len(speakers):
-        raise UsageError(f"--speakers must be 1 to {len(speakers)}, not {wanted}")
-    model = load(arguments.bundle, threads=arguments.threads)
-    # Before the work, so that a wrong path does not cost an hour.
-    _make_folder(arguments.output.parent)
-    check_target(arguments.output)
+    wanted = _wanted(arguments, len(speakers), 1)
+    model = _model(arguments)
     if protocol is not None:
         result, lines = _zero_shot(arguments, protocol, model, speakers, chooser, wanted)
     else:
         result, lines = _parts(arguments, model, speakers[:wanted], chooser)
+    _report(arguments, begun, model, result, lines)
+
+
+def _wanted(arguments: argparse.Namespace, there: int, least: int) -> int:
+    wanted = there if arguments.speakers is None else int(arguments.speakers)
+    if not least <= wanted <= there:
+        raise UsageError(f"--speakers must be {least} to {there}, not {wanted}")
+    return wanted
+
+
+def _model(arguments: argparse.Namespace) -> Model:
+    model = load(arguments.bundle, threads=arguments.threads)
+    # Before the work, so that a wrong path does not cost an hour.
+    _make_folder(arguments.output.parent)
+    check_target(arguments.output)
+    return model
+
+
+def _report(
+    arguments: argparse.Namespace, begun: float, model: Model, result: dict[str, Any], lines: str
+) -> None:
     config = model.bundle.config
     result["settings"] |= {
         "bundle": config.name,
@@ -157,6 +183,21 @@ def _parts(
     found = parts.results(measured) + parts.speaker_errors(model, speakers, quiet)
     rows = {"results": [asdict(one) for one in found]}
     return report("parts", rows, choices=parts.SENTENCES), parts.table(found)
+
+
+def _consent(arguments: argparse.Namespace) -> tuple[Model, dict[str, Any], str]:
+    if arguments.trials < 1:
+        raise UsageError(f"--trials must be 1 or more, not {arguments.trials}")
+    talkers = consent.read_talkers(arguments.manifest, arguments.heldout)
+    talkers = talkers[: _wanted(arguments, len(talkers), 2)]
+    model = _model(arguments)
+    trials = consent.run_trials(model, talkers, arguments.trials, arguments.seed, arguments.quiet)
+    found = consent.results(list(trials))
+    limits = {
+        name: value for name, value in vars(safety_consent).items() if name.endswith("_LIMIT")
+    }
+    settings = {"seed": arguments.seed, "limits": limits}
+    return model, report("consent", found, **settings), consent.table(found)
 
 
 def _keeper(folder: Path | None) -> Callable[[str, Samples], None]:

@@ -20,7 +20,7 @@ from valle.bundle import Bundle
 from valle.listener import Listener
 from valle.safety.challenge import Statement
 from valle.safety.fingerprint import Fingerprint, heard_before
-from valle.safety.said import LOWEST, how_surely_said
+from valle.safety.said import LOWEST, Said, how_surely_said
 from valle.safety.splices import background_jump, least_alike_thirds
 from valle.speaker import SpeakerEncoder
 
@@ -36,10 +36,19 @@ PHRASE_LIMIT = -3.1
 # Nats a phoneme. There, 1 word in 100 scored under -4.6; of wrong words 1 in 3 over it, of four
 # wrong words together about 1 in 80.
 WORD_LIMIT = -4.6
-# Cosine. Provisional: the equal error rate's threshold of the first default bundle.
-VOICE_LIMIT = 0.25
-# Cosine. Provisional, and low, since a third is short.
-THIRDS_LIMIT = 0.0
+# Cosine. Provisional: of 15 true pairs of short recordings the least was 0.43, of 15 pairs of two
+# speakers three quarters were under 0.21.
+VOICE_LIMIT = 0.45
+# Cosine. Provisional: six made speakers reading a statement had 0.79 and more; with another
+# speaker from a third, the half or 0.7 of the statement on, 0.38 and less. Who has no recording of
+# the words for today in the voice can but speak them himself, behind an old recording of the rest.
+PHRASE_VOICE_LIMIT = 0.5
+# Cosine. Provisional: recordings of about 15 s by four readers had 0.80 and more, by made speakers
+# 0.82; those of 4 s, whose thirds are hardly known again, from -0.13 on.
+THIRDS_LIMIT = 0.3
+# Cosine. Provisional, as for a third. Else a few seconds of the one who agrees, put beside those of
+# the one who is cloned, would make the two recordings alike enough.
+REFERENCE_LIMIT = 0.3
 # Decibels. Of 80 whole held-out recordings 1 in 20 had more than 6.6, of 60 joins of two speakers'
 # recordings half had more than 7.3.
 BACKGROUND_LIMIT = 8.0
@@ -51,6 +60,8 @@ REPLAY_LIMIT = 0.63
 MADE_SPEECH_LIMIT = 0.5
 
 LONGEST = 60.0  # seconds of a statement's recording; reading one takes about 20
+
+_PART = 2.0  # seconds of a reference, the least from which a voice is told
 
 Samples = NDArray[np.float32]
 
@@ -65,6 +76,10 @@ class Scores:
     words: dict[str, float]
     voice: float
     """Cosine of the two recordings' voices."""
+    phrase_voice: float
+    """Cosine of the reference's voice and that in which the phrase is spoken."""
+    reference: float
+    """The least cosine of the statement's voice and a part of the reference, 2 s or more each."""
     thirds: float
     """The least cosine between thirds of the statement's recording."""
     background: float
@@ -95,6 +110,8 @@ class Scores:
             "the words for today are not heard in it": self.phrase < PHRASE_LIMIT,
             f"of the words for today it lacks {', '.join(weak)}": bool(weak),
             "it is another voice than the recording's": self.voice < VOICE_LIMIT,
+            "the words for today are in another voice": self.phrase_voice < PHRASE_VOICE_LIMIT,
+            "parts of the recording are in another voice": self.reference < REFERENCE_LIMIT,
             "its parts are not of one voice": self.thirds < THIRDS_LIMIT,
             "its background changes, as if it were cut together": (
                 self.background > BACKGROUND_LIMIT
@@ -129,16 +146,31 @@ def score(
     )
     words = {span: said.words.get(span, LOWEST) for span in statement.phrase}
     weights = [said.phonemes.get(span, 1) for span in statement.phrase]
+    wanted = resample(*reference, rate)
+    own, voice = encoder.embed(samples), encoder.embed(wanted)
+    parts = np.array_split(wanted, max(1, int(len(wanted) / rate / _PART)))
     return Scores(
         statement=said.whole,
         phrase=float(np.average(list(words.values()), weights=weights)),
         words={statement.text[start:end]: one for (start, end), one in words.items()},
-        voice=float(encoder.embed(resample(*reference, rate)) @ encoder.embed(samples)),
+        voice=float(voice @ own),
+        phrase_voice=float(voice @ encoder.embed(_spoken(said, statement, samples, bundle))),
+        reference=min(float(encoder.embed(part) @ own) for part in parts),
         thirds=least_alike_thirds(samples, rate, encoder.embed),
         background=background_jump(*recorded),
         replay=heard_before(*recorded, earlier),
         made_speech=made_speech(bundle, samples),
     )
+
+
+def _spoken(said: Said, statement: Statement, samples: Samples, bundle: Bundle) -> Samples:
+    """The part of the recording in which the phrase is spoken; all of it when it is not."""
+    places = [said.frames[span] for span in statement.phrase if span in said.frames]
+    if not places:
+        return samples
+    hop = bundle.config.hop
+    first, last = min(begin for begin, _ in places), max(end for _, end in places)
+    return samples[first * hop : last * hop]
 
 
 def made_speech(bundle: Bundle, samples: Samples) -> float | None:

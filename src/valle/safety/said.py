@@ -33,6 +33,8 @@ class Said:
     """By the word's place in the text, with the frames up to its neighbours."""
     phonemes: dict[Span, int]
     """How many phonemes each word has."""
+    frames: dict[Span, tuple[int, int]]
+    """The first frame of each word, and the one after its last; empty for a text with no room."""
 
 
 def how_surely_said(log_probs: NDArray[np.floating], classes: Sequence[str], text: str) -> Said:
@@ -56,22 +58,24 @@ def how_surely_said(log_probs: NDArray[np.floating], classes: Sequence[str], tex
     ratio = np.maximum(log_probs - log_probs.max(axis=1, keepdims=True), LOWEST)
     path = best_path(np.asarray(ratio, np.float64), np.array(said), columns[BLANK])
     if path is None:
-        return Said(LOWEST, dict.fromkeys(count, LOWEST), count)
-    states, costs = path
-    words = {}
+        return Said(LOWEST, dict.fromkeys(count, LOWEST), count, {})
+    begin, states, costs = path
+    words, frames = {}, {}
     for span, phonemes in count.items():
         first = spans.index(span)
         # From the blank before the word's first phoneme to the one after its last: a sound that
         # was put in beside it is paid for by the word too.
         inside = (states >= 2 * first) & (states <= 2 * (first + phonemes))
         words[span] = max(LOWEST, float(costs[inside].sum()) / phonemes)
+        (own,) = np.nonzero((states > 2 * first) & (states < 2 * (first + phonemes)))
+        frames[span] = (begin + int(own[0]), begin + int(own[-1]) + 1)
     whole = max(LOWEST, float(costs.sum()) / len(said))
-    return Said(whole, words, count)
+    return Said(whole, words, count, frames)
 
 
 def best_path(
     ratio: NDArray[np.float64], symbols: NDArray[np.int64], blank: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+) -> tuple[int, NDArray[np.int64], NDArray[np.float64]] | None:
     """The best CTC path of symbols through a part of the frames, begun and ended at any of them.
 
     Args:
@@ -80,8 +84,8 @@ def best_path(
         blank: the class of the blank.
 
     Returns:
-        Of each frame on the path its state (2 s + 1 is symbol s, even ones are blanks) and its
-        ratio; None when there are too few frames.
+        The first frame of the path; of each of its frames the state (2 s + 1 is symbol s, even
+        ones are blanks) and the ratio. None when there are too few frames.
     """
     frames, count = len(ratio), 2 * len(symbols) + 1
     state_class = np.full(count, blank)
@@ -112,4 +116,5 @@ def best_path(
     while states[-1] != 1:
         states.append(states[-1] - int(came[end - len(states) + 1, states[-1]]))
     path = np.array(states[::-1], np.int64)
-    return path, emission[np.arange(end - len(path) + 1, end + 1), path]
+    begin = end - len(path) + 1
+    return begin, path, emission[np.arange(begin, end + 1), path]

@@ -1,0 +1,338 @@
+"""`valle evaluate consent`: how often an agreement is accepted, and how often a false one is.
+
+Held-out speakers' recordings stand in for statements, their transcripts for what was to be read,
+and some words of each transcript for the phrase. The false ones are made of the same recordings.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from valle import levels
+from valle.audio import active_level, resample
+from valle.corpora.recordings import read_heldout, read_manifest
+from valle.errors import UsageError
+from valle.evaluation.material import Original, Samples
+from valle.evaluation.metrics import JUDGE_RATE, bootstrap_interval, equal_error_rate
+from valle.evaluation.report import Figure
+from valle.evaluation.zero_shot import ATTESTATION
+from valle.safety import consent
+from valle.safety.challenge import PHRASE_WORDS, Statement
+from valle.safety.consent import Scores
+from valle.safety.fingerprint import Fingerprint, fingerprint
+from valle.safety.words import WORDS
+from valle.text import to_sentences
+
+if TYPE_CHECKING:
+    from valle import Model, Voice
+
+TRUE = "true"
+KINDS = (TRUE, "other speaker", "wrong words", "replay", "cut, 1 voice", "cut, 2 voices", "clone")
+# Which score should tell which kind from the true ones; True where more of it is better.
+TELLS: tuple[tuple[str, bool, str], ...] = (
+    ("statement", True, "wrong words"),
+    ("phrase", True, "wrong words"),
+    ("weakest_word", True, "wrong words"),
+    ("voice", True, "other speaker"),
+    ("phrase_voice", True, "cut, 2 voices"),
+    ("voice", True, "clone"),
+    ("thirds", True, "cut, 2 voices"),
+    ("background", False, "cut, 1 voice"),
+    ("background", False, "cut, 2 voices"),
+    ("replay", False, "replay"),
+)
+POINTS = 101  # of each curve
+
+_RECORDINGS = 12  # of each speaker, the longest
+# Seconds of a recording that stands in for a statement. Reading one takes 13 to 20; the parts of a
+# much shorter one are too short to tell a voice from.
+_SHORTEST, _LONGEST = 6.0, 25.0
+_FEWEST_WORDS = 2  # of those that can stand in a phrase
+_FEWEST_LETTERS = 5  # of a word that can: the challenge's have four phonemes and more
+_EARLIER = 3  # other recordings that were "used before"
+_CODERS = (("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"), ("OGG", "OPUS"))
+
+
+@dataclass(frozen=True)
+class Talker:
+    """A held-out speaker and what he or she says."""
+
+    name: str
+    recordings: tuple[Original, ...]
+    statements: int
+    """How many of the recordings, from the first, are long enough to stand in for statements."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One attempt and what became of it."""
+
+    kind: str
+    speaker: str
+    accepted: bool
+    faults: list[str]
+    scores: dict[str, float]
+
+
+def read_talkers(manifest: Path, heldout: Path) -> list[Talker]:
+    """The held-out speakers with two recordings whose text is known, one of them of 6 s.
+
+    Raises:
+        UsageError: a file is missing, or there are not two such speakers.
+    """
+    names = read_heldout(heldout)
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in sorted(names)}
+    for row in read_manifest(manifest):
+        fits = row["speaker"] in names and row["seconds"] <= _LONGEST
+        if fits and len(phrase_places(row["text"] or "")) >= _FEWEST_WORDS:
+            rows[row["speaker"]].append(row)
+    talkers = []
+    for name, own in rows.items():
+        own.sort(key=lambda row: (-row["seconds"], row["audio"]))
+        own = own[:_RECORDINGS]
+        long = sum(row["seconds"] >= _SHORTEST for row in own)
+        if len(own) >= 2 and long:
+            kept = tuple(Original(manifest.parent / row["audio"], row["text"]) for row in own)
+            talkers.append(Talker(name, kept, long))
+    if len(talkers) < 2:
+        raise UsageError(
+            f"{heldout} names {len(talkers)} speakers that have two recordings with text in "
+            f"{manifest}, one of {_SHORTEST} s or more; two such speakers are needed"
+        )
+    return talkers
+
+
+def phrase_places(text: str) -> list[tuple[int, int]]:
+    """Where in a text the words lie that can stand in a phrase."""
+    if not any(letter.isalpha() for letter in text):
+        return []
+    found = [word for sentence in to_sentences(text)[0] for word in sentence.words]
+    return [
+        (word.start, word.end)
+        for word in found
+        if word.text.isalpha() and len(word.text) >= _FEWEST_LETTERS
+    ]
+
+
+def run_trials(
+    model: Model, talkers: Sequence[Talker], count: int, seed: int = 0, quiet: bool = True
+) -> Iterator[Trial]:
+    """Make and judge `count` trials of each kind; the same seed, the same trials.
+
+    Args:
+        model: its listener and speaker encoder judge, and it makes the clones.
+        talkers: from `read_talkers`.
+        count: of each kind.
+        seed: what pairs, words and coders are drawn from.
+        quiet: no progress bar.
+    """
+    maker = _Maker(model, talkers)
+    with tqdm(total=count * len(KINDS), desc="consent", disable=quiet or None) as bar:
+        for number, kind in enumerate(KINDS):
+            for turn in range(count):
+                rng = np.random.default_rng((seed, number, turn))
+                talker = talkers[turn % len(talkers)]
+                yield maker.trial(kind, talker, rng)
+                bar.update()
+
+
+class _Maker:
+    def __init__(self, model: Model, talkers: Sequence[Talker]) -> None:
+        self._model = model
+        self._talkers = talkers
+        self._voices: dict[Path, Voice] = {}
+
+    def trial(self, kind: str, talker: Talker, rng: np.random.Generator) -> Trial:
+        said = talker.recordings[rng.integers(talker.statements)]
+        others = [one for one in talker.recordings if one is not said]
+        reference, *rest = (others[index] for index in rng.permutation(len(others)))
+        stranger = self._stranger(talker, rng)
+        samples, text = said.samples(), said.text
+        own = rest.pop() if rest else reference  # what is cut to what was said
+        earlier = [fingerprint(one.samples(), JUDGE_RATE) for one in rest[:_EARLIER]]
+        words, last = None, False
+        if kind == "other speaker":
+            samples, text = stranger.samples(), stranger.text
+        elif kind == "wrong words":
+            words = WORDS
+        elif kind == "replay":
+            earlier.append(fingerprint(samples, JUDGE_RATE))
+            samples = recoded(samples, rng)
+        elif kind in ("cut, 1 voice", "cut, 2 voices"):
+            other = own if kind == "cut, 1 voice" else stranger
+            samples, text = joined(samples, other.samples()), f"{text}. {other.text}"
+            last = True  # what is put behind an old recording is what was not known then
+        elif kind == "clone":
+            samples = self._clone(reference, text, int(rng.integers(2**31)))
+        statement = drawn_statement(text, rng, words, last)
+        return self._judge(kind, talker, reference, samples, statement, earlier)
+
+    def _judge(
+        self,
+        kind: str,
+        talker: Talker,
+        reference: Original,
+        samples: Samples,
+        statement: Statement,
+        earlier: list[Fingerprint],
+    ) -> Trial:
+        scores = consent.score(
+            self._model.bundle,
+            (reference.samples(), JUDGE_RATE),
+            (samples, JUDGE_RATE),
+            statement,
+            earlier,
+        )
+        faults = scores.faults()
+        return Trial(kind, talker.name, not faults, faults, plain_scores(scores))
+
+    def _stranger(self, talker: Talker, rng: np.random.Generator) -> Original:
+        others = [other for other in self._talkers if other is not talker]
+        stranger = others[rng.integers(len(others))]
+        return stranger.recordings[rng.integers(stranger.statements)]
+
+    def _clone(self, reference: Original, text: str, seed: int) -> Samples:
+        if reference.path not in self._voices:
+            given = (reference.samples(), JUDGE_RATE)
+            self._voices[reference.path] = self._model.enroll(given, attest=ATTESTATION)
+        speech = self._model.speak(text, self._voices[reference.path], seed=seed)
+        return resample(speech.audio, speech.sample_rate, JUDGE_RATE)
+
+
+def drawn_statement(
+    text: str,
+    rng: np.random.Generator,
+    words: Sequence[str] | None = None,
+    last: bool = False,
+) -> Statement:
+    """A text, and a run of its words (the last ones if `last`) that stand for the phrase.
+
+    With `words`, some of these are put in the place of its own.
+    """
+    places = phrase_places(text)
+    latest = max(0, len(places) - PHRASE_WORDS)
+    first = latest if last else int(rng.integers(latest + 1))
+    phrase = places[first : first + PHRASE_WORDS]
+    if words is None:
+        return Statement(text, tuple(phrase))
+    moved, done, parts = [], 0, []
+    for (start, end), word in zip(phrase, rng.choice(words, len(phrase), False), strict=True):
+        parts += [text[done:start], str(word)]
+        at = sum(map(len, parts))
+        moved.append((at - len(word), at))
+        done = end
+    return Statement("".join(parts) + text[done:], tuple(moved))
+
+
+def recoded(samples: Samples, rng: np.random.Generator) -> Samples:
+    """The samples [N] at 16 kHz as somebody would play them again: coded, softer, begun later."""
+    container, coder = _CODERS[rng.integers(len(_CODERS))]
+    late, gain = int(rng.integers(JUDGE_RATE // 2)), rng.uniform(0.2, 1.0)
+    file = io.BytesIO()
+    soundfile.write(file, samples[late:] * gain, JUDGE_RATE, format=container, subtype=coder)
+    file.seek(0)
+    return np.asarray(soundfile.read(file, dtype="float32")[0])
+
+
+def joined(one: Samples, other: Samples) -> Samples:
+    """One recording after the other as one would cut them: without silence, at the same level."""
+    one, other = _spoken(one), _spoken(other)
+    change = active_level(one, JUDGE_RATE) - active_level(other, JUDGE_RATE)
+    matched = np.clip(other * 10 ** (change / 20), -1.0, 1.0)
+    return np.concatenate([one, matched]).astype(np.float32)
+
+
+def _spoken(samples: Samples) -> Samples:
+    (where,) = np.nonzero(levels.sound(levels.powers(samples, JUDGE_RATE)))
+    step = JUDGE_RATE // levels.STEPS_PER_SECOND
+    return samples[where[0] * step : (where[-1] + 1) * step] if len(where) else samples
+
+
+def plain_scores(scores: Scores) -> dict[str, float]:
+    """Scores as numbers only, the weakest of the words among them; what was not checked is out."""
+    facts = {
+        name: value for name, value in scores.as_facts().items() if isinstance(value, float | int)
+    }
+    return facts | {"weakest_word": round(min(scores.words.values()), 3)}
+
+
+def results(trials: Sequence[Trial]) -> dict[str, Any]:
+    """Shares accepted by kind, equal error rates, curves, and every trial: what the JSON holds."""
+    kinds: dict[str, Any] = {}
+    for kind in dict.fromkeys(trial.kind for trial in trials):
+        own = [trial for trial in trials if trial.kind == kind]
+        speakers = sorted({trial.speaker for trial in own})
+        sums = np.zeros((len(speakers), 2))
+        for trial in own:
+            sums[speakers.index(trial.speaker)] += (trial.accepted, 1)
+        accepted = Figure(*bootstrap_interval(*sums.T))
+        faults = [fault for trial in own for fault in {_kind_of(f) for f in trial.faults}]
+        kinds[kind] = {
+            "trials": len(own),
+            "speakers": len(speakers),
+            "accepted": asdict(accepted),
+            "faults": {name: faults.count(name) for name in sorted(set(faults))},
+        }
+    return {
+        "kinds": kinds,
+        "equal_error_rates": [
+            {"score": score, "kind": kind, "value": _error_rate(trials, score, more, kind)}
+            for score, more, kind in TELLS
+        ],
+        "curves": {score: curve(trials, score, more) for score, more, _ in TELLS},
+        "trials": [asdict(trial) for trial in trials],
+    }
+
+
+def curve(trials: Sequence[Trial], score: str, more_is_better: bool) -> list[dict[str, float]]:
+    """By threshold: the share of true trials refused, and of each other kind accepted."""
+    by_kind = {
+        kind: np.array([t.scores[score] for t in trials if t.kind == kind])
+        for kind in dict.fromkeys(trial.kind for trial in trials)
+    }
+    thresholds = np.quantile(np.concatenate(list(by_kind.values())), np.linspace(0, 1, POINTS))
+    passes: Callable[[NDArray[Any], float], NDArray[np.bool_]] = (
+        np.greater_equal if more_is_better else np.less_equal
+    )
+    points = []
+    for threshold in np.unique(thresholds):
+        shares = {kind: float(passes(own, threshold).mean()) for kind, own in by_kind.items()}
+        refused = 1.0 - shares.pop(TRUE, 1.0)
+        points.append({"threshold": float(threshold), "true refused": refused, **shares})
+    return points
+
+
+def table(found: dict[str, Any]) -> str:
+    """The figures as lines of text: what was accepted, then what each score tells apart."""
+    lines = [f"{'':16}{'trials':>7}  accepted"]
+    for kind, row in found["kinds"].items():
+        share = row["accepted"]
+        lines.append(
+            f"{kind:16}{row['trials']:7}  {share['value']:.3f} "
+            f"[{share['low']:.3f}, {share['high']:.3f}]"
+        )
+    lines.append("")
+    for row in found["equal_error_rates"]:
+        lines.append(f"{row['score']:16}{row['kind']:16}equal error rate {row['value']:.3f}")
+    return "\n".join(lines)
+
+
+def _error_rate(trials: Sequence[Trial], score: str, more_is_better: bool, kind: str) -> float:
+    judged = [trial for trial in trials if trial.kind in (TRUE, kind)]
+    sign = 1.0 if more_is_better else -1.0
+    values = np.array([sign * trial.scores[score] for trial in judged])
+    return equal_error_rate(values, np.array([trial.kind == TRUE for trial in judged]))
+
+
+def _kind_of(fault: str) -> str:
+    """A fault without the words that it names."""
+    return fault.split("lacks", 1)[0] + "lacks some" if "lacks" in fault else fault

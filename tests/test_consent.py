@@ -20,7 +20,7 @@ from valle.safety import challenge, consent
 from valle.safety.challenge import Statement
 from valle.safety.consent import Scores
 from valle.safety.fingerprint import fingerprint, heard_before, likeness
-from valle.safety.said import LOWEST, best_path, how_surely_said
+from valle.safety.said import LOWEST, best_path, how_surely_said, margin
 from valle.safety.splices import background_jump, least_alike_thirds
 from valle.text import BORDERS, to_sentences
 
@@ -76,6 +76,17 @@ def test_a_text_with_no_room_is_not_said() -> None:
     found = how_surely_said(heard("No."), LISTENER_SYMBOLS, text)
     assert found.whole == LOWEST and set(found.words.values()) == {LOWEST}
     assert how_surely_said(heard("No.")[:0], LISTENER_SYMBOLS, text).whole == LOWEST
+
+
+def test_a_listener_who_hears_nothing_clearly_finds_no_text_rather_than_another() -> None:
+    rng = np.random.default_rng(0)
+    text, others = "anchor, zebra, violin.", ["garden, piano, music.", "island, walrus, teapot."]
+    for _ in range(10):
+        flat = (-3.8 + 0.1 * rng.standard_normal((200, len(LISTENER_SYMBOLS)))).astype(np.float32)
+        assert how_surely_said(flat, LISTENER_SYMBOLS, text).whole > -1.0
+        assert margin(flat, LISTENER_SYMBOLS, text, others) < consent.MARGIN_LIMIT
+    assert margin(heard(text), LISTENER_SYMBOLS, text, others) > 2.0
+    assert margin(heard(others[0]), LISTENER_SYMBOLS, text, others) < -2.0
 
 
 def test_the_best_path_is_the_best_of_all() -> None:
@@ -191,7 +202,9 @@ def test_thirds_of_another_voice_are_found() -> None:
 
 # --- all together ---------------------------------------------------------------------------
 
-GOOD = Scores(-0.5, -0.5, {"anchor": -0.1, "violin": -0.2}, 0.9, 0.8, 0.8, 0.8, 1.0, 0.55, None)
+GOOD = Scores(
+    -0.5, -0.5, {"anchor": -0.1, "violin": -0.2}, 3.0, 0.9, 0.8, 0.8, 0.8, 1.0, 0.55, None
+)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +213,7 @@ GOOD = Scores(-0.5, -0.5, {"anchor": -0.1, "violin": -0.2}, 0.9, 0.8, 0.8, 0.8, 
         ({"statement": -9.0}, "the statement is not heard"),
         ({"phrase": -9.0}, "the words for today"),
         ({"words": {"anchor": -0.1, "violin": -9.0}}, "it lacks 'violin'"),
+        ({"margin": 0.0}, "other words are heard as well"),
         ({"voice": -0.1}, "it is another voice"),
         ({"phrase_voice": -0.1}, "the words for today are in another voice"),
         ({"reference": -0.1}, "parts of the recording are in another voice"),

@@ -42,6 +42,7 @@ TELLS: tuple[tuple[str, bool, str], ...] = (
     ("statement", True, "wrong words"),
     ("phrase", True, "wrong words"),
     ("weakest_word", True, "wrong words"),
+    ("margin", True, "wrong words"),
     ("voice", True, "other speaker"),
     ("phrase_voice", True, "cut, 2 voices"),
     ("voice", True, "clone"),
@@ -222,15 +223,10 @@ def drawn_statement(
     latest = max(0, len(places) - PHRASE_WORDS)
     first = latest if last else int(rng.integers(latest + 1))
     phrase = places[first : first + PHRASE_WORDS]
+    statement = Statement(text, tuple(phrase))
     if words is None:
-        return Statement(text, tuple(phrase))
-    moved, done, parts = [], 0, []
-    for (start, end), word in zip(phrase, rng.choice(words, len(phrase), False), strict=True):
-        parts += [text[done:start], str(word)]
-        at = sum(map(len, parts))
-        moved.append((at - len(word), at))
-        done = end
-    return Statement("".join(parts) + text[done:], tuple(moved))
+        return statement
+    return statement.with_words([str(word) for word in rng.choice(words, len(phrase), False)])
 
 
 def recoded(samples: Samples, rng: np.random.Generator) -> Samples:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -40,6 +41,20 @@ class Statement:
 
     text: str
     phrase: tuple[tuple[int, int], ...]
+
+    def with_words(self, words: Sequence[str]) -> Statement:
+        """The same statement with other words in the places of the phrase's."""
+        text, phrase, done = "", [], 0
+        for (start, end), word in zip(self.phrase, words, strict=True):
+            text += self.text[done:start]
+            phrase.append((len(text), len(text) + len(word)))
+            text += word
+            done = end
+        return Statement(text + self.text[done:], tuple(phrase))
+
+    def phrase_text(self) -> str:
+        """The part of the statement from the phrase's first word to its last."""
+        return self.text[self.phrase[0][0] : self.phrase[-1][1]]
 
 
 class Challenge(Strict):

@@ -20,8 +20,9 @@ from valle.bundle import Bundle
 from valle.listener import Listener
 from valle.safety.challenge import Statement
 from valle.safety.fingerprint import Fingerprint, heard_before
-from valle.safety.said import LOWEST, Said, how_surely_said
+from valle.safety.said import LOWEST, Said, how_surely_said, margin
 from valle.safety.splices import background_jump, least_alike_thirds
+from valle.safety.words import WORDS
 from valle.speaker import SpeakerEncoder
 
 # The limits. `valle evaluate consent` measures both errors at each of them and at all others; those
@@ -36,6 +37,10 @@ PHRASE_LIMIT = -3.1
 # Nats a phoneme. There, 1 word in 100 scored under -4.6; of wrong words 1 in 3 over it, of four
 # wrong words together about 1 in 80.
 WORD_LIMIT = -4.6
+# Nats a phoneme. Provisional: of 14 held-out recordings one had 0.25 and the others 0.64 and more,
+# with wrong words 0.18 and less; a listener that hears nothing clearly (random weights) gives 0 and
+# less, though the three scores before find any text in what it hears.
+MARGIN_LIMIT = 0.2
 # Cosine. Provisional: of 15 true pairs of short recordings the least was 0.43, of 15 pairs of two
 # speakers three quarters were under 0.21.
 VOICE_LIMIT = 0.45
@@ -61,6 +66,8 @@ MADE_SPEECH_LIMIT = 0.5
 
 LONGEST = 60.0  # seconds of a statement's recording; reading one takes about 20
 
+_DECOYS = 24  # phrases that are tried beside the right one
+_AROUND = 10  # frames (0.2 s) around the phrase that they are tried in
 _PART = 2.0  # seconds of a reference, the least from which a voice is told
 
 Samples = NDArray[np.float32]
@@ -74,6 +81,8 @@ class Scores:
     """Nats a phoneme, see `how_surely_said`; likewise the next two."""
     phrase: float
     words: dict[str, float]
+    margin: float
+    """By how much the phrase fits better than the best of 24 others, nats a phoneme."""
     voice: float
     """Cosine of the two recordings' voices."""
     phrase_voice: float
@@ -109,6 +118,9 @@ class Scores:
             "the statement is not heard in it, word for word": self.statement < STATEMENT_LIMIT,
             "the words for today are not heard in it": self.phrase < PHRASE_LIMIT,
             f"of the words for today it lacks {', '.join(weak)}": bool(weak),
+            "other words are heard as well in it as the words for today": (
+                self.margin < MARGIN_LIMIT
+            ),
             "it is another voice than the recording's": self.voice < VOICE_LIMIT,
             "the words for today are in another voice": self.phrase_voice < PHRASE_VOICE_LIMIT,
             "parts of the recording are in another voice": self.reference < REFERENCE_LIMIT,
@@ -141,9 +153,11 @@ def score(
     rate = bundle.config.sample_rate
     samples = resample(*recorded, rate)
     encoder = SpeakerEncoder(bundle)
-    said = how_surely_said(
-        Listener(bundle).ctc(samples), bundle.config.listener_symbols, statement.text
-    )
+    heard, classes = Listener(bundle).ctc(samples), bundle.config.listener_symbols
+    said = how_surely_said(heard, classes, statement.text)
+    begin, end = _phrase_frames(said, statement, len(heard))
+    around = slice(max(0, begin - _AROUND), end + _AROUND)
+    hop = bundle.config.hop
     words = {span: said.words.get(span, LOWEST) for span in statement.phrase}
     weights = [said.phonemes.get(span, 1) for span in statement.phrase]
     wanted = resample(*reference, rate)
@@ -153,8 +167,9 @@ def score(
         statement=said.whole,
         phrase=float(np.average(list(words.values()), weights=weights)),
         words={statement.text[start:end]: one for (start, end), one in words.items()},
+        margin=margin(heard[around], classes, statement.phrase_text(), _decoys(statement)),
         voice=float(voice @ own),
-        phrase_voice=float(voice @ encoder.embed(_spoken(said, statement, samples, bundle))),
+        phrase_voice=float(voice @ encoder.embed(samples[begin * hop : end * hop])),
         reference=min(float(encoder.embed(part) @ own) for part in parts),
         thirds=least_alike_thirds(samples, rate, encoder.embed),
         background=background_jump(*recorded),
@@ -163,14 +178,23 @@ def score(
     )
 
 
-def _spoken(said: Said, statement: Statement, samples: Samples, bundle: Bundle) -> Samples:
-    """The part of the recording in which the phrase is spoken; all of it when it is not."""
+def _phrase_frames(said: Said, statement: Statement, frames: int) -> tuple[int, int]:
+    """The first frame of the phrase and the one after its last; all where there is no room."""
     places = [said.frames[span] for span in statement.phrase if span in said.frames]
     if not places:
-        return samples
-    hop = bundle.config.hop
-    first, last = min(begin for begin, _ in places), max(end for _, end in places)
-    return samples[first * hop : last * hop]
+        return 0, frames
+    return min(begin for begin, _ in places), max(end for _, end in places)
+
+
+def _decoys(statement: Statement) -> list[str]:
+    """What else the phrase could have been: always the same, of words that are not in it."""
+    own = {statement.text[start:end] for start, end in statement.phrase}
+    words = [word for word in WORDS if word not in own]
+    apart = len(words) // len(statement.phrase)
+    return [
+        statement.with_words(words[first::apart][: len(statement.phrase)]).phrase_text()
+        for first in range(_DECOYS)
+    ]
 
 
 def made_speech(bundle: Bundle, samples: Samples) -> float | None:

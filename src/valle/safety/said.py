@@ -45,18 +45,9 @@ def how_surely_said(log_probs: NDArray[np.floating], classes: Sequence[str], tex
         classes: the listener's symbols, "<blank>" among them.
         text: English, with at least one word. Raises TextError where it has none.
     """
-    columns = {symbol: column for column, symbol in enumerate(classes)}
-    spans: list[Span] = []
-    said: list[int] = []
-    for sentence in to_sentences(text)[0]:
-        for phoneme in sentence.phonemes:
-            if phoneme.symbol not in BORDERS and phoneme.symbol in columns:
-                word = sentence.words[phoneme.word]
-                spans.append((word.start, word.end))
-                said.append(columns[phoneme.symbol])
+    spans, said = _phonemes(text, classes)
     count = {span: spans.count(span) for span in spans}
-    ratio = np.maximum(log_probs - log_probs.max(axis=1, keepdims=True), LOWEST)
-    path = best_path(np.asarray(ratio, np.float64), np.array(said), columns[BLANK])
+    path = best_path(_ratio(log_probs), said, classes.index(BLANK))
     if path is None:
         return Said(LOWEST, dict.fromkeys(count, LOWEST), count, {})
     begin, states, costs = path
@@ -71,6 +62,24 @@ def how_surely_said(log_probs: NDArray[np.floating], classes: Sequence[str], tex
         frames[span] = (begin + int(own[0]), begin + int(own[-1]) + 1)
     whole = max(LOWEST, float(costs.sum()) / len(said))
     return Said(whole, words, count, frames)
+
+
+def margin(
+    log_probs: NDArray[np.floating], classes: Sequence[str], text: str, others: Sequence[str]
+) -> float:
+    """By how much a text fits a recording better than the best of others, nats for each phoneme.
+
+    A listener who hears nothing clearly finds every text: the ratio to what it would have heard
+    anyway is near 0 for all. Then this is near 0 too, and falls below.
+    """
+    ratio, blank = _ratio(log_probs), classes.index(BLANK)
+
+    def score(one: str) -> float:
+        said = _phonemes(one, classes)[1]
+        path = best_path(ratio, said, blank)
+        return LOWEST if path is None else max(LOWEST, float(path[2].sum()) / len(said))
+
+    return score(text) - max(score(other) for other in others)
 
 
 def best_path(
@@ -118,3 +127,22 @@ def best_path(
     path = np.array(states[::-1], np.int64)
     begin = end - len(path) + 1
     return begin, path, emission[np.arange(begin, end + 1), path]
+
+
+def _phonemes(text: str, classes: Sequence[str]) -> tuple[list[Span], NDArray[np.int64]]:
+    """Of each phoneme of a text the place of its word, and its class."""
+    columns = {symbol: column for column, symbol in enumerate(classes)}
+    spans: list[Span] = []
+    said: list[int] = []
+    for sentence in to_sentences(text)[0]:
+        for phoneme in sentence.phonemes:
+            if phoneme.symbol not in BORDERS and phoneme.symbol in columns:
+                word = sentence.words[phoneme.word]
+                spans.append((word.start, word.end))
+                said.append(columns[phoneme.symbol])
+    return spans, np.array(said, np.int64)
+
+
+def _ratio(log_probs: NDArray[np.floating]) -> NDArray[np.float64]:
+    best = log_probs.max(axis=1, keepdims=True)
+    return np.asarray(np.maximum(log_probs - best, LOWEST), np.float64)

@@ -8,6 +8,7 @@ examples are one program. ```sh marks what is not run here: installing, testing,
 from __future__ import annotations
 
 import argparse
+import importlib
 import itertools
 import os
 import re
@@ -21,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from valle.bundle import CONFIG_NAME, DEFAULT_FOLDER
+from valle.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -140,12 +142,20 @@ def test_the_readme_names_the_commands_that_ci_runs() -> None:
 
 
 def test_the_command_line_page_names_every_option() -> None:
-    commands = pytest.importorskip("valle.commands")
     page = (ROOT / "docs" / "CLI.md").read_text(encoding="utf-8")
-    for name in ("speak", "enroll", "voices"):
+    common = page.split("\n## Common")[1]
+    for name in ("speak", "enroll", "voices", "consent", "ledger"):
+        module = importlib.import_module(COMMANDS[name].module)
         parser = argparse.ArgumentParser()
-        getattr(commands, f"{name}_arguments")(parser)
-        section = page.split(f"\n## {name}\n")[1].split("\n## ")[0] + page.split("\n## Common")[1]
-        for action in parser._actions:
-            for option in action.option_strings:
-                assert f"`{option}" in section, f"{name} {option} is not in docs/CLI.md"
+        getattr(module, f"{name}_arguments")(parser)
+        section = page.split(f"\n## {name}\n")[1].split("\n## ")[0] + common
+        for option in options(parser):
+            assert f"`{option}" in section, f"{name} {option} is not in docs/CLI.md"
+
+
+def options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """The options of a command, and of its actions."""
+    for action in parser._actions:
+        yield from action.option_strings
+        for inner in (action.choices or {}).values() if isinstance(action.choices, dict) else ():
+            yield from options(inner)

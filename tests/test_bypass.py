@@ -375,6 +375,7 @@ def test_expired_stays_expired_when_the_clock_is_set_back(
     clock(monkeypatch, 5)
     refused(run(*speak), "ended with")
     assert "  expired  " in run("consent", "list")[1]
+    refused(run("enroll", recording, "--name", "B", "--attest", ATTEST), "ended with")
     clock(monkeypatch, 2)
     refused(run(*speak), "clock says", "set the clock right")
     clock(monkeypatch, 0)

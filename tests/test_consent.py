@@ -229,6 +229,12 @@ def test_each_limit_alone_refuses(change: dict[str, object], why: str) -> None:
     assert why in fault
 
 
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Scores)])
+def test_a_score_that_is_no_number_is_not_enough(name: str) -> None:
+    bad: object = {"anchor": float("nan")} if name == "words" else float("nan")
+    assert len(dataclasses.replace(GOOD, **{name: bad}).faults()) == 1  # type: ignore[arg-type]
+
+
 def test_what_is_not_checked_is_not_said_to_be() -> None:
     assert GOOD.as_facts()["made_speech"] == "not checked"
     assert dataclasses.replace(GOOD, made_speech=0.25).as_facts()["made_speech"] == 0.25

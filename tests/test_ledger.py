@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -207,6 +208,13 @@ def test_processes_begin_a_ledger_and_append_beside_each_other(home: Path) -> No
     for name in ("one", "two", "three"):
         own = [line["number"] for line in ledger.lines() if line.get("receipt") == name]
         assert own == list(range(15))
+
+
+def test_threads_append_beside_each_other(home: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: ledger.append("speak", number=number), range(20)))
+    assert sorted(line["number"] for line in ledger.lines()) == list(range(20))
+    assert audit.audit().faults == ()
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,26 +112,26 @@ class Scores:
 
     def faults(self) -> list[str]:
         """Why the recording is no agreement; empty when it is."""
-        weak = [f"{word!r}" for word, score in self.words.items() if score < WORD_LIMIT]
-        made = self.made_speech is not None and self.made_speech > MADE_SPEECH_LIMIT
-        found = {
-            "the statement is not heard in it, word for word": self.statement < STATEMENT_LIMIT,
-            "the words for today are not heard in it": self.phrase < PHRASE_LIMIT,
-            f"of the words for today it lacks {', '.join(weak)}": bool(weak),
+        weak = [f"{word!r}" for word, one in self.words.items() if not one >= WORD_LIMIT]
+        # What must hold, not what must not: a score that is no number holds nowhere.
+        holds = {
+            "the statement is not heard in it, word for word": self.statement >= STATEMENT_LIMIT,
+            "the words for today are not heard in it": self.phrase >= PHRASE_LIMIT,
+            f"of the words for today it lacks {', '.join(weak)}": not weak,
             "other words are heard as well in it as the words for today": (
-                self.margin < MARGIN_LIMIT
+                self.margin >= MARGIN_LIMIT
             ),
-            "it is another voice than the recording's": self.voice < VOICE_LIMIT,
-            "the words for today are in another voice": self.phrase_voice < PHRASE_VOICE_LIMIT,
-            "parts of the recording are in another voice": self.reference < REFERENCE_LIMIT,
-            "its parts are not of one voice": self.thirds < THIRDS_LIMIT,
+            "it is another voice than the recording's": self.voice >= VOICE_LIMIT,
+            "the words for today are in another voice": self.phrase_voice >= PHRASE_VOICE_LIMIT,
+            "parts of the recording are in another voice": self.reference >= REFERENCE_LIMIT,
+            "its parts are not of one voice": self.thirds >= THIRDS_LIMIT,
             "its background changes, as if it were cut together": (
-                self.background > BACKGROUND_LIMIT
+                self.background <= BACKGROUND_LIMIT
             ),
-            "it was used before": self.replay > REPLAY_LIMIT,
-            "it is made speech": made,
+            "it was used before": self.replay <= REPLAY_LIMIT,
+            "it is made speech": self.made_speech is None or self.made_speech <= MADE_SPEECH_LIMIT,
         }
-        return [why for why, is_so in found.items() if is_so]
+        return [why for why, so in holds.items() if not so]
 
 
 def score(

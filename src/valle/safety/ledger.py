@@ -117,11 +117,10 @@ def append(what: str, revoked: dict[str, str] | None = None, **details: Any) -> 
 
 
 def end() -> End:
-    """The end as it stands. Raises what `append` raises."""
+    """The end as it stands, its latest time being now. Raises what `append` raises."""
     with store.locked() as folder:
         found = _settled(folder, signer())
-        _time(found)
-        return found
+        return found.model_copy(update={"latest": _time(found)})
 
 
 def saw(moment: str) -> None:

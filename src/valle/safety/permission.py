@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from valle.errors import ConsentError
 from valle.safety import keys, ledger, receipts
+from valle.safety.audit import genuine
 from valle.safety.ledger import End
 from valle.safety.receipts import Receipt
 from valle.voice import Voice, recording_sha256
@@ -42,11 +43,22 @@ def check_usable(voice: Voice, allow_attested: bool = True, language: str | None
 
 
 def check_attestable(recording_sha256: str) -> None:
-    """Refuse the user's word for a recording whose owner's agreement was revoked."""
-    if recording_sha256 in ledger.end().revoked.values():
+    """Refuse the user's word for a recording whose owner's agreement was revoked or has ended.
+
+    Raises ConsentError, and what `ledger.end` raises.
+    """
+    end = ledger.end()
+    why = "was revoked" if recording_sha256 in end.revoked.values() else None
+    key = ledger.signer().id
+    for raw in ledger.raw_lines():
+        # Looked for as bytes first: a long ledger is read, and few of its lines checked.
+        line = genuine(raw, key) if recording_sha256.encode() in raw else None
+        if line and line["what"] == "enroll" and expired(line["expires"], end.latest):
+            why = why or f"ended with {line['expires']}"
+    if why:
         raise ConsentError(
-            "the agreement to this recording was revoked, and your word does not bring it back; "
-            "its owner can agree anew, with consent"
+            f"the agreement to this recording {why}, and your word does not bring it back; "
+            "its owner can agree anew: `valle consent new`"
         )
 
 
@@ -61,9 +73,8 @@ def _check_holds(receipt: Receipt, end: End) -> None:
             f"the agreement to this voice (receipt {receipt.id[:16]}...) was revoked; "
             "its owner can agree anew: `valle consent new`"
         )
-    moment = max(ledger.now(), end.latest)
-    if expired(receipt.scope.expires, moment):
-        ledger.saw(moment)  # or a clock set back could bring it back
+    if expired(receipt.scope.expires, end.latest):
+        ledger.saw(end.latest)  # or a clock set back could bring it back
         raise ConsentError(
             f"the agreement to this voice ended with {receipt.scope.expires}; "
             "its owner can agree anew: `valle consent new`"

@@ -44,7 +44,7 @@ def entries() -> list[Entry]:
         state = "valid"
         if receipt in end.revoked:
             state = "revoked"
-        elif expired(last_day, max(ledger.now(), end.latest)):
+        elif expired(last_day, end.latest):
             state = "expired"
         found[receipt] = Entry(
             receipt, line["kind"], line["voice"], line["recording_sha256"], last_day, state

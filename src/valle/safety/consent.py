@@ -100,15 +100,13 @@ class Scores:
 
     def as_facts(self) -> dict[str, Any]:
         """Plain values for a receipt, rounded."""
-        facts = {
-            name: {word: round(score, 3) for word, score in value.items()}
-            if isinstance(value, dict)
-            else value
-            if value is None
-            else round(value, 3)
-            for name, value in asdict(self).items()
-        }
-        return facts | ({"made_speech": "not checked"} if self.made_speech is None else {})
+        facts: dict[str, Any] = {}
+        for name, value in asdict(self).items():
+            if isinstance(value, dict):
+                facts[name] = {word: round(one, 3) for word, one in value.items()}
+            else:
+                facts[name] = "not checked" if value is None else round(value, 3)
+        return facts
 
     def faults(self) -> list[str]:
         """Why the recording is no agreement; empty when it is."""

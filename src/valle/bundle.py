@@ -88,7 +88,7 @@ class NARConfig(_Strict):
     block: int = Field(ge=1)
     past: int = Field(ge=0)
     ahead: int = Field(ge=0)
-    stages: int = Field(default=7, ge=1)  # codebooks after the first that it decides
+    stages: int = Field(ge=1)  # codebooks after the first that it decides
 
 
 class BundleConfig(_Strict):

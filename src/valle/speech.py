@@ -57,7 +57,7 @@ class Speech:
     sample_rate: int
     """Hz."""
     codes: NDArray[np.int64]
-    """[frames, codebooks]."""
+    """[frames, codebooks]; the codebook's size ("no code") in codebooks that are not spoken."""
     phonemes: list[SpokenPhoneme]
     words: list[SpokenWord]
     check: Check | None

@@ -179,6 +179,14 @@ def test_a_wrong_sound_is_neither_lost_nor_doubled() -> None:
     assert check.missing == check.doubled == () and check.worst == "house" and check.passed
 
 
+def test_sounds_amiss_in_every_word_are_no_lost_word() -> None:
+    heard = said(0, 1, 2, 3)
+    for first in (1, 3, 6, 8):
+        heard[first] = "ʒ"
+    check = compare(*asked(), heard, 1.0)
+    assert check.phoneme_error_rate > 0.2 and check.passed
+
+
 def test_silence_loses_every_word() -> None:
     check = compare(*asked(), [], 0.0)
     assert check.missing == tuple(WORDS) and check.phoneme_error_rate == 1.0

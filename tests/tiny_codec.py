@@ -32,7 +32,7 @@ def tiny_config(**changes: object) -> BundleConfig:
         "ar": ARConfig(
             layers=1, heads=1, width=8, max_positions=64, max_stay_phoneme=50, max_stay_border=75
         ),
-        "nar": NARConfig(layers=1, heads=1, width=8, block=8, past=8, ahead=4),
+        "nar": NARConfig(layers=1, heads=1, width=8, block=8, past=8, ahead=4, stages=7),
     }
     return BundleConfig.model_validate(fields | changes)
 

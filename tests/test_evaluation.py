@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from valle.corpora.split import is_evaluation_sentence, plain_words
 from valle.errors import UsageError
-from valle.evaluation import zero_shot
+from valle.evaluation import commands, zero_shot
 from valle.evaluation.commands import evaluate as evaluate_command
 from valle.evaluation.commands import evaluate_arguments
 from valle.evaluation.material import (
@@ -29,6 +30,7 @@ from valle.evaluation.material import (
 )
 from valle.evaluation.metrics import SentenceChooser, VoiceJudge, bootstrap_interval
 from valle.evaluation.report import Clip, clip_rows, figures, report, table, write_json
+from valle.files import data_folder
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -353,3 +355,16 @@ def test_plot(tmp_path: Path, voice: Samples) -> None:
         save_plot(tmp_path / "p.wav", voice, 16_000)
     with pytest.raises(UsageError, match="no samples"):
         save_plot(tmp_path / "p.png", voice[:0], 16_000)
+
+
+def test_what_an_evaluation_enrolls_is_not_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VALLE_HOME", "mine")
+    with pytest.raises(KeyError), commands._home_apart():
+        apart = data_folder()
+        assert apart != Path("mine") and apart.is_dir()
+        raise KeyError
+    assert data_folder() == Path("mine") and not apart.exists()
+    monkeypatch.delenv("VALLE_HOME")
+    with commands._home_apart():
+        pass
+    assert "VALLE_HOME" not in os.environ

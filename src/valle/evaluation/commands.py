@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,18 +152,19 @@ def _zero_shot(
     wanted: int,
 ) -> _Result:
     sentences = draw_sentences(arguments.text, arguments.manifest, chooser, protocol.choices)
-    clips = zero_shot.evaluate(
-        model,
-        speakers,
-        sentences,
-        chooser,
-        protocol,
-        limit_speakers=wanted,
-        limit_sentences=arguments.sentences,
-        seed=arguments.seed,
-        keep=_keeper(arguments.clips),
-        quiet=arguments.quiet,
-    )
+    with _home_apart():
+        clips = zero_shot.evaluate(
+            model,
+            speakers,
+            sentences,
+            chooser,
+            protocol,
+            limit_speakers=wanted,
+            limit_sentences=arguments.sentences,
+            seed=arguments.seed,
+            keep=_keeper(arguments.clips),
+            quiet=arguments.quiet,
+        )
     settings = {
         "seed": arguments.seed,
         "prompt_seconds": PROMPT_SECONDS,
@@ -191,13 +195,31 @@ def _consent(arguments: argparse.Namespace) -> tuple[Model, dict[str, Any], str]
     talkers = consent.read_talkers(arguments.manifest, arguments.heldout)
     talkers = talkers[: _wanted(arguments, len(talkers), 2)]
     model = _model(arguments)
-    trials = consent.run_trials(model, talkers, arguments.trials, arguments.seed, arguments.quiet)
-    found = consent.results(list(trials))
+    with _home_apart():
+        trials = list(
+            consent.run_trials(model, talkers, arguments.trials, arguments.seed, arguments.quiet)
+        )
+    found = consent.results(trials)
     limits = {
         name: value for name, value in vars(safety_consent).items() if name.endswith("_LIMIT")
     }
     settings = {"seed": arguments.seed, "limits": limits}
     return model, report("consent", found, **settings), consent.table(found)
+
+
+@contextlib.contextmanager
+def _home_apart() -> Iterator[None]:
+    """A data folder for the time of an evaluation: what it enrolls and speaks is not the user's."""
+    before = os.environ.get("VALLE_HOME")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["VALLE_HOME"] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["VALLE_HOME"]
+            else:
+                os.environ["VALLE_HOME"] = before
 
 
 def _keeper(folder: Path | None) -> Callable[[str, Samples], None]:

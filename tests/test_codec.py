@@ -121,15 +121,6 @@ def test_codes_of_another_form_are_refused(codec: Codec, codes: np.ndarray, word
         codec.decode(codes)
 
 
-def test_a_bundle_without_timbre_takes_none(codec: Codec) -> None:
-    none = codec.timbre(np.ones(HOP, np.float32))
-    assert none.shape == (0,)
-    codes = levels_as_codes(np.array([0.5, 0.25]))
-    np.testing.assert_array_equal(codec.decode(codes, none), codec.decode(codes))
-    with pytest.raises(UsageError, match="timbre"):
-        codec.decode(codes, np.zeros(3, np.float32))
-
-
 @pytest.mark.parametrize(
     ("samples", "words"),
     [

@@ -100,10 +100,7 @@ class Lossless:
     def encode(self, samples: Samples) -> Samples:
         return samples
 
-    def timbre(self, samples: Samples) -> Samples:
-        return samples[:0]
-
-    def decode(self, codes: Samples, timbre: Samples) -> Samples:
+    def decode(self, codes: Samples) -> Samples:
         return np.pad(codes, (0, 320))
 
 

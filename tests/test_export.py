@@ -32,7 +32,6 @@ GRAPHS = (
     "nar",
     "phonemes",
     "speaker",
-    "timbre",
 )
 
 
@@ -48,7 +47,6 @@ def models() -> Models:
         finer = 0.5 ** torch.arange(len(tables))[:, None, None]
         made.codec.quantiser.tables.copy_(tables * latents.std(0) * finer)
         made.codec.quantiser.tables[0] += latents.mean(0)
-        made.codec.decoder.film.weight.mul_(5.0)
     return made
 
 
@@ -106,22 +104,10 @@ def test_codec_decoder(bundle: Bundle, models: Models, frames: int) -> None:
     codes = rng.integers(0, 1025, (2, frames, 8))
     decoder = models.codec.decoder
     state = rng.standard_normal((2, decoder.state_size)).astype(np.float32)
-    timbre = rng.standard_normal((2, bundle.config.timbre)).astype(np.float32)
-    found = ran(bundle, "codec_decoder", codes=codes, timbre=timbre, state=state)
+    found = ran(bundle, "codec_decoder", codes=codes, state=state)
     latents = models.codec.quantiser.decode(torch.from_numpy(codes))
-    wanted = decoder(latents, torch.from_numpy(timbre), torch.from_numpy(state))
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip(found, decoder(latents, torch.from_numpy(state)), strict=True):
         np.testing.assert_allclose(one, other.numpy(), atol=1e-4)
-    plain = ran(bundle, "codec_decoder", codes=codes, timbre=np.zeros_like(timbre), state=state)
-    assert np.abs(found[0] - plain[0]).max() > 1e-3  # the voice is heard
-
-
-@torch.no_grad()
-def test_timbre(bundle: Bundle, models: Models, waveform: np.ndarray) -> None:
-    (found,) = ran(bundle, "timbre", waveform=waveform)
-    assert found.shape == (len(waveform), bundle.config.timbre)
-    wanted = models.codec.timbre(torch.from_numpy(waveform)).numpy()
-    np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
 @torch.no_grad()
@@ -170,7 +156,7 @@ def test_phonemes_and_ar(bundle: Bundle, models: Models) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("stage", [1, 7])
+@pytest.mark.parametrize("stage", [1, 3])
 def test_nar(bundle: Bundle, models: Models, stage: int) -> None:
     rng, size = np.random.default_rng(4), models.nar.size
     shape = (size.layers, 2, size.heads, 5, size.width // size.heads)

@@ -1,4 +1,4 @@
-"""What the codec learns from: pieces and references of one voice."""
+"""What the codec learns from: pieces of speech, at other speeds too."""
 
 from __future__ import annotations
 
@@ -36,31 +36,26 @@ def pitch_of(samples: np.ndarray) -> float:
     return float(np.argmax(spectrum) * SAMPLE_RATE / len(samples))
 
 
-def test_a_piece_and_its_reference_are_one_voice_at_any_speed(tmp_path: Path) -> None:
-    pieces = Pieces([write_tones(tmp_path)], np.random.default_rng(0), 1.0, 2.0)
+def test_pieces_are_of_recorded_voices_and_of_others(tmp_path: Path) -> None:
+    pieces = Pieces([write_tones(tmp_path)], np.random.default_rng(0), 1.0)
     assert len(pieces.groups) == len(PITCHES)  # what a coder has shaped is not there
     found = []
-    for _ in range(60):
-        piece, reference = pieces.draw()
-        assert piece.shape == (SAMPLE_RATE,) and reference.shape == (2 * SAMPLE_RATE,)
-        assert piece.dtype == reference.dtype == np.float32
+    for _ in range(80):
+        piece = pieces.draw()
+        assert piece.shape == (SAMPLE_RATE,) and piece.dtype == np.float32
         assert 0.05 < np.abs(piece).max() <= 1.01
-        assert pitch_of(piece) == pytest.approx(pitch_of(reference), abs=2.0)
         found.append(pitch_of(piece))
-    # Either speaker as recorded, and others that nobody recorded.
     for pitch in PITCHES.values():
-        assert any(abs(one - pitch) < 2 for one in found)
+        assert sum(abs(one - pitch) < 2 for one in found) > 10
     assert sum(all(abs(one - p) > 5 for p in PITCHES.values()) for one in found) > 10
 
 
-def test_a_short_recording_is_repeated_as_a_reference(tmp_path: Path) -> None:
-    pieces = Pieces([write_tones(tmp_path, 1.2)], np.random.default_rng(1), 1.0, 3.0)
-    for _ in range(20):
-        _, reference = pieces.draw()
-        assert len(reference) == 3 * SAMPLE_RATE // HOP * HOP
-        assert np.abs(reference[-HOP * 5 :]).max() > 0.01
+def test_a_short_recording_is_repeated(tmp_path: Path) -> None:
+    pieces = Pieces([write_tones(tmp_path, 1.02)], np.random.default_rng(1), 1.0)
+    for _ in range(20):  # faster, it is shorter than a piece
+        assert np.abs(pieces.draw()[-HOP:]).max() > 0.01
 
 
 def test_nothing_long_enough_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="clean speech of 4 s"):
-        Pieces([write_tones(tmp_path)], np.random.default_rng(0), 4.0, 2.0)
+        Pieces([write_tones(tmp_path)], np.random.default_rng(0), 4.0)

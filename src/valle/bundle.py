@@ -88,6 +88,7 @@ class NARConfig(_Strict):
     block: int = Field(ge=1)
     past: int = Field(ge=0)
     ahead: int = Field(ge=0)
+    stages: int = Field(default=7, ge=1)  # codebooks after the first that it decides
 
 
 class BundleConfig(_Strict):
@@ -106,7 +107,6 @@ class BundleConfig(_Strict):
     listener_symbols: tuple[str, ...]  # "<blank>", "<pause>", then phonemes
     decoder_delay: int = Field(ge=0)
     decoder_state: int = Field(ge=0)  # float32 numbers that the codec decoder carries on
-    timbre: int = Field(default=0, ge=0)  # float32 numbers of a voice that it takes; 0: none
     ar: ARConfig
     nar: NARConfig
     graphs: dict[str, GraphConfig] = Field(default_factory=dict)

@@ -4,9 +4,6 @@
 code here". The decoder is causal but late: what it gives for the frame fed last belongs to the
 frame `decoder_delay` earlier. `CodecStream` hides that, and `Codec.decode` is one such stream, so
 that whole and streamed audio come from the same work.
-
-Beside the codes a decoder may take the voice's `timbre`: float32 [numbers], one row for all frames,
-which says of a recording what does not change. Codes without it decode too, less like the voice.
 """
 
 from __future__ import annotations
@@ -19,7 +16,6 @@ from valle.errors import RecordingError, UsageError
 
 Samples = npt.NDArray[np.float32]  # [samples], mono, -1..1
 Codes = npt.NDArray[np.int64]  # [frames, codebooks]
-Timbre = npt.NDArray[np.float32]  # [numbers]
 
 _DECODE_FRAMES = 1500  # frames decoded at once: bounds the memory that a long text takes
 
@@ -40,29 +36,6 @@ class Codec:
         The last frame is filled up with silence. Raises RecordingError for anything but a row of
         finite floating-point numbers.
         """
-        padded = self._padded(samples)
-        if padded.size == 0:
-            return np.zeros((0, self.codebooks), np.int64)
-        session = self._bundle.session("codec_encoder")
-        codes: Codes = session.run(["codes"], {"waveform": padded[None]})[0][0]
-        return codes
-
-    def timbre(self, samples: npt.NDArray[np.floating]) -> Timbre:
-        """The timbre of the voice in `samples` [N], mono float at `sample_rate`: [numbers].
-
-        Seconds of speech, not of silence. Zeros (not known) for no samples; no numbers at all if
-        this bundle's decoder takes none. Raises RecordingError as `encode` does.
-        """
-        padded = self._padded(samples)
-        numbers = self._bundle.config.timbre
-        if padded.size == 0 or not numbers:
-            return np.zeros(numbers, np.float32)
-        session = self._bundle.session("timbre")
-        found: Timbre = session.run(["timbre"], {"waveform": padded[None]})[0][0]
-        return found
-
-    def _padded(self, samples: npt.NDArray[np.floating]) -> Samples:
-        """Checked samples, filled up with silence to whole frames."""
         samples = np.asarray(samples)
         if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
             raise RecordingError(
@@ -71,32 +44,29 @@ class Codec:
             )
         if not np.isfinite(samples).all():
             raise RecordingError("the samples hold NaN or infinity; clean the recording first")
-        return np.pad(samples.astype(np.float32), (0, -samples.size % self.hop))
+        if samples.size == 0:
+            return np.zeros((0, self.codebooks), np.int64)
+        padded = np.pad(samples.astype(np.float32), (0, -samples.size % self.hop))
+        session = self._bundle.session("codec_encoder")
+        codes: Codes = session.run(["codes"], {"waveform": padded[None]})[0][0]
+        return codes
 
-    def decode(self, codes: npt.NDArray[np.integer], timbre: Timbre | None = None) -> Samples:
-        """Samples [frames * hop] of `codes` [frames, codebooks], in the voice of this `timbre`.
+    def decode(self, codes: npt.NDArray[np.integer]) -> Samples:
+        """Samples [frames * hop] of `codes` [frames, codebooks].
 
-        Raises UsageError for codes or a timbre of another shape, type or range.
+        Raises UsageError for codes of another shape, type or range.
         """
         codes = self.checked(codes)
-        stream = self.stream(timbre)
+        stream = self.stream()
         pieces = [
             stream.feed(codes[start : start + _DECODE_FRAMES])
             for start in range(0, len(codes), _DECODE_FRAMES)
         ]
         return np.concatenate([*pieces, stream.finish()])
 
-    def stream(self, timbre: Timbre | None = None) -> CodecStream:
-        """A decoder that takes codes as they come; UsageError for a timbre of another shape."""
-        numbers = self._bundle.config.timbre
-        if timbre is None:
-            timbre = np.zeros(numbers, np.float32)
-        if timbre.shape != (numbers,) or not np.isfinite(timbre).all():
-            raise UsageError(
-                f"a timbre must be {numbers} finite numbers, as `Codec.timbre` gives them, "
-                f"not an array of shape {list(timbre.shape)}"
-            )
-        return CodecStream(self, self._bundle, timbre)
+    def stream(self) -> CodecStream:
+        """A decoder that takes codes as they come."""
+        return CodecStream(self, self._bundle)
 
     def checked(self, codes: npt.NDArray[np.integer]) -> Codes:
         """`codes` as int64; raises UsageError unless [frames, codebooks] of 0..codebook_size."""
@@ -119,9 +89,8 @@ class CodecStream:
     together frames * hop samples. One thread at a time.
     """
 
-    def __init__(self, codec: Codec, bundle: Bundle, timbre: Timbre) -> None:
+    def __init__(self, codec: Codec, bundle: Bundle) -> None:
         self._codec = codec
-        self._voice = {"timbre": timbre[None].astype(np.float32)} if timbre.size else {}
         self._session = bundle.session("codec_decoder")
         self._state = np.zeros((1, bundle.config.decoder_state), np.float32)
         self._delay = bundle.config.decoder_delay
@@ -146,8 +115,7 @@ class CodecStream:
         if not len(codes):
             return np.zeros(0, np.float32)
         samples, self._state = self._session.run(
-            ["waveform", "state_out"],
-            {"codes": codes[None], "state": self._state, **self._voice},
+            ["waveform", "state_out"], {"codes": codes[None], "state": self._state}
         )
         dropped = min(self._early, samples.shape[1])
         self._early -= dropped

@@ -1,4 +1,4 @@
-"""The NAR model running: from codebook 1 to all codebooks, block by block as frames come.
+"""The NAR model running: from codebook 1 to those that are spoken, block by block as frames come.
 
 A block is refined together with up to ``past`` decided frames before it and ``ahead`` undecided
 ones after it, so that speech can be heard long before its end is known. The prompt's keys and
@@ -79,6 +79,8 @@ class NAR:
     ) -> Iterator[Ints]:
         """Frames (code of codebook 1, symbol id, stress) as they come -> codes [n, codebooks].
 
+        Codebooks after the last stage have "no code": of a voice they add next to nothing.
+
         At temperature 0 each code is the likeliest; above it, codes are drawn with `rng`. Where
         many codes are nearly as likely as one another, as in the later codebooks, the likeliest is
         one that none of a voice's frames would have together: drawn codes keep more of the voice.
@@ -131,7 +133,7 @@ class NAR:
     ) -> Ints:
         """Codes [rows, codebooks] with every row after the first ``past`` filled in, by stage."""
         codes = rows.copy()
-        for stage in range(1, self._codebooks):
+        for stage in range(1, 1 + self._config.stages):
             logits, _, _ = self._run(prompt, codes, spoken[:, 0], spoken[:, 1], stage)
             codes[past:, stage] = draw_rows(logits[past:], temperature, rng)
         return codes

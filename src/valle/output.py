@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from valle.codec import Codec, Codes, Timbre
+from valle.codec import Codec, Codes
+from valle.colour import FilterStream
 from valle.listener import Check
 from valle.normalise import Skipped
 from valle.speech import Speech, SpokenPhoneme, SpokenWord
@@ -93,15 +94,16 @@ class Timeline:
 
 
 class Output:
-    """Decodes one stream of codes, and cuts pieces in which audio and codes belong together.
+    """Decodes one stream of codes, gives it the voice's colour (`taps`, a filter), and cuts pieces
+    in which audio and codes belong together.
 
     `feed`, `wait` and `finish` give the pieces; what the other calls note is in the next of them.
     """
 
-    def __init__(self, codec: Codec, timbre: Timbre, provenance: dict[str, Any]) -> None:
+    def __init__(self, codec: Codec, taps: NDArray[np.float32], provenance: dict[str, Any]) -> None:
         self._codec = codec
-        self._timbre = timbre
-        self._stream = codec.stream(timbre)
+        self._stream = codec.stream()
+        self._filter = FilterStream(taps)
         self._timeline = Timeline(codec.sample_rate / codec.hop)
         self._provenance = provenance
         self._codes: Codes = np.zeros((0, codec.codebooks), np.int64)  # not yet heard
@@ -147,7 +149,5 @@ class Output:
         check, self._check = self._check, None
         skipped, self._skipped = self._skipped, []
         phonemes, words = self._timeline.take()
-        rate = self._codec.sample_rate
-        return Speech(
-            audio, rate, codes, self._timbre, phonemes, words, check, skipped, self._provenance
-        )
+        rate, audio = self._codec.sample_rate, self._filter.feed(audio)
+        return Speech(audio, rate, codes, phonemes, words, check, skipped, self._provenance)

@@ -58,8 +58,6 @@ class Speech:
     """Hz."""
     codes: NDArray[np.int64]
     """[frames, codebooks]."""
-    timbre: NDArray[np.float32]
-    """The voice's, with which the codes were decoded."""
     phonemes: list[SpokenPhoneme]
     words: list[SpokenWord]
     check: Check | None
@@ -84,7 +82,6 @@ class Speech:
             np.concatenate([piece.audio for piece in pieces]),
             pieces[0].sample_rate,
             np.concatenate([piece.codes for piece in pieces]),
-            pieces[0].timbre,
             [phoneme for piece in pieces for phoneme in piece.phonemes],
             [word for piece in pieces for word in piece.words],
             Check.joined([piece.check for piece in pieces if piece.check]),

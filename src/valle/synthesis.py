@@ -7,6 +7,7 @@ Speaking as a whole is the same stream joined.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 from valle import __version__, registry
 from valle.audio import resample
 from valle.bundle import Bundle
-from valle.codec import Codec, Codes, Timbre
+from valle.codec import Codec, Codes
+from valle.colour import SENTENCES, matching_filter
 from valle.decoder import ARDecoder, PromptCache
 from valle.enrolment import Source, check_consent, enroll
 from valle.errors import UsageError
@@ -34,7 +36,7 @@ from valle.sampling import Pace, Sampling, expected_frames
 from valle.sentences import Utterance, utterances
 from valle.speaker import SpeakerEncoder
 from valle.speech import Speech
-from valle.text import BORDERS, Sentence
+from valle.text import BORDERS, Sentence, to_sentences
 from valle.voice import Voice
 
 REDO = 2  # how often `speak` says a sentence again that the listener did not understand
@@ -72,7 +74,6 @@ class _Reader:
 
     ar: PromptCache
     nar: NARPrompt
-    timbre: Timbre
     symbols: Symbols
     durations: Ints  # [symbols] frames
 
@@ -121,9 +122,7 @@ class Model:
             recording = (recording, self.sample_rate)
         chosen = UNNAMED if name is None else name
         voice = enroll(self.bundle, recording, chosen, ref_text, statement)
-        self._codes(voice)
-        self._embedding(voice)
-        self._timbre(voice)
+        self._colour(voice, self._reader(voice))
         return voice
 
     def speak(
@@ -176,7 +175,7 @@ class Model:
         self, said: Iterator[Utterance], voice: Voice, options: SpeakOptions, redo: int
     ) -> Iterator[Speech]:
         reader = self._reader(voice)
-        output = Output(self.codec, reader.timbre, self._provenance(voice, options))
+        output = Output(self.codec, self._colour(voice, reader), self._provenance(voice, options))
 
         def tasks() -> Iterator[Task]:
             for utterance in said:
@@ -199,7 +198,7 @@ class Model:
             for codes, symbols in blocks:
                 made.append(codes)
                 yield from output.feed(codes, symbols)
-            output.end(check or self._check(slot.task, np.concatenate(made), reader))
+            output.end(check or self._check(slot.task, np.concatenate(made)))
         yield output.finish()
 
     def _task(self, sentence: Sentence, reader: _Reader) -> Task:
@@ -254,18 +253,17 @@ class Model:
         # At temperature 0 there is no chance, and every attempt would be the same.
         for attempt in range(1 + redo if options.temperature else 1):
             blocks = list(self._say(reader, slot, options, index, attempt))
-            check = self._check(slot.task, np.concatenate([codes for codes, _ in blocks]), reader)
+            check = self._check(slot.task, np.concatenate([codes for codes, _ in blocks]))
             tries.append((blocks, check))
             if check.passed:
                 break
         return min(tries, key=lambda one: _faults(one[1]))
 
-    def _check(self, task: Task, codes: Codes, reader: _Reader) -> Check:
+    def _check(self, task: Task, codes: Codes) -> Check:
         sentence = task.sentence
         words = [sentence.words[p.word].text if p.word >= 0 else "" for p in sentence.phonemes]
         symbols = [phoneme.symbol for phoneme in sentence.phonemes]
-        samples = self.codec.decode(codes, reader.timbre)
-        return self._listener.check(samples, symbols, words)
+        return self._listener.check(self.codec.decode(codes), symbols, words)
 
     def _symbols(self, symbols: Sequence[str], stress: Sequence[int]) -> Symbols:
         return Symbols(
@@ -286,7 +284,6 @@ class Model:
             self._readers[voice] = _Reader(
                 self._ar.prompt(codes, encoded[at], stays(at)),
                 self._nar.prompt(codes, symbols.ids[at], symbols.stress[at], embedding),
-                self._timbre(voice),
                 symbols,
                 durations(at, len(symbols.ids)),
             )
@@ -305,12 +302,23 @@ class Model:
         )
         return np.asarray(embedding, np.float32)
 
-    def _timbre(self, voice: Voice) -> Timbre:
-        if not self.bundle.config.timbre:
-            return self.codec.timbre(np.zeros(0, np.float32))
-        graph = self.bundle.graph_hash("timbre")
-        timbre: Any = voice.derive("timbre", graph, lambda: self.codec.timbre(self._samples(voice)))
-        return timbre
+    def _colour(self, voice: Voice, reader: _Reader) -> NDArray[np.float32]:
+        """The filter [taps] that brings what is made for a voice to its recording's colour."""
+        makers = ("codec_encoder", "codec_decoder", "speaker", "phonemes", "ar", "nar")
+        key = hashlib.sha256("".join(map(self.bundle.graph_hash, makers)).encode()).hexdigest()
+        taps = voice.derive("colour", key, lambda: self._matched(voice, reader))
+        return np.asarray(taps, np.float32)
+
+    def _matched(self, voice: Voice, reader: _Reader) -> NDArray[np.float32]:
+        made = []
+        for index, text in enumerate(SENTENCES):
+            said, _ = to_sentences(text)
+            for sentence in said:
+                task = self._task(sentence, reader)
+                slot = Slot(task, 0, round(float(task.expected.sum())))
+                blocks = self._say(reader, slot, SpeakOptions.of(), index, 0)
+                made.append(self.codec.decode(np.concatenate([codes for codes, _ in blocks])))
+        return matching_filter(self._samples(voice), np.concatenate(made), self.sample_rate)
 
     def _samples(self, voice: Voice) -> NDArray[np.float32]:
         return resample(voice.audio, voice.sample_rate, self.sample_rate)

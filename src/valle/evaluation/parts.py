@@ -118,9 +118,9 @@ def codec_measurements(
     codec = model.codec
     for speaker, original in tqdm(originals, desc="codec", unit="clip", disable=quiet or None):
         samples = original.samples()
-        codes, timbre = codec.encode(samples), codec.timbre(samples)
+        codes = codec.encode(samples)
         start = time.perf_counter()
-        coded = codec.decode(codes, timbre)[: len(samples)]
+        coded = codec.decode(codes)[: len(samples)]
         work = time.perf_counter() - start
         opus, bits = signals.through_opus(samples)
         yield Measurement("codec", "rtf", speaker, work, len(samples) / JUDGE_RATE)

@@ -177,7 +177,7 @@ class _Maker:
         codec = self._model.codec
         given = resample(samples, JUDGE_RATE, codec.sample_rate)
         start = time.perf_counter()
-        coded = codec.decode(codec.encode(given), codec.timbre(given))[: len(given)]
+        coded = codec.decode(codec.encode(given))[: len(given)]
         work = time.perf_counter() - start
         coded = resample(coded, codec.sample_rate, JUDGE_RATE)
         self._keep(name, coded)

@@ -65,7 +65,7 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-codes",
         action="store_true",
-        help="codec: train only the decoder and the timbre, so that an AR and a NAR still fit",
+        help="codec: train only the decoder, so that an AR and a NAR still fit",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 

@@ -22,7 +22,7 @@ from valle.text import SYMBOLS
 from valle.training.checkpoints import load_ar, load_codec, load_listener, load_nar, load_speaker
 from valle.training.graphs import ar_graph, nar_graph, phonemes_graph
 from valle.training.models.ar import AR
-from valle.training.models.codec import CODEC_SIZES, DELAY, TIMBRE, Codec
+from valle.training.models.codec import CODEC_SIZES, DELAY, Codec
 from valle.training.models.listener import LISTENER_SIZES, Listener
 from valle.training.models.nar import NAR
 from valle.training.models.speaker import SPEAKER_SIZES, SpeakerEncoder
@@ -53,8 +53,8 @@ class _CodecDecoder(nn.Module):
         super().__init__()
         self.codec = codec
 
-    def forward(self, codes: Tensor, timbre: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        samples, after = self.codec.decoder(self.codec.quantiser.decode(codes), timbre, state)
+    def forward(self, codes: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        samples, after = self.codec.decoder(self.codec.quantiser.decode(codes), state)
         return samples, after
 
 
@@ -95,15 +95,10 @@ def export_bundle(
         "codec_encoder": _traced(_CodecEncoder(codec), (waveform,), samples, ["codes"]),
         "codec_decoder": _traced(
             _CodecDecoder(codec),
-            (codes, torch.zeros(2, TIMBRE), state),
-            {
-                "codes": {0: "batch", 1: "frames"},
-                "timbre": {0: "batch"},
-                "state": {0: "batch"},
-            },
+            (codes, state),
+            {"codes": {0: "batch", 1: "frames"}, "state": {0: "batch"}},
             ["waveform", "state_out"],
         ),
-        "timbre": _traced(codec.timbre, (waveform,), samples, ["timbre"]),
         "listener": _traced(models.listener, (waveform,), samples, ["ctc", "frame"]),
         "speaker": _traced(models.speaker, (waveform,), samples, ["embedding"]),
         "phonemes": phonemes_graph(models.ar.phonemes),
@@ -126,7 +121,6 @@ def export_bundle(
         listener_symbols=LISTENER_SYMBOLS,
         decoder_delay=DELAY,
         decoder_state=codec.decoder.state_size,
-        timbre=TIMBRE,
         ar=ARConfig(
             layers=ar.layers,
             heads=ar.heads,
@@ -142,6 +136,7 @@ def export_bundle(
             block=nar.block,
             past=nar.past,
             ahead=nar.ahead,
+            stages=nar.stages,
         ),
     )
     write_bundle(folder, config, graphs, {CARD_NAME: card} if card is not None else None)
@@ -200,7 +195,7 @@ def _traced(
 ) -> onnx.ModelProto:
     module.eval()
     for name in outputs:
-        whole = name in ("embedding", "timbre", "state_out")  # no axis of time
+        whole = name in ("embedding", "state_out")  # no axis of time
         axes = {**axes, name: {0: "batch"} if whole else {0: "batch", 1: name}}
     buffer = io.BytesIO()
     torch.onnx.export(

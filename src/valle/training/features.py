@@ -55,28 +55,6 @@ class Fourier(nn.Module):
         return 0.5 - 0.5 * torch.cos(self.times.float() * self.turn)
 
 
-def stretched(power: Tensor, factor: Tensor) -> Tensor:
-    """Power spectra [B, T, bins] with all frequencies times `factor` [B].
-
-    Pitch and formants move together and time stays: the same words by somebody of another size.
-    (Vocal tract length perturbation, Jaitly and Hinton 2013, with the pitch along.)
-    """
-    last = power.shape[-1] - 1
-    places = (torch.arange(last + 1, device=power.device) / factor[:, None]).clamp(max=last)
-    low = places.floor().clamp(max=last - 1)
-    part = (places - low)[:, None]
-    index = low.long()[:, None].expand(power.shape)
-    return power.gather(-1, index) * (1.0 - part) + power.gather(-1, index + 1) * part
-
-
-def tilted(power: Tensor, slope: Tensor) -> Tensor:
-    """Power spectra [B, T, bins] of SAMPLE_RATE brightened by `slope` [B] dB an octave."""
-    bins = torch.arange(power.shape[-1], device=power.device).clamp(min=1)
-    octaves = torch.log2(bins * (SAMPLE_RATE / 2 / (power.shape[-1] - 1)) / 1000.0)
-    gain: Tensor = 10.0 ** (slope[:, None] * octaves / 10.0)
-    return power * gain[:, None]
-
-
 class LogMel(nn.Module):
     """`waveform` [B, N], N a multiple of HOP -> log-mel features [B, N / HOP, FEATURES].
 
@@ -100,8 +78,7 @@ class LogMel(nn.Module):
         hann = self.fourier.hann()[:, None]
         return hann * torch.cat([torch.cos(angles), torch.sin(angles)], dim=1)
 
-    def forward(self, waveform: Tensor, disguise: Tensor | None = None) -> Tensor:
-        """`disguise` [B, 2]: as if another voice said it (`stretched`, `tilted`); training only."""
+    def forward(self, waveform: Tensor) -> Tensor:
         side = (_WINDOW - _STEP) // 2
         batch = waveform.shape[0]
         # A window is 512 = 3.2 steps long: frames are cut out of four steps set side by side.
@@ -112,10 +89,7 @@ class LogMel(nn.Module):
         basis = self._basis() if torch.onnx.is_in_onnx_export() else self.basis
         spectrum = frames[..., :_WINDOW] @ basis
         real, imaginary = spectrum.chunk(2, dim=-1)
-        power = real.square() + imaginary.square()
-        if disguise is not None:
-            power = tilted(stretched(power, disguise[:, 0]), disguise[:, 1])
-        mel = power @ self.filters
+        mel = (real.square() + imaginary.square()) @ self.filters
         # +1e-5 keeps digital silence finite; the scale brings speech near zero mean, unit spread.
         scaled = (torch.log(mel + 1e-5) + 2.0) / 4.0
         return scaled.reshape(batch, -1, FEATURES)

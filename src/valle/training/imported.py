@@ -119,7 +119,6 @@ def _count(weights: Weights, prefix: str) -> int:
 def _codec(bundle: Bundle) -> tuple[CodecSize, Codec]:
     read = weights_of(bundle, "codec_encoder") | weights_of(bundle, "codec_decoder")
     weights = {name.removeprefix("codec."): value for name, value in read.items()}
-    weights |= {f"timbre.{name}": value for name, value in weights_of(bundle, "timbre").items()}
     tables = weights["quantiser.tables"]
     size = CodecSize(
         encoder_layers=_count(weights, "encoder.blocks."),
@@ -129,16 +128,14 @@ def _codec(bundle: Bundle) -> tuple[CodecSize, Codec]:
         latent=tables.shape[2],
         codebooks=tables.shape[0],
         codebook_size=tables.shape[1],
-        timbre_width=len(weights["timbre.input.bias"]),
     )
     # The moving averages behind the tables are not kept in a bundle: as if each code had just
     # been used once.
     weights["quantiser.counts"] = np.ones(tables.shape[:2], np.float32)
     weights["quantiser.sums"] = tables
     weights["quantiser.started"] = np.array(True)
-    weights["timbre.across.num_batches_tracked"] = np.array(1)
     codec = Codec(size)
-    _filled(codec, weights, False, "codec_encoder.onnx, codec_decoder.onnx or timbre.onnx")
+    _filled(codec, weights, False, "codec_encoder.onnx or codec_decoder.onnx")
     return size, codec
 
 
@@ -188,6 +185,7 @@ def _nar(bundle: Bundle) -> tuple[NARSize, NAR]:
         block=config.block,
         past=config.past,
         ahead=config.ahead,
+        stages=config.stages,
     )
     nar = NAR(size, len(SYMBOLS))
     _voice(weights, "voice", nar.voice)

@@ -60,8 +60,9 @@ def learning_rate(progress: float, peak: float, warmup: float = 0.02) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the rate of all weights; a group may ask for a multiple of it, `times`."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("times", 1.0)
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
@@ -106,12 +107,6 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise UsageError(f"no checkpoint at {path}; train that model first (valle train ...)")
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
-
-
-def is_imported(folder: Path) -> bool:
-    """Whether a run's folder holds a bundle's weights, with which no step was done yet."""
-    path = folder / "checkpoint.pt"
-    return path.is_file() and load_checkpoint(path)["step"] == 0
 
 
 def restore(job: Job, state: dict[str, Any]) -> None:

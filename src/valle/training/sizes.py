@@ -12,6 +12,7 @@ from valle.errors import UsageError
 
 CODEBOOKS = 8
 CODEBOOK_SIZE = 1024
+SPOKEN = 4  # codebooks that speech from text has: more of them make it no more like the voice
 NO_CODE = CODEBOOK_SIZE  # in place of a code: nothing is known here (adds nothing to the input)
 
 
@@ -40,7 +41,7 @@ class ARSize:
 
 @dataclass(frozen=True)
 class NARSize:
-    """The NAR model: codebooks 2..8, all frames of a block at once."""
+    """The NAR model: the codebooks after the first, all frames of a block at once."""
 
     layers: int
     heads: int
@@ -50,6 +51,7 @@ class NARSize:
     block: int = 40  # frames decided at a time
     past: int = 40  # decided frames before the block that it sees
     ahead: int = 10  # undecided frames after the block that it sees: latency
+    stages: int = SPOKEN - 1  # codebooks after the first that it decides; the others stay out
 
     def __post_init__(self) -> None:
         _check_heads(self.width, self.heads)

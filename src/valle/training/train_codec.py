@@ -2,7 +2,7 @@
 
 First on spectra alone; then discriminators join, which put back what averaging over many likely
 waveforms takes away. With `keep_codes` the encoder and the quantiser stay as they are, so that
-language models trained on their codes fit: only the decoder and the timbre learn.
+language models trained on their codes fit: only the decoder learns.
 """
 
 from __future__ import annotations
@@ -31,23 +31,16 @@ from valle.training.models.discriminators import (
     matching_loss,
 )
 from valle.training.pieces import Pieces
+from valle.training.sizes import SPOKEN
 
 _BATCH = 12
 _SECONDS = 1.0
-_REFERENCE_SECONDS = 3.0  # of the voice, for its timbre
 _JUDGED, _JUDGED_SECONDS = 6, 0.5  # pieces of a batch that the discriminators see, and of each
 _JUDGE_RATE = 4e-4
 _COMMITMENT = 1.0
+_ALL, _SPOKEN = 0.3, 0.4  # shares made of all codebooks, of those that speech from text has
 _JUDGES_FROM = 0.3  # share of the run after which the discriminators join
 _SPECTRAL, _FOOLING, _MATCHING = 1.0, 0.3, 1.0  # weights of the losses
-_NO_TIMBRE = 0.1  # share of pieces whose timbre is withheld
-# A share of pieces is coded in disguise, as if somebody of another size and colour had said it, and
-# decoded from the first codebooks alone, while the waveform that is asked for stays the speaker's.
-# So those codebooks learn to say what is said and how, and leave to the timbre whose voice it is:
-# that part of a voice no language model can then lose.
-_DISGUISED, _STRETCH, _TILT = 0.5, 0.2, 3.0  # the share; largest change in log, in dB an octave
-_FEW = (0.5, 0.3, 0.2)  # chances of 1, 2, 3 codebooks for a piece in disguise
-_ALL = 0.6  # share of the others that use all codebooks, not a random number
 _CHANNELS = {"debug": 4, "default": 16, "paper": 32}  # of the discriminators
 
 
@@ -89,31 +82,20 @@ class CodecJob:
             "codec": self.optimizer,
             "judges": self.judge_optimizer,
         }
-        self.pieces = Pieces(stores, self.rng, _SECONDS, _REFERENCE_SECONDS)
+        self.pieces = Pieces(stores, self.rng, _SECONDS)
         self.generators = {"job": self.rng}
         keep_size(folder, shape)
 
-    def batch(self) -> tuple[Tensor, Tensor]:
-        """Pieces [batch, samples] and references [batch, samples] of the same voices."""
-        pairs = [self.pieces.draw() for _ in range(_BATCH)]
-        pieces, references = (np.stack(each) for each in zip(*pairs, strict=True))
-        return (
-            torch.from_numpy(pieces).to(self.device),
-            torch.from_numpy(references).to(self.device),
-        )
-
     def step(self, number: int, progress: float) -> dict[str, float]:
         set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))
-        waveform, reference = self.batch()
-        disguise, used = self._disguise()
+        pieces = np.stack([self.pieces.draw() for _ in range(_BATCH)])
+        waveform = torch.from_numpy(pieces).to(self.device)
         with mixed_precision(self.device):
-            latents = self.codec.encoder(waveform, disguise)
-            timbre = self.codec.timbre(reference)
-        known = torch.rand(len(timbre), 1, device=self.device) >= _NO_TIMBRE
+            latents = self.codec.encoder(waveform)
         self.codec.quantiser.train(not self.keep_codes)
-        quantised, commitment, codes = self.codec.quantiser(latents.float(), used)
+        quantised, commitment, codes = self.codec.quantiser(latents.float(), self._used())
         with mixed_precision(self.device):
-            made = self.codec.decode_latents(quantised, timbre * known).float()
+            made = self.codec.decode_latents(quantised).float()
         spectral, mel = self.loss(made, waveform)
         loss = _SPECTRAL * spectral
         figures = {"spectral": float(spectral.detach()), "mel": float(mel.detach())}
@@ -134,19 +116,13 @@ class CodecJob:
             figures["perplexity_last"] = float(perplexity[-1])
         return figures
 
-    def _disguise(self) -> tuple[Tensor, Tensor]:
-        """Of each piece: how it is disguised [batch, 2], and how many codebooks it is decoded from
-        [batch]."""
-        hidden = self.rng.random(_BATCH) < _DISGUISED
-        stretch = np.exp(self.rng.uniform(-_STRETCH, _STRETCH, _BATCH) * hidden)
-        tilt = self.rng.uniform(-_TILT, _TILT, _BATCH) * hidden
-        few = self.rng.choice(np.arange(1, len(_FEW) + 1), _BATCH, p=_FEW)
+    def _used(self) -> Tensor:
+        """Of how many codebooks each piece of a batch is made, [batch]."""
         most = self.codec.quantiser.codebooks
+        chance = self.rng.random(_BATCH)
         some = self.rng.integers(1, most + 1, _BATCH)
-        many = np.where(self.rng.random(_BATCH) < _ALL, most, some)
-        disguise = torch.from_numpy(np.stack([stretch, tilt], axis=1).astype(np.float32))
-        used = torch.from_numpy(np.where(hidden, few, many))
-        return disguise.to(self.device), used.to(self.device)
+        used = np.where(chance < _ALL, most, np.where(chance > 1 - _SPOKEN, SPOKEN, some))
+        return torch.from_numpy(used).to(self.device)
 
     def _judged(self, made: Tensor, waveform: Tensor, figures: dict[str, float]) -> Tensor:
         """One step of the discriminators; returns the codec's loss by them."""
@@ -187,7 +163,7 @@ class CodecJob:
         groups = self.pieces.groups
         for store, group in groups[:: max(1, len(groups) // 3)][:3]:
             waveform = torch.from_numpy(store.waveform(group[0]))[None].to(self.device)
-            made = self.codec.decode(self.codec.encode(waveform), self.codec.timbre(waveform))
+            made = self.codec.decode(self.codec.encode(waveform))
             pair = np.concatenate([waveform[0].cpu().numpy(), made[0].float().cpu().numpy()])
             name = group[0].speaker.replace("/", "-")
             soundfile.write(out / f"{name}.wav", pair, SAMPLE_RATE)

@@ -1,8 +1,10 @@
 """`valle train listener`: what is said (CTC) and where (frame classes).
 
-The frame head learns from made speech, whose phoneme times are exact, and from real speech through
-its own best alignment of the known transcript (Viterbi training), once it has learnt enough. That
-dense lesson is also what CTC learns fastest from, by the layers that both heads share.
+The frame head learns from made speech, whose phoneme times are exact, and from real speech by the
+labels that lie beside it, or where there are none through its own best alignment of the known
+transcript (Viterbi training), once it has learnt enough. Its own alignments alone lead it astray
+after a few thousand steps: sounds take over the pauses, or pauses the sounds (docs/LOG.md). So a
+listener is trained, labels are prepared by it, and it is trained on with them.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from valle.errors import UsageError
 from valle.listener import LISTENER_SYMBOLS, align_frames, loud_frames
 from valle.text import SYMBOLS
 from valle.training.loop import (
-    is_imported,
     keep_size,
     learning_rate,
     mixed_precision,
@@ -31,7 +32,7 @@ from valle.training.models.listener import LISTENER_SIZES, Listener, centred
 
 _BATCH_SECONDS = 24.0
 _LONGEST = 16.0
-_MADE_SHARE = 0.25  # of batches: exact phoneme times, but voices that no recording has
+_MADE_SHARE = 0.3  # of batches: exact phoneme times, but voices that no recording has
 _BOOTSTRAP = 0.3  # share of the run after which real speech is aligned by the model itself
 _IGNORED = -100
 
@@ -50,8 +51,6 @@ class ListenerJob:
         self.rng = np.random.default_rng(seed)
         self.device = torch.device(device)
         shape = LISTENER_SIZES[size]
-        # The weights of a bundle can align from the first step.
-        self.bootstrap = 0.0 if is_imported(folder) else _BOOTSTRAP
         self.listener = Listener(shape, len(LISTENER_SYMBOLS)).to(self.device)
         self.optimizer = torch.optim.AdamW(
             self.listener.parameters(), lr=self.peak_rate, betas=(0.9, 0.98), weight_decay=1e-2
@@ -128,7 +127,7 @@ class ListenerJob:
             frames = utterance.samples // HOP
             classes = LISTENER_CLASS[symbols]
             path = frame_symbol
-            if path is None and progress >= self.bootstrap:
+            if path is None and progress > _BOOTSTRAP:
                 said = [SYMBOLS[index] for index in symbols]
                 loud = loud_frames(store.waveform(utterance), HOP)
                 alignment = align_frames(
@@ -191,7 +190,7 @@ class ListenerJob:
 def _example(store: Store, utterance: Utterance) -> Example | None:
     if not HOP * 25 <= utterance.samples <= _LONGEST * SAMPLE_RATE:
         return None
-    if utterance.made:
+    if utterance.text is not None and (store.folder / "labels.npz").is_file():
         label = store.labels.get(utterance.id)
         if label is not None:
             return store, utterance, label.symbols, label.frame_symbol

@@ -1,4 +1,4 @@
-"""`valle train nar`: codebooks 2 to 8 of all frames, one codebook a pass."""
+"""`valle train nar`: the codebooks after the first of all frames, one codebook a pass."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from valle.training.loop import (
 )
 from valle.training.models.codec import Codec
 from valle.training.models.nar import NAR, known_codes
-from valle.training.sizes import CODEBOOKS, NO_CODE, size_named
+from valle.training.sizes import NO_CODE, size_named
 
 _BATCH = 12
 _PROMPT = (75, 150)
 _FROM_START = 0.4
 # Early codebooks carry the most of the voice, and the later ones depend on them.
-_STAGE_WEIGHTS = np.array([2.0, 1.5, 1.2, 1.0, 1.0, 1.0, 1.0])
+_STAGE_WEIGHTS = np.array([2.0, 1.5, 1.2, 1.0, 1.0, 1.0, 1.0])  # as many as there may be stages
 
 
 class NARJob:
@@ -67,8 +67,8 @@ class NARJob:
         pairs = [
             self.examples.pair(_PROMPT, (window // 2, window), _FROM_START) for _ in range(_BATCH)
         ]
-        share = _STAGE_WEIGHTS / _STAGE_WEIGHTS.sum()
-        stage = self.rng.choice(np.arange(1, CODEBOOKS), _BATCH, p=share)
+        share = _STAGE_WEIGHTS[: self.shape.stages] / _STAGE_WEIGHTS[: self.shape.stages].sum()
+        stage = self.rng.choice(np.arange(1, self.shape.stages + 1), _BATCH, p=share)
         loss, figures = self.loss(pairs, stage)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -87,7 +87,9 @@ class NARJob:
         most = np.minimum(self.shape.past, frames // 2)
         decided = self.rng.integers(0, most + 1) * (self.rng.random(len(pairs)) < 0.5)
         codes = self._tensor(padded([t.codes for t in targets], NO_CODE))
-        known = known_codes(codes, stage, torch.from_numpy(decided).to(self.device))
+        known = known_codes(
+            codes, stage, torch.from_numpy(decided).to(self.device), self.shape.stages
+        )
         with mixed_precision(self.device):
             logits = self.nar.forward_training(
                 self._rows(prompts),

@@ -1,10 +1,8 @@
 """The codec: log-mel, ConvNeXt encoder, residual vector quantiser, ConvNeXt decoder, inverse STFT.
 
 Sources: Vocos (Siuzdak 2023) for the decoder's form, EnCodec (Défossez et al. 2022, section 3.2)
-for the quantiser. Where it departs from them: the encoder reads log-mel frames; the decoder is
-strictly causal with a fixed delay, so that a stream of codes gives the same samples as the whole;
-and beside the codes it takes the voice's timbre, one vector that says of a recording what does not
-change, so that codes which are few, or a language model's guesses, still sound like the speaker.
+for the quantiser. Where it departs from them: the encoder reads log-mel frames, and the decoder is
+strictly causal with a fixed delay, so that a stream of codes gives the same samples as the whole.
 """
 
 from __future__ import annotations
@@ -20,10 +18,8 @@ from valle.training.models.convnext import CausalConvNeXt, ConvNeXt
 from valle.training.models.quantiser import ResidualQuantiser
 
 DELAY = 4  # frames; the decoder's samples for a frame leave it this many frames later
-TIMBRE = 64  # numbers of a voice's timbre
 _WINDOW = 4 * HOP
 _KERNEL = 7
-_TIMBRE_LAYERS, _TIMBRE_KERNEL = 3, 5
 
 
 @dataclass(frozen=True)
@@ -37,18 +33,17 @@ class CodecSize:
     latent: int = 64
     codebooks: int = 8
     codebook_size: int = 1024
-    timbre_width: int = 128
 
 
 CODEC_SIZES = {
-    "debug": CodecSize(1, 32, 1, 32, latent=16, timbre_width=32),
+    "debug": CodecSize(1, 32, 1, 32, latent=16),
     "default": CodecSize(5, 256, 7, 320),
     "paper": CodecSize(8, 384, 8, 512),
 }
 
 
 class Encoder(nn.Module):
-    """`waveform` [B, N] -> latents [B, N / HOP, latent]; `disguise` as `LogMel` takes it."""
+    """`waveform` [B, N] -> latents [B, N / HOP, latent]."""
 
     def __init__(self, size: CodecSize) -> None:
         super().__init__()
@@ -60,47 +55,16 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(size.encoder_width)
         self.output = nn.Linear(size.encoder_width, size.latent)
 
-    def forward(self, waveform: Tensor, disguise: Tensor | None = None) -> Tensor:
-        hidden = self.input(self.features(waveform, disguise))
+    def forward(self, waveform: Tensor) -> Tensor:
+        hidden = self.input(self.features(waveform))
         for block in self.blocks:
             hidden = block(hidden)
         latents: Tensor = self.output(self.norm(hidden))
         return latents
 
 
-class Timbre(nn.Module):
-    """`waveform` [B, N] of a voice -> its timbre [B, TIMBRE], each number of unit spread.
-
-    Means and spreads over time of a few ConvNeXt layers, learnt together with the decoder that
-    reads them. Unlike the speaker encoder it is to keep the room and the channel. What all voices
-    have in common is taken out by batch normalisation: with a norm of each vector by itself, the
-    timbres of all speakers came out the same (cosines above 0.98), and the decoder unmoved.
-    """
-
-    def __init__(self, size: CodecSize) -> None:
-        super().__init__()
-        width = size.timbre_width
-        self.features = LogMel()
-        self.input = nn.Linear(FEATURES, width)
-        self.blocks = nn.ModuleList(ConvNeXt(width, _TIMBRE_KERNEL) for _ in range(_TIMBRE_LAYERS))
-        self.norm = nn.LayerNorm(width)
-        self.output = nn.Linear(2 * width, TIMBRE)
-        self.across = nn.BatchNorm1d(TIMBRE, affine=False, momentum=0.02)
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        hidden = self.input(self.features(waveform))
-        for block in self.blocks:
-            hidden = block(hidden)
-        hidden = self.norm(hidden).float()
-        mean = hidden.mean(dim=1)
-        spread = torch.sqrt((hidden.square().mean(dim=1) - mean.square()).clamp(min=1e-4))
-        timbre: Tensor = self.across(self.output(torch.cat([mean, spread], dim=-1)).float())
-        return timbre
-
-
 class Decoder(nn.Module):
-    """Quantised latents [B, T, latent], timbre [B, TIMBRE] (zeros: not known) and a state
-    [B, state_size] -> samples and the next state.
+    """Quantised latents [B, T, latent] and a state [B, state_size] -> samples and the next state.
 
     The state holds what the causal convolutions and the overlap-add still need of the past; zeros
     begin a stream. The samples returned for frame t belong to frame t - DELAY.
@@ -118,9 +82,6 @@ class Decoder(nn.Module):
         )
         self.norm = nn.LayerNorm(size.decoder_width)
         self.output = nn.Linear(size.decoder_width, 2 * (_WINDOW // 2 + 1))
-        # How each block's rows are scaled and moved for a voice; at first not at all.
-        self.film = nn.Linear(TIMBRE, 2 * size.decoder_width * size.decoder_layers, bias=False)
-        nn.init.zeros_(self.film.weight)
         self.fourier = Fourier(_WINDOW)
         self.register_buffer("basis", self._basis(), persistent=False)
         self.context = _KERNEL - 1
@@ -140,7 +101,7 @@ class Decoder(nn.Module):
     def state_size(self) -> int:
         return sum(self.sizes)
 
-    def forward(self, latents: Tensor, timbre: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, latents: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         batch, frames = latents.shape[0], latents.shape[1]
         past = torch.split(state, self.sizes, dim=1)
         kept = []
@@ -148,9 +109,8 @@ class Decoder(nn.Module):
         kept.append(rows[:, -self.context :].reshape(batch, -1))
         taps = [rows[:, k : k + frames] for k in range(_KERNEL)]
         hidden = self.input_norm(self.input(torch.cat(taps, dim=-1)))
-        films = self.film(timbre)[:, None].chunk(len(self.blocks), dim=-1)
-        for block, before, film in zip(self.blocks, past[1:-1], films, strict=True):
-            hidden, after = block(hidden, before.reshape(batch, self.context, self.width), film)
+        for block, before in zip(self.blocks, past[1:-1], strict=True):
+            hidden, after = block(hidden, before.reshape(batch, self.context, self.width))
             kept.append(after.reshape(batch, -1))
         magnitude, phase = self.output(self.norm(hidden)).float().chunk(2, dim=-1)
         magnitude = torch.exp(magnitude.clamp(max=6.0))
@@ -166,32 +126,25 @@ class Decoder(nn.Module):
 
 
 class Codec(nn.Module):
-    """Encoder, quantiser, timbre and decoder together; `size` fixes the shapes."""
+    """Encoder, quantiser and decoder together; `size` fixes the shapes."""
 
     def __init__(self, size: CodecSize) -> None:
         super().__init__()
         self.size = size
         self.encoder = Encoder(size)
         self.quantiser = ResidualQuantiser(size.codebooks, size.codebook_size, size.latent)
-        self.timbre = Timbre(size)
         self.decoder = Decoder(size)
 
     def encode(self, waveform: Tensor) -> Tensor:
         """`waveform` [B, N] -> codes [B, N / HOP, codebooks]."""
         return self.quantiser.encode(self.encoder(waveform))
 
-    def decode_latents(self, latents: Tensor, timbre: Tensor | None = None) -> Tensor:
+    def decode_latents(self, latents: Tensor) -> Tensor:
         """Quantised latents [B, T, latent] -> waveform [B, T * HOP], delay taken out."""
-        if timbre is None:
-            timbre = latents.new_zeros(len(latents), TIMBRE)
         padded = functional.pad(latents, (0, 0, 0, DELAY))
-        state = latents.new_zeros(len(latents), self.decoder.state_size)
-        samples, _ = self.decoder(padded, timbre, state)
+        samples, _ = self.decoder(padded, latents.new_zeros(len(latents), self.decoder.state_size))
         return samples[:, DELAY * HOP :]
 
-    def decode(self, codes: Tensor, timbre: Tensor | None = None) -> Tensor:
-        """Codes [B, T, codebooks] and a timbre [B, TIMBRE] or none -> waveform [B, T * HOP].
-
-        A code of codebook_size is left out.
-        """
-        return self.decode_latents(self.quantiser.decode(codes), timbre)
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes [B, T, codebooks] -> waveform [B, T * HOP]; a code of codebook_size is left out."""
+        return self.decode_latents(self.quantiser.decode(codes))

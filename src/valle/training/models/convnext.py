@@ -21,17 +21,10 @@ class ConvNeXt(nn.Module):
         # Layers start as the identity and earn their share (layer scale).
         self.scale = nn.Parameter(torch.full((width,), 0.1))
 
-    def mix(self, padded: Tensor, residual: Tensor, film: Tensor | None = None) -> Tensor:
-        """Convolve `padded` [B, T + kernel - 1, width] and add to `residual` [B, T, width].
-
-        film [B, 1, 2 * width]: by how much to scale (0: not at all) and what to add where the rows
-        are normalised; feature-wise linear modulation, Perez et al. 2018.
-        """
-        hidden = self.norm(self.depthwise(padded.transpose(1, 2)).transpose(1, 2))
-        if film is not None:
-            gain, shift = film.chunk(2, dim=-1)
-            hidden = hidden * (1.0 + gain) + shift
-        hidden = self.down(nn.functional.gelu(self.up(hidden), approximate="tanh"))
+    def mix(self, padded: Tensor, residual: Tensor) -> Tensor:
+        """Convolve `padded` [B, T + kernel - 1, width] and add to `residual` [B, T, width]."""
+        hidden = self.depthwise(padded.transpose(1, 2)).transpose(1, 2)
+        hidden = self.down(nn.functional.gelu(self.up(self.norm(hidden)), approximate="tanh"))
         return residual + self.scale * hidden
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -42,7 +35,7 @@ class CausalConvNeXt(ConvNeXt):
     """Sees only the past; takes and returns the frames before, [B, kernel - 1, width]."""
 
     def forward(  # type: ignore[override]
-        self, hidden: Tensor, before: Tensor, film: Tensor
+        self, hidden: Tensor, before: Tensor
     ) -> tuple[Tensor, Tensor]:
         rows = torch.cat([before, hidden], dim=1)
-        return self.mix(rows, hidden, film), rows[:, -2 * self.side :]
+        return self.mix(rows, hidden), rows[:, -2 * self.side :]

@@ -1,4 +1,4 @@
-"""The NAR model: codebooks 2..8, one pass a codebook over all frames of a block.
+"""The NAR model: codebooks 2 and on, one pass a codebook over all frames of a block.
 
 Full attention. The prompt's rows see only the prompt, so their keys and values belong to the voice
 and are made once (stage 0); target rows see the prompt, the past and a few frames ahead.
@@ -38,7 +38,7 @@ class NAR(nn.Module):
         )
         self.out_norm = nn.LayerNorm(size.width, eps=EPSILON, bias=False)
         # One output head a stage; head s - 1 predicts codebook index s.
-        self.heads = nn.Parameter(torch.empty(CODEBOOKS - 1, size.width, CODEBOOK_SIZE))
+        self.heads = nn.Parameter(torch.empty(size.stages, size.width, CODEBOOK_SIZE))
         for weight in (self.symbols.weight, self.stress.weight, self.stage.weight, self.heads):
             nn.init.normal_(weight, std=0.02)
 
@@ -47,7 +47,7 @@ class NAR(nn.Module):
         """Begin with the codec's `tables` [8, 1024, latent]: as what is read and predicted."""
         vectors = code_vectors(tables, self.size.width)
         self.codes.start_from(vectors)
-        self.heads.copy_(vectors[1:].transpose(1, 2))
+        self.heads.copy_(vectors[1 : 1 + self.size.stages].transpose(1, 2))
 
     def forward(
         self,
@@ -63,9 +63,9 @@ class NAR(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """codes [B, T, 8] (NO_CODE where unknown), symbols, stress, positions [B, T] a frame,
         voice [B, 192] (zeros: not known),
-        stage int64 scalar or [B]: 0 the prompt (all codes known; its logits mean nothing), 1..7 the
-        codebook index to predict; past_key, past_value [layers, B, H, P, hd] of the prompt;
-        mask [B, P + T] true where the past and then the own rows are real
+        stage int64 scalar or [B]: 0 the prompt (all codes known; its logits mean nothing), 1 to
+        `stages` the codebook index to predict; past_key, past_value [layers, B, H, P, hd] of the
+        prompt; mask [B, P + T] true where the past and then the own rows are real
         -> logits [B, T, 1024], key, value [layers, B, H, T, hd] of the own rows.
         """
         hidden, key, value = self._hidden(
@@ -87,7 +87,7 @@ class NAR(nn.Module):
 
         prompt and target: codes [B, P or T, 8], symbols and stress [B, P or T], padded on the right
         (with any valid ids; code NO_CODE); prompt_frames, target_frames [B]: how many are real;
-        stage [B] int64, 1..7. Target codes must already be masked: see ``known_codes``.
+        stage [B] int64, 1 to `stages`. Target codes must already be masked: see ``known_codes``.
         """
         prompt_rows = torch.arange(prompt[1].shape[1], device=stage.device)
         target_rows = torch.arange(target[1].shape[1], device=stage.device)
@@ -134,10 +134,11 @@ class NAR(nn.Module):
         return self.out_norm(x), torch.stack(keys), torch.stack(values)
 
 
-def known_codes(codes: Tensor, stage: Tensor, decided: Tensor) -> Tensor:
+def known_codes(codes: Tensor, stage: Tensor, decided: Tensor, stages: int) -> Tensor:
     """What the NAR may read of target ``codes`` [B, T, 8] at each item's stage [B].
 
-    The first ``decided`` [B] frames of an item are the past, of which all codebooks are known (0 to
+    The first ``decided`` [B] frames of an item are the past, of which all codebooks up to the last
+    of the ``stages`` are known (0 to
     ``NARSize.past`` of them, drawn anew each time in training: running has such frames before every
     block but the first); of the others only the codebooks below the stage. Loss belongs on the
     undecided frames alone: ``target = codes.gather(2, stage)``.
@@ -145,4 +146,5 @@ def known_codes(codes: Tensor, stage: Tensor, decided: Tensor) -> Tensor:
     frame = torch.arange(codes.shape[1], device=codes.device)
     unknown = frame[None, :, None] >= decided[:, None, None]
     later = torch.arange(CODEBOOKS, device=codes.device) >= stage[:, None, None]
-    return torch.where(unknown & later, NO_CODE, codes)
+    never = torch.arange(CODEBOOKS, device=codes.device) > stages
+    return torch.where((unknown & later) | never, NO_CODE, codes)

@@ -59,7 +59,7 @@ def sample(
     odds = np.exp((logits - logits.max()) / sampling.temperature)
     mass = odds.cumsum(dtype=np.float64)
     code = _draw(mass, rng)
-    # To draw anew until the code is among the likeliest is to draw among them, with nothing to sort:
+    # To draw anew until the code is among the likeliest is to draw among them, without sorting:
     # it is one of them when all that are likelier hold less than the share.
     share = sampling.top_p * mass.item(-1)
     while sampling.top_p < 1.0 and (odds * (odds > odds[code])).sum() >= share:

@@ -88,7 +88,10 @@ class _Graph:
         rows = self.op("Add", codes, self.weight("codes.offsets", embedding.offsets))
         absent = self.op("Equal", codes, self.whole(NO_CODE))
         rows = self.op("Where", absent, self.whole(CODEBOOKS * CODEBOOK_SIZE), rows)
-        return self.op("ReduceSum", self.op("Gather", table, rows), self.axes(2), keepdims=0)
+        # Codebooks first: summed over the first axis, the order is the same for any number of rows.
+        # Over the third, ONNX Runtime sums a single row in another order than several.
+        rows = self.op("Transpose", rows, perm=[2, 0, 1])
+        return self.op("ReduceSum", self.op("Gather", table, rows), self.axes(0), keepdims=0)
 
     def blocks(
         self, x: str, blocks: Iterable[nn.Module], attention: Callable[[int, str], str]

@@ -19,7 +19,7 @@ from valle.training.checkpoints import (  # noqa: E402
     load_nar,
     load_speaker,
 )
-from valle.training.export import export_bundle, random_models  # noqa: E402
+from valle.training.export import Preset, export_bundle, random_models  # noqa: E402
 from valle.training.imported import import_bundle, weights_of  # noqa: E402
 
 LOADERS = {
@@ -43,10 +43,12 @@ def test_models_come_back_as_they_were(tmp_path: Path) -> None:
         assert after.size == getattr(models, stage).size if hasattr(after, "size") else True
 
 
-def test_8_bits_stay_the_same_8_bits(tmp_path: Path) -> None:
-    export_bundle(tmp_path / "one", "b", random_models("debug", seed=1), "int8")
+@pytest.mark.parametrize("precision", ["int8", "fast8", "fast4"])
+def test_few_bits_stay_the_same_bits(tmp_path: Path, precision: Preset) -> None:
+    export_bundle(tmp_path / "one", "b", random_models("debug", seed=1), precision)
     did("import", tmp_path / "one", "--runs", tmp_path / "runs")
-    did("export", tmp_path / "two", "--runs", tmp_path / "runs", "--name", "b")
+    again = ("--runs", tmp_path / "runs", "--name", "b", "--precision", precision)
+    did("export", tmp_path / "two", *again)
     one, two = Bundle.load(tmp_path / "one"), Bundle.load(tmp_path / "two")
     for graph in one.config.graphs:
         before, after = weights_of(one, graph), weights_of(two, graph)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 import re
 import shutil
 import threading
@@ -171,13 +172,22 @@ class Bundle:
             if name not in self._sessions:
                 data = self.read_graph(name)
                 try:
-                    self._sessions[name] = _make_session(data, self.threads)
+                    self._sessions[name] = _make_session(data, self._threads(name))
                 except Exception as error:  # ONNX Runtime's exceptions share no base class
                     raise BundleError(
                         f"{self._path(name)} cannot be run by the installed onnxruntime: {error}; "
                         "upgrade onnxruntime"
                     ) from error
             return self._sessions[name]
+
+    def _threads(self, name: str) -> int | None:
+        """The most threads for a graph; None leaves it to ONNX Runtime."""
+        most = self.config.ar.heads
+        # With more threads than heads, attention of a single row is computed in another order than
+        # that of several, and a sentence would no longer be the same alone and among others.
+        if name == "ar" and (self.threads or os.cpu_count() or 1) > most:
+            return most
+        return self.threads
 
     def graph_hash(self, name: str) -> str:
         """SHA-256 (hex) that graph `name` must have: the key for what was computed with it."""

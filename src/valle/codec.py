@@ -8,6 +8,8 @@ that whole and streamed audio come from the same work.
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 import numpy.typing as npt
 
@@ -110,6 +112,14 @@ class CodecStream:
         self._finished = True
         shape = (self._delay, self._codec.codebooks)
         return self._decode(np.full(shape, self._codec.codebook_size, np.int64))
+
+    def copy(self) -> CodecStream:
+        """Another stream that goes on from here."""
+        return copy(self)  # its state is replaced at every call, never changed
+
+    def rest(self) -> Samples:
+        """The samples that `finish` would give now; the stream goes on as if nobody had asked."""
+        return self.copy().finish()
 
     def _decode(self, codes: Codes) -> Samples:
         if not len(codes):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from copy import copy
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from valle.codec import Codec, Codes
+from valle.codec import Codec, Codes, Samples
 from valle.colour import FilterStream
 from valle.listener import Check
 from valle.normalise import Skipped
@@ -55,6 +56,12 @@ class Timeline:
         taken = self._phonemes, self._words
         self._phonemes, self._words = [], []
         return taken
+
+    def copy(self) -> Timeline:
+        """Another timeline that goes on from here."""
+        other = copy(self)
+        other._phonemes, other._words = self._phonemes[:], self._words[:]
+        return other
 
     def _move(self, symbol: int) -> None:
         """The coming frame is at `symbol`."""
@@ -107,6 +114,8 @@ class Output:
         self._timeline = Timeline(codec.sample_rate / codec.hop)
         self._provenance = provenance
         self._codes: Codes = np.zeros((0, codec.codebooks), np.int64)  # not yet heard
+        self._decoded: list[Samples] = []  # since the sentence began, in no voice's colour
+        self._frames = 0  # of the sentence
         self._check: Check | None = None
         self._skipped: list[Skipped] = []
 
@@ -117,11 +126,18 @@ class Output:
     def begin(self, sentence: Sentence) -> None:
         """What is fed next belongs to `sentence`."""
         self._timeline.begin(sentence)
+        self._decoded, self._frames = [], 0
 
     def feed(self, codes: Codes, symbols: NDArray[np.int64]) -> Iterator[Speech]:
         """Frames of the sentence: codes [n, codebooks], and [n] which of its symbols each is at."""
         self._timeline.feed(symbols)
+        self._frames += len(codes)
         yield from self._decode(codes)
+
+    def heard(self) -> Samples:
+        """The sentence so far as the decoder gives it, [frames * hop]."""
+        samples = np.concatenate([*self._decoded, self._stream.rest()])
+        return samples[len(samples) - self._frames * self._codec.hop :]
 
     def end(self, check: Check) -> None:
         """The sentence is over."""
@@ -137,9 +153,19 @@ class Output:
         """The last piece."""
         return self._piece(self._stream.finish())
 
+    def copy(self) -> Output:
+        """Another output that goes on from here: to say what comes next one way, then another."""
+        other = copy(self)
+        other._stream = self._stream.copy()
+        other._filter = copy(self._filter)
+        other._timeline = self._timeline.copy()
+        other._decoded, other._skipped = self._decoded[:], self._skipped[:]
+        return other
+
     def _decode(self, codes: Codes) -> Iterator[Speech]:
         self._codes = np.concatenate((self._codes, codes))
         audio = self._stream.feed(codes)
+        self._decoded.append(audio)
         if len(audio):
             yield self._piece(audio)
 

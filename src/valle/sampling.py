@@ -55,21 +55,24 @@ def sample(
 ) -> int:
     """One code drawn from logits [codes]; ``recent``: the codes before it, latest last."""
     if sampling.temperature == 0.0:
-        return int(np.argmax(logits))
-    odds = np.exp((logits - logits.max()).astype(np.float64) / sampling.temperature)
-    order = np.argsort(-odds, kind="stable")
-    mass = np.cumsum(odds[order])
-    kept = int(np.searchsorted(mass, sampling.top_p * mass[-1])) + 1
-    code = int(order[_draw(mass[:kept], rng)])
+        return int(logits.argmax())
+    odds = np.exp((logits - logits.max()) / sampling.temperature)
+    mass = odds.cumsum(dtype=np.float64)
+    code = _draw(mass, rng)
+    # To draw anew until the code is among the likeliest is to draw among them, without sorting:
+    # it is one of them when all that are likelier hold less than the share.
+    share = sampling.top_p * mass.item(-1)
+    while sampling.top_p < 1.0 and (odds * (odds > odds[code])).sum() >= share:
+        code = _draw(mass, rng)
     window = recent[-sampling.window :] if sampling.window else ()
-    if window and sum(old == code for old in window) > sampling.repetition * len(window):
-        code = int(order[_draw(mass, rng)])
+    if window and window.count(code) > sampling.repetition * len(window):
+        code = _draw(mass, rng)
     return code
 
 
 def _draw(mass: NDArray[np.float64], rng: np.random.Generator) -> int:
     """An index drawn by cumulative weights [n]."""
-    return min(int(np.searchsorted(mass, rng.random() * mass[-1], "right")), len(mass) - 1)
+    return min(int(mass.searchsorted(rng.random() * mass.item(-1), "right")), len(mass) - 1)
 
 
 class Pace:
@@ -115,7 +118,7 @@ class MoveSampler:
         self._pace = pace
         self._threshold = self._remaining = 1.0
 
-    def next(self, logits: Floats) -> int:
+    def next(self, logits: Floats | Sequence[float]) -> int:
         """Move the pointer after a frame whose move logits [3] these are, and return the move."""
         pointer = self._pointer
         if pointer.stay == 0:
@@ -130,17 +133,18 @@ class MoveSampler:
                 ending = pointer.ending()
                 early = [may and not ends for may, ends in zip(options, ending, strict=True)]
                 options = (early[STAY], early[ADVANCE], early[SKIP]) if any(early) else options
-        scores = (float(logits[STAY]), float(logits[ADVANCE]) + bias, float(logits[SKIP]) + bias)
-        highest = max(score for score, may in zip(scores, options, strict=True) if may)
-        stays, advances, skips = (
-            math.exp(score - highest) if may else 0.0
-            for score, may in zip(scores, options, strict=True)
-        )
+        may_stay, may_advance, may_skip = options
+        stay = float(logits[STAY]) if may_stay else -math.inf
+        advance = float(logits[ADVANCE]) + bias if may_advance else -math.inf
+        skip = float(logits[SKIP]) + bias if may_skip else -math.inf
+        highest = max(stay, advance, skip)
+        stays = math.exp(stay - highest)
+        advances, skips = math.exp(advance - highest), math.exp(skip - highest)
         leaves = advances + skips
         self._remaining *= stays / (stays + leaves)
         move = STAY
-        if leaves > 0.0 and (self._remaining <= self._threshold or not options[STAY]):
-            move = SKIP if options[SKIP] and self._quantile() * leaves >= advances else ADVANCE
+        if leaves > 0.0 and (self._remaining <= self._threshold or not may_stay):
+            move = SKIP if may_skip and self._quantile() * leaves >= advances else ADVANCE
         pointer.move(move)
         return move
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valle import __version__, registry
+from valle.ahead import Ahead
 from valle.audio import resample
+from valle.batching import Frames
 from valle.bundle import Bundle
-from valle.codec import Codec, Codes
+from valle.codec import Codec, Codes, Samples
 from valle.colour import SENTENCES, matching_filter
 from valle.decoder import ARDecoder, PromptCache
 from valle.enrolment import Source, enroll
 from valle.errors import UsageError
 from valle.listener import Check, Listener
 from valle.nar import NAR, NARPrompt
+from valle.normalise import Skipped
 from valle.options import SpeakOptions
 from valle.output import Output
 from valle.plan import Slot, Symbols, Task, schedule
@@ -42,6 +45,7 @@ from valle.speech import Speech
 from valle.text import BORDERS, Sentence, to_sentences
 from valle.voice import Voice
 
+AHEAD = 3  # sentences begun before their turn: they are made together with the one being said
 REDO = 2  # how often `speak` says a sentence again that the listener did not understand
 UNNAMED = "unnamed"
 
@@ -79,6 +83,14 @@ class _Reader:
     nar: NARPrompt
     symbols: Symbols
     durations: Ints  # [symbols] frames
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A sentence that the AR model has begun to say."""
+
+    frames: Frames
+    rng: np.random.Generator  # the NAR's chances
 
 
 class Model:
@@ -178,15 +190,15 @@ class Model:
         language = self.bundle.config.language
         found = find_voice(voice)
         check_usable(found, language=language)
-        said = utterances(text, language)
+        said: Iterable[Utterance] = utterances(text, language)
         if isinstance(text, str):
-            said = iter(list(said))  # so that a text without words is refused here and now
+            said = list(said)  # so that a text without words is refused here and now
         whole = text if isinstance(text, str) else None
         return self._stream(said, found, chosen, redo, whole)
 
     def _stream(
         self,
-        said: Iterator[Utterance],
+        said: Iterable[Utterance],
         voice: Voice,
         options: SpeakOptions,
         redo: int,
@@ -196,31 +208,40 @@ class Model:
         reader = self._reader(voice)
         output = Output(self.codec, self._colour(voice, reader), self._provenance(voice, options))
 
+        skipped: list[Skipped] = []  # of what was read so far, and not reported yet
+
         def tasks() -> Iterator[Task]:
             for utterance in said:
-                output.skip(utterance.skipped)
+                skipped.extend(utterance.skipped)
                 if utterance.sentence is not None:
                     yield self._task(utterance.sentence, reader)
 
-        for index, slot in enumerate(schedule(tasks(), options, self.frame_rate)):
+        def begin(place: tuple[int, Slot]) -> _Begun:
+            index, slot = place
+            return self._begin(reader, slot, options, index, 0)
+
+        slots = enumerate(schedule(tasks(), options, self.frame_rate))
+        # Where the text is all there, sentences are made together with those that follow.
+        sentences = Ahead(slots, begin, 0 if whole is None else AHEAD)
+        for (index, slot), begun in sentences:
             check_usable(voice, language=self.bundle.config.language)
             if index == 0 or whole is None:
                 self._record(slot.task.sentence.text if whole is None else whole, voice, options)
+            output.skip(skipped)
+            skipped.clear()
             if slot.pause:
                 silence = np.zeros(slot.pause * self.codec.hop, np.float32)
                 yield from output.wait(self.codec.encode(silence))
             output.begin(slot.task.sentence)
-            blocks: Iterable[tuple[Codes, Ints]]
-            check: Check | None = None
+            blocks = self._say(reader, slot, options, begun, sentences.go_on)
             if redo:
-                blocks, check = self._best(reader, slot, options, index, redo)
+                output, pieces = self._best(output, blocks, reader, slot, options, index, redo)
+                yield from pieces
             else:
-                blocks = self._say(reader, slot, options, index, 0)
-            made = []
-            for codes, symbols in blocks:
-                made.append(codes)
-                yield from output.feed(codes, symbols)
-            output.end(check or self._check(slot.task, np.concatenate(made)))
+                for codes, symbols in blocks:
+                    yield from output.feed(codes, symbols)
+                output.end(self._check(slot.task, output.heard()))
+        output.skip(skipped)
         yield output.finish()
 
     def _task(self, sentence: Sentence, reader: _Reader) -> Task:
@@ -232,15 +253,9 @@ class Model:
         )
         return Task(sentence, symbols, expected)
 
-    def _say(
-        self,
-        reader: _Reader,
-        slot: Slot,
-        options: SpeakOptions,
-        index: int,
-        attempt: int,
-    ) -> Iterator[tuple[Codes, Ints]]:
-        """Blocks of a sentence: codes [n, codebooks] and the symbol index of each frame, [n]."""
+    def _begin(
+        self, reader: _Reader, slot: Slot, options: SpeakOptions, index: int, attempt: int
+    ) -> _Begun:
         # Each sentence and attempt has chances of its own, whatever was said before it.
         chances = np.random.SeedSequence((options.seed, index, attempt)).spawn(2)
         rng, nar_rng = (np.random.Generator(np.random.PCG64(one)) for one in chances)
@@ -248,44 +263,71 @@ class Model:
         encoded = self._ar.encode(symbols.ids, symbols.stress, reader.nar.voice)
         sampling = Sampling(options.temperature, options.top_p)
         pace = None if slot.frames is None else Pace(slot.frames, slot.task.expected)
+        frames = self._ar.generate(reader.ar, encoded, symbols.borders, sampling, rng, pace)
+        return _Begun(frames, nar_rng)
+
+    def _say(
+        self,
+        reader: _Reader,
+        slot: Slot,
+        options: SpeakOptions,
+        begun: _Begun,
+        go_on: Callable[[], None] = lambda: None,
+    ) -> Iterator[tuple[Codes, Ints]]:
+        """Blocks of a sentence: codes [n, codebooks] and the symbol index of each frame, [n].
+
+        `go_on` is called whenever a block has been taken, so that the first is there soonest.
+        """
+        ids, stress = slot.task.symbols.ids, slot.task.symbols.stress
         visited: list[int] = []
 
         def first_codes() -> Iterator[tuple[int, int, int]]:
-            for code, symbol in self._ar.generate(
-                reader.ar, encoded, symbols.borders, sampling, rng, pace
-            ):
+            for code, symbol in begun.frames:
                 visited.append(symbol)
-                yield code, int(symbols.ids[symbol]), int(symbols.stress[symbol])
+                yield code, int(ids[symbol]), int(stress[symbol])
 
         done = 0
-        for codes in self._nar.refine(reader.nar, first_codes(), options.temperature, nar_rng):
+        temperature = options.temperature
+        for codes in self._nar.refine(reader.nar, first_codes(), temperature, begun.rng):
             yield codes, np.array(visited[done : done + len(codes)], np.int64)
             done += len(codes)
+            go_on()
 
     def _best(
         self,
+        output: Output,
+        blocks: Iterable[tuple[Codes, Ints]],
         reader: _Reader,
         slot: Slot,
         options: SpeakOptions,
         index: int,
         redo: int,
-    ) -> tuple[list[tuple[Codes, Ints]], Check]:
-        """The first attempt that the listener understands, or the best of all."""
+    ) -> tuple[Output, list[Speech]]:
+        """The first attempt that the listener understands, or the best of all.
+
+        `blocks` are the first attempt. Returns the pieces of the best, and what `output` is then.
+        """
         tries = []
         # At temperature 0 there is no chance, and every attempt would be the same.
         for attempt in range(1 + redo if options.temperature else 1):
-            blocks = list(self._say(reader, slot, options, index, attempt))
-            check = self._check(slot.task, np.concatenate([codes for codes, _ in blocks]))
-            tries.append((blocks, check))
+            if attempt:
+                begun = self._begin(reader, slot, options, index, attempt)
+                blocks = self._say(reader, slot, options, begun)
+            after = output.copy()
+            pieces = [piece for codes, symbols in blocks for piece in after.feed(codes, symbols)]
+            check = self._check(slot.task, after.heard())
+            after.end(check)
+            tries.append((check, after, pieces))
             if check.passed:
                 break
-        return min(tries, key=lambda one: _faults(one[1]))
+        _, after, pieces = min(tries, key=lambda one: _faults(one[0]))
+        return after, pieces
 
-    def _check(self, task: Task, codes: Codes) -> Check:
+    def _check(self, task: Task, samples: Samples) -> Check:
         sentence = task.sentence
         words = [sentence.words[p.word].text if p.word >= 0 else "" for p in sentence.phonemes]
         symbols = [phoneme.symbol for phoneme in sentence.phonemes]
-        return self._listener.check(self.codec.decode(codes), symbols, words)
+        return self._listener.check(samples, symbols, words)
 
     def _symbols(self, symbols: Sequence[str], stress: Sequence[int]) -> Symbols:
         return Symbols(
@@ -338,7 +380,9 @@ class Model:
             for sentence in said:
                 task = self._task(sentence, reader)
                 slot = Slot(task, 0, round(float(task.expected.sum())))
-                blocks = self._say(reader, slot, SpeakOptions.of(), index, 0)
+                options = SpeakOptions.of()
+                begun = self._begin(reader, slot, options, index, 0)
+                blocks = self._say(reader, slot, options, begun)
                 made.append(self.codec.decode(np.concatenate([codes for codes, _ in blocks])))
         return matching_filter(self._samples(voice), np.concatenate(made), self.sample_rate)
 

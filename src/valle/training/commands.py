@@ -11,7 +11,7 @@ from valle.bundle import Bundle
 from valle.corpora.store import Store
 from valle.errors import UsageError
 from valle.training.checkpoints import load_codec
-from valle.training.export import export_runs
+from valle.training.export import PRESETS, export_runs
 from valle.training.imported import import_bundle
 from valle.training.loop import Job, run
 from valle.training.sizes import SIZES
@@ -114,9 +114,10 @@ def export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--card", type=Path, help="model card to keep in the bundle")
     parser.add_argument(
         "--precision",
-        choices=("fp32", "int8"),
-        default="int8",
-        help="int8 stores weights in 8 bits and computes in fp32 (default)",
+        choices=PRESETS,
+        default="fast8",
+        help="int8 stores weights in 8 bits and computes in fp32, fast8 (default) also multiplies "
+        "8-bit integers, fast4 has 4-bit weights in the AR, for large ones",
     )
 
 

@@ -7,7 +7,7 @@ outputs and shapes are those that a bundle promises; every graph takes any batch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE
 OPSET = 20
 IR_VERSION = 10
 MICROSOFT = "com.microsoft"
+FLOAT = TensorProto.FLOAT
 
 
 class _Graph:
@@ -87,12 +88,27 @@ class _Graph:
         rows = self.op("Add", codes, self.weight("codes.offsets", embedding.offsets))
         absent = self.op("Equal", codes, self.whole(NO_CODE))
         rows = self.op("Where", absent, self.whole(CODEBOOKS * CODEBOOK_SIZE), rows)
-        return self.op("ReduceSum", self.op("Gather", table, rows), self.axes(2), keepdims=0)
+        # Codebooks first: summed over the first axis, the order is the same for any number of rows.
+        # Over the third, ONNX Runtime sums a single row in another order than several.
+        rows = self.op("Transpose", rows, perm=[2, 0, 1])
+        return self.op("ReduceSum", self.op("Gather", table, rows), self.axes(0), keepdims=0)
 
-    def feed_forward(self, x: str, name: str, block: Block) -> str:
-        fed = self.norm(x, f"{name}.feed_norm", block.feed_norm)
-        fed = self.op("Gelu", self.linear(fed, f"{name}.feed_in", block.feed_in))
-        return self.op("Add", x, self.linear(fed, f"{name}.feed_out", block.feed_out))
+    def blocks(
+        self, x: str, blocks: Iterable[nn.Module], attention: Callable[[int, str], str]
+    ) -> str:
+        """The transformer's blocks. `attention` takes the number of a layer and its queries, keys
+        and values as one, and gives what its heads have mixed."""
+        for i, block in enumerate(blocks):
+            assert isinstance(block, Block)
+            name = f"blocks.{i}"
+            normed = self.norm(x, f"{name}.attention_norm", block.attention_norm)
+            packed = self.linear(normed, f"{name}.query_key_value", block.query_key_value)
+            mixed = self.linear(attention(i, packed), f"{name}.attention_out", block.attention_out)
+            x = self.op("Add", x, mixed)
+            fed = self.norm(x, f"{name}.feed_norm", block.feed_norm)
+            fed = self.op("Gelu", self.linear(fed, f"{name}.feed_in", block.feed_in))
+            x = self.op("Add", x, self.linear(fed, f"{name}.feed_out", block.feed_out))
+        return x
 
     def voice(self, voice: VoiceInput) -> str:
         """The input `voice` [B, 192] as a row [B, 1, width] to add to all."""
@@ -126,14 +142,14 @@ def _int32(name: str, *shape: int | str) -> onnx.ValueInfoProto:
 
 
 def _floats(name: str, *shape: int | str) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+    return helper.make_tensor_value_info(name, FLOAT, shape)
 
 
 def phonemes_graph(encoder: PhonemeEncoder) -> onnx.ModelProto:
     """symbols, stress [B, S], voice [B, 192] -> encoded [B, S, width]; symbol -1 is padding."""
     g = _Graph()
     known = g.op("Not", g.op("Equal", "symbols", g.whole(PADDING)))
-    known = g.op("Cast", g.op("Unsqueeze", known, g.axes(-1)), to=TensorProto.FLOAT)
+    known = g.op("Cast", g.op("Unsqueeze", known, g.axes(-1)), to=FLOAT)
     symbols = g.op("Max", "symbols", g.whole(0))
     x = g.op(
         "Add",
@@ -193,16 +209,13 @@ def ar_graph(model: AR) -> onnx.ModelProto:
         _floats("moves", "batch", "rows", MOVES),
     ]
     cache = ("batch", size.heads, size.max_positions, head)
-    for i, block in enumerate(model.blocks):
-        assert isinstance(block, Block)
-        name = f"blocks.{i}"
-        past = [f"past_key_{i}", f"past_value_{i}"]
-        present = [f"present_key_{i}", f"present_value_{i}"]
-        inputs += [_floats(each, *cache) for each in past]
-        outputs += [_floats(each, *cache) for each in present]
-        normed = g.norm(x, f"{name}.attention_norm", block.attention_norm)
-        packed = g.linear(normed, f"{name}.query_key_value", block.query_key_value)
-        mixed = f"{name}.mixed"
+
+    def attention(layer: int, packed: str) -> str:
+        past = [f"past_key_{layer}", f"past_value_{layer}"]
+        present = [f"present_key_{layer}", f"present_value_{layer}"]
+        inputs.extend(_floats(each, *cache) for each in past)
+        outputs.extend(_floats(each, *cache) for each in present)
+        mixed = f"blocks.{layer}.mixed"
         g.nodes.append(
             helper.make_node(
                 "GroupQueryAttention",
@@ -215,9 +228,9 @@ def ar_graph(model: AR) -> onnx.ModelProto:
                 rotary_interleaved=0,
             )
         )
-        x = g.op("Add", x, g.linear(mixed, f"{name}.attention_out", block.attention_out))
-        x = g.feed_forward(x, name, block)
-    x = g.norm(x, "out_norm", model.out_norm)
+        return mixed
+
+    x = g.norm(g.blocks(x, model.blocks, attention), "out_norm", model.out_norm)
     g.name(g.linear(x, "code_head", model.code_head), "logits")
     g.name(g.linear(x, "move_head", model.move_head), "moves")
     inputs += [_int32("seqlens_k", "batch"), _int32("total_sequence_length")]
@@ -242,47 +255,45 @@ def nar_graph(model: NAR) -> onnx.ModelProto:
     x = g.op("Add", x, g.embedding("stress", "stress.weight", model.stress))
     x = g.op("Add", x, g.embedding("stage", "stage.weight", model.stage))
     x = g.op("Add", x, g.voice(model.voice))
-    position = g.op("Cast", g.op("Unsqueeze", "positions", g.axes(2, 3)), to=TensorProto.FLOAT)
-    angles = g.op("Mul", position, g.weight("frequencies", inverse_frequencies(head)))
-    cos, sin = g.op("Cos", angles), g.op("Sin", angles)  # [B, T, 1, hd / 2]
-    apart, together = g.axes(0, 0, size.heads, head), g.axes(0, 0, size.width)
+    # The rotation reads its angles from a table by number: one row here for each row there is.
+    angles = g.op(
+        "Mul",
+        g.op("Cast", g.op("Reshape", "positions", g.axes(-1, 1)), to=FLOAT),
+        g.weight("frequencies", inverse_frequencies(head)),
+    )
+    cos, sin = g.op("Cos", angles), g.op("Sin", angles)  # [B * T, hd / 2]
+    numbers = g.op("Range", g.whole(0), g.op("Size", "positions"), g.whole(1))
+    numbers = g.op("Reshape", numbers, g.op("Shape", "positions"))
+    apart = g.axes(0, 0, size.heads, head)
 
     def rotated(rows: str) -> str:
-        first, second = g.ops("Split", [g.op("Reshape", rows, apart)], 2, axis=-1, num_outputs=2)
-        turned = (
-            g.op("Sub", g.op("Mul", first, cos), g.op("Mul", second, sin)),
-            g.op("Add", g.op("Mul", second, cos), g.op("Mul", first, sin)),
+        return g.op(
+            "RotaryEmbedding", rows, numbers, cos, sin, domain=MICROSOFT, num_heads=size.heads
         )
-        return g.op("Concat", *turned, axis=-1)  # [B, T, H, hd]
+
+    def by_heads(rows: str) -> str:
+        return g.op("Transpose", g.op("Reshape", rows, apart), perm=[0, 2, 1, 3])
 
     keys, values = [], []
-    for i, block in enumerate(model.blocks):
-        assert isinstance(block, Block)
-        name = f"blocks.{i}"
-        normed = g.norm(x, f"{name}.attention_norm", block.attention_norm)
-        packed = g.linear(normed, f"{name}.query_key_value", block.query_key_value)
+
+    def attention(layer: int, packed: str) -> str:
         query, key, value = g.ops("Split", [packed], 3, axis=-1, num_outputs=3)
-        query = g.op("Reshape", rotated(query), together)
-        key = g.op("Transpose", rotated(key), perm=[0, 2, 1, 3])
-        value = g.op("Transpose", g.op("Reshape", value, apart), perm=[0, 2, 1, 3])
+        key, value = by_heads(rotated(key)), by_heads(value)
         keys.append(g.op("Unsqueeze", key, g.axes(0)))
         values.append(g.op("Unsqueeze", value, g.axes(0)))
-        layer = g.whole(i)
-        seen_keys = g.op("Concat", g.op("Gather", "past_key", layer), key, axis=2)
-        seen_values = g.op("Concat", g.op("Gather", "past_value", layer), value, axis=2)
-        mixed = g.op(
+        number = g.whole(layer)
+        return g.op(
             "MultiHeadAttention",
-            query,
-            seen_keys,
-            seen_values,
+            rotated(query),
+            g.op("Concat", g.op("Gather", "past_key", number), key, axis=2),
+            g.op("Concat", g.op("Gather", "past_value", number), value, axis=2),
             domain=MICROSOFT,
             num_heads=size.heads,
         )
-        x = g.op("Add", x, g.linear(mixed, f"{name}.attention_out", block.attention_out))
-        x = g.feed_forward(x, name, block)
+
+    x = g.norm(g.blocks(x, model.blocks, attention), "out_norm", model.out_norm)
     g.name(g.op("Concat", *keys, axis=0), "key")
     g.name(g.op("Concat", *values, axis=0), "value")
-    x = g.norm(x, "out_norm", model.out_norm)
     which = g.op("Max", g.op("Sub", "stage", g.whole(1)), g.whole(0))
     g.name(g.op("MatMul", x, g.op("Gather", g.weight("heads", model.heads), which)), "logits")
     past = (size.layers, "batch", size.heads, "past", head)

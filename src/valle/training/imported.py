@@ -30,6 +30,7 @@ from valle.training.models.listener import Listener, ListenerSize
 from valle.training.models.nar import NAR
 from valle.training.models.phonemes import VoiceInput
 from valle.training.models.speaker import SpeakerEncoder, SpeakerSize
+from valle.training.quantise import from_blocks
 from valle.training.sizes import ARSize, NARSize
 
 if TYPE_CHECKING:
@@ -75,12 +76,15 @@ def weights_of(bundle: Bundle, graph: str) -> Weights:
     """The weights of one graph by their names, in fp32."""
     proto = onnx.load_from_string(bundle.read_graph(graph))
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
-    weights = {}
+    weights = from_blocks(proto)
     for name, value in stored.items():
-        if name.endswith(".int8"):
-            plain = name.removesuffix(".int8")
-            weights[plain] = value.astype(np.float32) * stored[f"{plain}.scale"]
-        elif f"{name.removesuffix('.scale')}.int8" not in stored:
+        plain, _, part = name.rpartition(".")
+        if part == "int8":
+            scale = stored[f"{plain}.scale"]
+            if scale.ndim < value.ndim:  # of a product in integers: one for each column
+                scale = scale[..., None, :]
+            weights[plain] = value.astype(np.float32) * scale
+        elif plain not in weights and f"{plain}.int8" not in stored:
             weights[name] = value
     return weights
 

@@ -1,0 +1,172 @@
+"""Sentences that the AR model makes together: one step gives the next frame of each.
+
+A step of several rows costs little more than that of one: the weights are read once, and the many
+small operators are called once. A row's numbers are the same to the last bit whatever other rows
+are there, so a sentence is what it would be alone, whenever others join it and leave (continuous
+batching, as in Orca, Yu et al. 2022).
+
+There is no thread for it. Whoever wants a frame that is not made yet makes the next ones for all;
+the others find theirs ready. So one text that is said sentence by sentence, several at a time, and
+many texts that are said by threads of their own share the same steps.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from valle.ar_graph import BoundGraph, Cache, Rows, empty_cache
+from valle.pointer import STAYS, Pointer
+from valle.sampling import MoveSampler, Sampling, sample
+
+if TYPE_CHECKING:
+    from valle.bundle import Bundle
+    from valle.decoder import PromptCache
+
+MOST = 16  # sentences at once; more wait until one has ended
+STEPS = 10  # made at once before another thread gets its turn
+
+Frame = tuple[int, int]  # the code of codebook 1, and the index of the symbol that it is at
+
+
+@dataclass
+class Saying:
+    """One sentence on its way through the model."""
+
+    encoded: NDArray[np.float32]  # [symbols, width]
+    pointer: Pointer
+    mover: MoveSampler
+    sampling: Sampling
+    rng: np.random.Generator
+    rows: int = 0  # in the cache: the prompt's and its own
+    codes: list[int] = field(default_factory=list)
+    made: list[Frame] = field(default_factory=list)  # and not yet fetched
+    given_up: bool = False
+
+
+class Frames(Iterator[Frame]):
+    """The frames of one sentence as they are made. To drop it is to give the sentence up."""
+
+    def __init__(self, batch: Batch, saying: Saying) -> None:
+        self._batch = batch
+        self._saying = saying
+        self._ready: deque[Frame] = deque()
+
+    def __next__(self) -> Frame:
+        if not self._ready:
+            self._ready.extend(self._batch.fetch(self._saying))
+        if not self._ready:
+            raise StopIteration
+        return self._ready.popleft()
+
+    def __del__(self) -> None:
+        # Only a mark, since this may be called in the midst of a step: the batch sees it later.
+        self._saying.given_up = True
+
+
+class Batch:
+    """The sentences that are being made with one AR model. Safe to share between threads."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._lock = threading.Lock()
+        self._sayings: list[Saying] = []  # each in the place of its number in the buffers
+        self._rows = Rows(bundle.config, MOST, 1)
+        self._cache: Cache = {}
+        self._room = 0  # sayings that the cache has room for: it grows when it must
+        self._graphs: dict[int, BoundGraph] = {}  # by how many sayings they run
+
+    def join(self, prompt: PromptCache, saying: Saying) -> Frames:
+        """Begin a sentence after a prompt. Waits while there is no room for another."""
+        while True:
+            with self._lock:
+                self._leave()
+                if len(self._sayings) < MOST:
+                    self._begin(prompt, saying)
+                    return Frames(self, saying)
+                for _ in range(STEPS):
+                    self._step()
+
+    def fetch(self, saying: Saying) -> list[Frame]:
+        """The frames of a sentence that were not fetched before; none when it has ended."""
+        with self._lock:
+            if not saying.made:
+                for _ in range(STEPS):
+                    if saying.pointer.done:
+                        break
+                    self._step()
+            made, saying.made = saying.made, []
+            return made
+
+    def _begin(self, prompt: PromptCache, saying: Saying) -> None:
+        place = len(self._sayings)
+        if place == self._room:
+            self._grow()
+        for name, kept in prompt.cache.items():
+            self._cache[name][place, :, : prompt.frames] = kept
+        self._rows.codes[place] = prompt.last_codes
+        saying.rows = prompt.frames
+        self._sayings.append(saying)
+
+    def _step(self) -> None:
+        """The next frame of every sentence."""
+        sayings, rows = self._sayings, self._rows
+        count = len(sayings)
+        if not count:
+            return
+        total = 0
+        for place, one in enumerate(sayings):
+            pointer = one.pointer
+            if pointer.stay == 0:  # else the symbol is that of the frame before
+                rows.encoded[place, 0] = one.encoded[pointer.index]
+            rows.stay[place, 0] = min(pointer.stay, STAYS - 1)
+            rows.before[place] = one.rows
+            one.rows += 1
+            total = max(total, one.rows)
+        rows.total[()] = total
+        if count not in self._graphs:
+            self._graphs[count] = BoundGraph(self._bundle, rows, self._cache, count)
+        self._graphs[count].run()
+        moves = rows.moves[:count, 0].tolist()
+        for place, one in enumerate(sayings):
+            symbol = one.pointer.index
+            code = sample(rows.logits[place, 0], one.sampling, one.rng, one.codes)
+            one.mover.next(moves[place])
+            if not one.codes:  # what was read now are the prompt's last codes
+                rows.codes[place] = self._bundle.config.codebook_size
+            rows.codes[place, 0, 0] = code
+            one.codes.append(code)
+            one.made.append((code, symbol))
+        self._leave()
+
+    def _leave(self) -> None:
+        """Let go of those that have ended or were given up; the last take their places."""
+        place = 0
+        while place < len(self._sayings):
+            one = self._sayings[place]
+            if not (one.pointer.done or one.given_up):
+                place += 1
+                continue
+            last = self._sayings.pop()
+            if last is one:
+                return
+            self._sayings[place] = last
+            for rows in (self._rows.codes, self._rows.encoded):
+                rows[place] = rows[len(self._sayings)]
+            for array in self._cache.values():
+                array[place, :, : last.rows] = array[len(self._sayings), :, : last.rows]
+
+    def _grow(self) -> None:
+        self._room = max(1, 2 * self._room)
+        cache = empty_cache(self._bundle.config, self._room)
+        for name, old in self._cache.items():
+            for place, one in enumerate(self._sayings):
+                cache[name][place, :, : one.rows] = old[place, :, : one.rows]
+        self._cache = cache
+        self._graphs.clear()

@@ -73,7 +73,7 @@ def lengths(logits, borders, sampling=None, runs=200, pace=None):
     found = []
     for _ in range(runs):
         pointer = Pointer(borders, limit=pace.wanted if pace else None)
-        mover, path = MoveSampler(pointer, sampling or Sampling(), rng, pace), []
+        mover, path = MoveSampler(pointer, sampling or Sampling(temperature=1.0), rng, pace), []
         while not pointer.done:
             path.append(pointer.index)
             mover.next(logits)

@@ -19,10 +19,10 @@ class SpeakOptions(BaseModel):
         0, ge=0, lt=2**63, description="number that chance is drawn from; the same, the same speech"
     )
     temperature: float = Field(
-        1.0, ge=0.0, le=2.0, description="0 always takes the likeliest code, higher varies more"
+        0.9, ge=0.0, le=2.0, description="0 always takes the likeliest code, higher varies more"
     )
     top_p: float = Field(
-        0.9, gt=0.0, le=1.0, description="draw among the likeliest codes up to this share, 0 to 1"
+        0.8, gt=0.0, le=1.0, description="draw among the likeliest codes up to this share, 0 to 1"
     )
     speed: float = Field(
         1.0,

@@ -36,8 +36,8 @@ class Sampling:
     (repetition-aware sampling, VALL-E 2), which is the way out of a loop. UsageError out of range.
     """
 
-    temperature: float = 1.0
-    top_p: float = 0.9
+    temperature: float = 0.9
+    top_p: float = 0.8
     window: int = 10
     repetition: float = 0.3
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from valle.codec import Codec, Codes, Timbre
 from valle.listener import Check
 from valle.normalise import Skipped
+from valle.safety.watermark import Marker
 from valle.speech import Speech, SpokenPhoneme, SpokenWord
 from valle.text import Sentence
 
@@ -93,15 +94,19 @@ class Timeline:
 
 
 class Output:
-    """Decodes one stream of codes, and cuts pieces in which audio and codes belong together.
+    """Decodes and marks one stream, and cuts pieces in which audio and codes belong together.
 
     `feed`, `wait` and `finish` give the pieces; what the other calls note is in the next of them.
     """
 
-    def __init__(self, codec: Codec, timbre: Timbre, provenance: dict[str, Any]) -> None:
+    def __init__(
+        self, codec: Codec, timbre: Timbre, marker: Marker, provenance: dict[str, Any]
+    ) -> None:
         self._codec = codec
         self._timbre = timbre
         self._stream = codec.stream(timbre)
+        self._marker = marker
+        self._audio = np.zeros(0, np.float32)  # marked, but not a whole frame
         self._timeline = Timeline(codec.sample_rate / codec.hop)
         self._provenance = provenance
         self._codes: Codes = np.zeros((0, codec.codebooks), np.int64)  # not yet heard
@@ -133,13 +138,16 @@ class Output:
 
     def finish(self) -> Speech:
         """The last piece."""
-        return self._piece(self._stream.finish())
+        last = self._marker.feed(self._stream.finish())
+        return self._piece(np.concatenate((self._audio, last, self._marker.finish())))
 
     def _decode(self, codes: Codes) -> Iterator[Speech]:
         self._codes = np.concatenate((self._codes, codes))
-        audio = self._stream.feed(codes)
-        if len(audio):
-            yield self._piece(audio)
+        audio = np.concatenate((self._audio, self._marker.feed(self._stream.feed(codes))))
+        whole = len(audio) - len(audio) % self._codec.hop
+        self._audio = audio[whole:]
+        if whole:
+            yield self._piece(audio[:whole])
 
     def _piece(self, audio: NDArray[np.float32]) -> Speech:
         heard = len(audio) // self._codec.hop

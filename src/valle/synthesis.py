@@ -30,6 +30,7 @@ from valle.options import SpeakOptions
 from valle.output import Output
 from valle.plan import Slot, Symbols, Task, schedule
 from valle.pointer import durations, stays
+from valle.safety.watermark import Marker
 from valle.sampling import Pace, Sampling, expected_frames
 from valle.sentences import Utterance, utterances
 from valle.speaker import SpeakerEncoder
@@ -176,7 +177,8 @@ class Model:
         self, said: Iterator[Utterance], voice: Voice, options: SpeakOptions, redo: int
     ) -> Iterator[Speech]:
         reader = self._reader(voice)
-        output = Output(self.codec, reader.timbre, self._provenance(voice, options))
+        marker = Marker(self.sample_rate)
+        output = Output(self.codec, reader.timbre, marker, self._provenance(voice, options))
 
         def tasks() -> Iterator[Task]:
             for utterance in said:

@@ -142,9 +142,11 @@ def test_the_readme_names_the_commands_that_ci_runs() -> None:
 def test_the_command_line_page_names_every_option() -> None:
     commands = pytest.importorskip("valle.commands")
     page = (ROOT / "docs" / "CLI.md").read_text(encoding="utf-8")
-    for name in ("speak", "enroll", "voices"):
+    detection = pytest.importorskip("valle.safety.detect_commands")
+    modules = dict.fromkeys(("speak", "enroll", "voices"), commands)
+    for name, module in (modules | dict.fromkeys(("detect", "verify"), detection)).items():
         parser = argparse.ArgumentParser()
-        getattr(commands, f"{name}_arguments")(parser)
+        getattr(module, f"{name}_arguments")(parser)
         section = page.split(f"\n## {name}\n")[1].split("\n## ")[0] + page.split("\n## Common")[1]
         for action in parser._actions:
             for option in action.option_strings:

@@ -37,6 +37,8 @@ COMMANDS: dict[str, Command] = {
     "speak": Command("valle.commands", "say a text in a voice"),
     "enroll": Command("valle.commands", "keep a voice from a recording under a name"),
     "voices": Command("valle.commands", "list, show, rename or remove the voices kept"),
+    "detect": Command("valle.safety.detect_commands", "tell speech made by valle from other"),
+    "verify": Command("valle.safety.detect_commands", "check who signed how a file was made"),
     "evaluate": Command("valle.evaluation.commands", "measure a bundle", "eval"),
     "prepare": Command("valle.corpora.commands", "make a corpus ready for training", "train"),
     "train": Command("valle.training.commands", "train one of the models", "train"),

@@ -178,7 +178,8 @@ class Model:
     ) -> Iterator[Speech]:
         reader = self._reader(voice)
         marker = Marker(self.sample_rate)
-        output = Output(self.codec, reader.timbre, marker, self._provenance(voice, options))
+        provenance = self._provenance(voice, options, marker)
+        output = Output(self.codec, reader.timbre, marker, provenance)
 
         def tasks() -> Iterator[Task]:
             for utterance in said:
@@ -317,13 +318,14 @@ class Model:
     def _samples(self, voice: Voice) -> NDArray[np.float32]:
         return resample(voice.audio, voice.sample_rate, self.sample_rate)
 
-    def _provenance(self, voice: Voice, options: SpeakOptions) -> dict[str, Any]:
+    def _provenance(self, voice: Voice, options: SpeakOptions, marker: Marker) -> dict[str, Any]:
         return {
             "made_by": f"valle {__version__}",
             "model": self.bundle.config.name,
             "voice": voice.name,
             "consent": {"kind": voice.consent["kind"], "id": voice.consent["id"]},
             "options": options.model_dump(),
+            "watermark": marker.described(),
         }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ Samples = NDArray[np.float32]
 VERSION = 1
 LOWEST_RATE = 8000
 """Hz; below it not all bands are there."""
-_FURTHEST = 3.0  # dB that a cell's step is moved, at most; further places are only approached
+_FURTHEST = 3.5  # dB that a cell's step is moved, at most; further places are only approached
 # Windows reach over the borders of cells, which takes back so much of a change.
 _OVERDRIVE = 1.3
 _SILENCE = 1e-12  # power that keeps the logarithm of digital silence finite
@@ -106,6 +107,7 @@ class Marker:
         self._window = window(self._hop)
         self._places = places(PUBLISHED_KEY, "presence")
         self._marked = PRESENCE
+        self._payload = payload if owner_key is not None else None
         if owner_key is not None and payload is not None:
             symbols = np.zeros((PAYLOAD_PERIOD, BANDS))
             symbols[~PRESENCE[:PAYLOAD_PERIOD]] = watermark_code.encode(payload.bits)
@@ -115,6 +117,11 @@ class Marker:
         self._column = 0
         self._waiting: NDArray[np.floating] = np.zeros(0)
         self._tail = np.zeros(self._hop)  # what the last frame adds to the samples after it
+
+    def described(self) -> dict[str, Any]:
+        """The mark, for the record of how speech was made: plain values."""
+        payload = self._payload
+        return {"version": VERSION, "payload": payload and f"{payload.bits:08x}"}
 
     def feed(self, samples: Samples) -> Samples:
         """Samples [N] as they come; gives whole columns of 40 ms."""

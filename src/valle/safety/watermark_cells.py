@@ -27,7 +27,7 @@ COLUMNS_PER_SECOND = HOPS_PER_SECOND / COLUMN_HOPS
 # Edges of the bands in bins of 50 Hz: 200 Hz wide up to 1500 Hz, then 300 Hz wide.
 EDGES = np.array([6, 10, 14, 18, 22, 26, 30, 36, 42, 48, 54, 60, 66])
 BANDS = len(EDGES) - 1
-GRID = 9.0
+GRID = 10.5
 """Decibels from one place of a grid to the next."""
 PERIOD = 256
 """Columns after which the pattern begins again: 10.24 s."""

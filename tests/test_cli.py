@@ -20,6 +20,7 @@ import valle
 from conftest import ATTEST, RATE
 from valle import cli, registry
 from valle.cli import COMMANDS, Command, main
+from valle.safety import ledger
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -69,6 +70,15 @@ def test_speak_writes_the_file_and_says_so(speak: Run) -> None:
     assert sorted(os.listdir()) == ["speech.wav", "speech.wav.json"]
     with soundfile.SoundFile("speech.wav") as file:
         assert file.samplerate == 16000 and file.channels == 1 and file.frames > 1600
+
+
+def test_what_was_spoken_can_be_verified(speak: Run, run: Run) -> None:
+    speak("So be it.")
+    code, out, _ = run("verify", "speech.wav")
+    assert code == 0 and ledger.signer().id in out
+    samples, rate = soundfile.read("speech.wav", dtype="int16")
+    soundfile.write("speech.wav", samples[:-1], rate)
+    assert run("verify", "speech.wav")[0] == 8
 
 
 def test_quiet_is_quiet(speak: Run) -> None:

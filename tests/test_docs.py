@@ -144,7 +144,7 @@ def test_the_readme_names_the_commands_that_ci_runs() -> None:
 def test_the_command_line_page_names_every_option() -> None:
     page = (ROOT / "docs" / "CLI.md").read_text(encoding="utf-8")
     common = page.split("\n## Common")[1]
-    for name in ("speak", "enroll", "voices", "consent", "ledger"):
+    for name in ("speak", "enroll", "voices", "consent", "ledger", "detect", "verify"):
         module = importlib.import_module(COMMANDS[name].module)
         parser = argparse.ArgumentParser()
         getattr(module, f"{name}_arguments")(parser)

@@ -39,7 +39,7 @@ assert not other_half, f"the running half imported {{other_half}}"
 def import_all(modules: list[str]) -> subprocess.CompletedProcess[str]:
     code = IMPORT_ALL.format(
         refused={"torch", "torchaudio", "onnx", "onnxscript", "scipy", "lhotse", "tensorboard"}
-        | {"matplotlib", "pocketsphinx", "resemblyzer", "huggingface_hub", "av"},
+        | {"matplotlib", "pocketsphinx", "resemblyzer", "huggingface_hub", "av", "c2pa"},
         modules=modules,
         other_half=tuple(f"valle.{part}" for part in sorted(OTHER_HALF)),
     )

@@ -64,39 +64,42 @@ class Recording:
 
 
 def load_recording(
-    source: str | Path | BinaryIO | tuple[NDArray[np.generic], int], excerpt: float | None = None
+    source: str | Path | BinaryIO | tuple[NDArray[np.generic], int],
+    excerpt: float | None = None,
+    least: float = MIN_SOUND,
 ) -> Recording:
     """Read a recording of a voice: a path, an open binary file, or (samples, sample rate).
 
     Samples are [N] or [N, channels] (the longer axis is time), floats in [-1, 1] or integers of
     any width. `excerpt`: at most so many seconds, the best of them, without the silence around;
-    None for everything. Channels are mixed, rates above 48 kHz brought down to it, values beyond
-    [-1, 1] scaled down. Of more than an hour, the first hour counts.
+    None for everything. `least`: so many seconds of sound it must hold. Channels are mixed, rates
+    above 48 kHz brought down to it, values beyond [-1, 1] scaled down. Of more than an hour, the
+    first hour counts.
 
     Raises RecordingError if it is missing, a folder, not audio, cut off, damaged, empty, silent,
-    not finite everywhere, or holds less than 1.5 s of sound.
+    not finite everywhere, or holds too little sound.
     """
     with open_source(source) as opened:
-        return _load(opened, excerpt)
+        return _load(opened, excerpt, least)
 
 
-def _load(source: Source, excerpt: float | None) -> Recording:
+def _load(source: Source, excerpt: float | None, least: float) -> Recording:
     whole = _scan(source)
     seconds = whole.frames / source.rate
-    if seconds < MIN_SOUND:
+    if seconds < least:
         raise RecordingError(
             f"{source.name} lasts only {seconds:.2f} s; "
-            f"{MIN_SOUND} s of speech is the least, 3 s is good"
+            f"{least} s of speech is the least, 3 s is good"
         )
     power, channel, warnings = _pick_channel(whole)
     if not (power > levels.SILENCE).any():
         raise RecordingError(f"{source.name} is silent; check the microphone and record again")
     first, last = levels.best_part(power, whole.peak, excerpt or BEST_SECONDS)
     speaks = levels.sound(power)[slice(first, last) if excerpt else slice(None)]
-    if speaks.sum() < MIN_SOUND * STEPS_PER_SECOND:
+    if speaks.sum() < least * STEPS_PER_SECOND:
         raise RecordingError(
             f"{source.name} holds only {speaks.sum() / STEPS_PER_SECOND:.1f} s of sound; "
-            f"{MIN_SOUND} s is the least, 3 s is good"
+            f"{least} s is the least, 3 s is good"
         )
     step = source.rate // STEPS_PER_SECOND
     warnings += _quality(source, first * step, last * step, power[first:last], channel)
@@ -282,13 +285,13 @@ def save_audio(target: str | Path, samples: Samples, sample_rate: int, comment: 
     name = output_format(target)
     if str(target) != "-":
         with replacing(target) as part:
-            _write(part, name, samples, sample_rate, comment)
+            write_audio(part, name, samples, sample_rate, comment)
         return
     if sys.stdout.isatty():
         raise OutputError("audio is not for the terminal; send it to a program or use -o FILE")
     with tempfile.TemporaryDirectory(prefix="valle-") as folder:
         part = Path(folder, "audio.wav")
-        _write(part, name, samples, sample_rate, comment)
+        write_audio(part, name, samples, sample_rate, comment)
         data = memoryview(part.read_bytes())
     try:
         while len(data):  # where Python does not buffer stdout, a write may take only a part
@@ -303,8 +306,12 @@ def save_audio(target: str | Path, samples: Samples, sample_rate: int, comment: 
         raise OutputError(f"cannot write to stdout: {error.strerror}") from error
 
 
-def _write(path: Path, name: str, samples: Samples, sample_rate: int, comment: str) -> None:
-    """Encode to a file. By its path: through a file object, libsndfile would swallow a Ctrl-C."""
+def write_audio(path: Path, name: str, samples: Samples, sample_rate: int, comment: str) -> None:
+    """Encode to a file in the format `FORMATS[name]`; `save_audio` without its care for the target.
+
+    Raises OutputError.
+    """
+    # By its path: through a file object, libsndfile would swallow a Ctrl-C.
     if not np.isfinite(samples).all():
         raise OutputError("the audio holds values that are not numbers; nothing was written")
     container, subtype = FORMATS[name]

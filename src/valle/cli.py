@@ -39,6 +39,8 @@ COMMANDS: dict[str, Command] = {
     "voices": Command("valle.commands", "list, show, rename or remove the voices kept"),
     "consent": Command("valle.safety.commands", "have a speaker agree; list and revoke agreements"),
     "ledger": Command("valle.safety.commands", "show or check what was enrolled and spoken"),
+    "detect": Command("valle.safety.detect_commands", "tell speech made by valle from other"),
+    "verify": Command("valle.safety.detect_commands", "check who signed how a file was made"),
     "evaluate": Command("valle.evaluation.commands", "measure a bundle", "eval"),
     "prepare": Command("valle.corpora.commands", "make a corpus ready for training", "train"),
     "train": Command("valle.training.commands", "train one of the models", "train"),

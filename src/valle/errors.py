@@ -41,3 +41,9 @@ class OutputError(Error):
     """A result that cannot be written."""
 
     exit_code = 7
+
+
+class ProvenanceError(Error):
+    """A file of which it cannot be verified where it came from."""
+
+    exit_code = 8

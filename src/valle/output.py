@@ -13,6 +13,7 @@ from valle.codec import Codec, Codes, Samples
 from valle.colour import FilterStream
 from valle.listener import Check
 from valle.normalise import Skipped
+from valle.safety.watermark import Marker
 from valle.speech import Speech, SpokenPhoneme, SpokenWord
 from valle.text import Sentence
 
@@ -101,16 +102,24 @@ class Timeline:
 
 
 class Output:
-    """Decodes one stream of codes, gives it the voice's colour (`taps`, a filter), and cuts pieces
-    in which audio and codes belong together.
+    """Decodes one stream of codes, gives it the voice's colour (`taps`, a filter), marks it, and
+    cuts pieces in which audio and codes belong together.
 
     `feed`, `wait` and `finish` give the pieces; what the other calls note is in the next of them.
     """
 
-    def __init__(self, codec: Codec, taps: NDArray[np.float32], provenance: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        taps: NDArray[np.float32],
+        marker: Marker,
+        provenance: dict[str, Any],
+    ) -> None:
         self._codec = codec
         self._stream = codec.stream()
         self._filter = FilterStream(taps)
+        self._marker = marker
+        self._audio = np.zeros(0, np.float32)  # marked, but not a whole frame
         self._timeline = Timeline(codec.sample_rate / codec.hop)
         self._provenance = provenance
         self._codes: Codes = np.zeros((0, codec.codebooks), np.int64)  # not yet heard
@@ -151,13 +160,15 @@ class Output:
 
     def finish(self) -> Speech:
         """The last piece."""
-        return self._piece(self._stream.finish())
+        last = self._marker.feed(self._filter.feed(self._stream.finish()))
+        return self._piece(np.concatenate((self._audio, last, self._marker.finish())))
 
     def copy(self) -> Output:
         """Another output that goes on from here: to say what comes next one way, then another."""
         other = copy(self)
         other._stream = self._stream.copy()
         other._filter = copy(self._filter)
+        other._marker = copy(self._marker)
         other._timeline = self._timeline.copy()
         other._decoded, other._skipped = self._decoded[:], self._skipped[:]
         return other
@@ -166,8 +177,11 @@ class Output:
         self._codes = np.concatenate((self._codes, codes))
         audio = self._stream.feed(codes)
         self._decoded.append(audio)
-        if len(audio):
-            yield self._piece(audio)
+        audio = np.concatenate((self._audio, self._marker.feed(self._filter.feed(audio))))
+        whole = len(audio) - len(audio) % self._codec.hop
+        self._audio = audio[whole:]
+        if whole:
+            yield self._piece(audio[:whole])
 
     def _piece(self, audio: NDArray[np.float32]) -> Speech:
         heard = len(audio) // self._codec.hop
@@ -175,5 +189,5 @@ class Output:
         check, self._check = self._check, None
         skipped, self._skipped = self._skipped, []
         phonemes, words = self._timeline.take()
-        rate, audio = self._codec.sample_rate, self._filter.feed(audio)
+        rate = self._codec.sample_rate
         return Speech(audio, rate, codes, phonemes, words, check, skipped, self._provenance)

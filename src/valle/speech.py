@@ -8,16 +8,20 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from valle.audio import save_audio
+from valle.audio import output_format, save_audio, write_audio
 from valle.errors import UsageError
 from valle.files import replacing
 from valle.listener import Check
 from valle.normalise import Skipped
+from valle.safety import content_credentials, provenance
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
 class SpokenWord(NamedTuple):
@@ -89,24 +93,41 @@ class Speech:
             pieces[0].provenance,
         )
 
-    def save(self, path: str | Path) -> None:
+    def save(
+        self, path: str | Path, key: Ed25519PrivateKey | None = None, credentials: bool = False
+    ) -> None:
         """Write the audio, and beside it `<path>.json`, which says that valle made it.
 
         The ending of `path` is the format: wav, flac, mp3 or ogg; "-" is WAV on standard output,
         with no file beside it. The audio's own tags carry the same in one line. Files that were
-        there are replaced only by complete ones. Raises OutputError.
+        there are replaced only by complete ones.
+
+        Args:
+            path: where to.
+            key: signs what lies beside the audio.
+            credentials: put a C2PA manifest, signed by `key`, into the audio (wav, mp3, flac);
+                needs the extra `provenance`.
+
+        Raises OutputError, and UsageError for what does not fit together.
         """
+        if credentials and (key is None or str(path) == "-"):
+            raise UsageError("Content Credentials need a key that signs them, and a file")
         if str(path) == "-":
             save_audio("-", self.audio, self.sample_rate, self._comment())
             return
+        audio_format = output_format(path)
         record = self.provenance | {
             "seconds": round(self.seconds, 3),
             "samples_sha256": hashlib.sha256(self.audio.tobytes()).hexdigest(),
         }
         # In this order nothing but a rename can fail once the audio is in its place.
-        with replacing(f"{path}.json") as beside:
-            beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-            save_audio(path, self.audio, self.sample_rate, self._comment())
+        with replacing(provenance.sidecar_path(path)) as beside, replacing(path) as part:
+            write_audio(part, audio_format, self.audio, self.sample_rate, self._comment())
+            if credentials and key is not None:
+                content_credentials.embed(part, audio_format, record, key)
+            record["file_sha256"] = provenance.file_sha256(part)
+            signed = record if key is None else provenance.sign(record, key)
+            beside.write_text(json.dumps(signed, indent=1) + "\n", encoding="utf-8")
 
     def describe(self) -> dict[str, Any]:
         """All but the samples and codes, as plain values that `json` can write."""

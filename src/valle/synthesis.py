@@ -38,6 +38,7 @@ from valle.pointer import durations, stays
 from valle.safety import ledger
 from valle.safety.agreement import agreement, record
 from valle.safety.permission import check_usable
+from valle.safety.watermark import Marker
 from valle.sampling import Pace, Sampling, expected_frames
 from valle.sentences import Utterance, utterances
 from valle.speaker import SpeakerEncoder
@@ -206,7 +207,9 @@ class Model:
     ) -> Iterator[Speech]:
         """`whole`: all of the text, None when it comes in pieces."""
         reader = self._reader(voice)
-        output = Output(self.codec, self._colour(voice, reader), self._provenance(voice, options))
+        marker = Marker(self.sample_rate)
+        provenance = self._provenance(voice, options, marker)
+        output = Output(self.codec, self._colour(voice, reader), marker, provenance)
 
         skipped: list[Skipped] = []  # of what was read so far, and not reported yet
 
@@ -400,13 +403,14 @@ class Model:
             seed=options.seed,
         )
 
-    def _provenance(self, voice: Voice, options: SpeakOptions) -> dict[str, Any]:
+    def _provenance(self, voice: Voice, options: SpeakOptions, marker: Marker) -> dict[str, Any]:
         return {
             "made_by": f"valle {__version__}",
             "model": self.bundle.config.name,
             "voice": voice.name,
             "consent": {"kind": voice.consent["kind"], "id": voice.consent["id"]},
             "options": options.model_dump(),
+            "watermark": marker.described(),
         }
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valle.audio import save_audio
+from valle.corpora.recordings import read_manifest
 from valle.errors import OutputError, UsageError
-from valle.evaluation import consent, parts, zero_shot
+from valle.evaluation import consent, parts, watermark, zero_shot
 from valle.evaluation.material import (
     DEFAULT,
     PROMPT_SECONDS,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from valle import Model
 
 
+_WATERMARK: dict[str, Any] = dict.fromkeys(
+    ("help", "description"), "what the watermark withstands, costs, and takes for one"
+) | {"allow_abbrev": False}
 _PROTOCOLS = {protocol.name: protocol for protocol in (QUICK, DEFAULT)}
 
 
@@ -78,6 +82,17 @@ def evaluate_arguments(parent: argparse.ArgumentParser) -> None:
     agreed.add_argument("--trials", type=int, default=300, help="of each kind (%(default)s)")
     agreed.add_argument("--seed", type=int, default=0, help="of what is drawn (%(default)s)")
     agreed.add_argument("-o", "--output", type=Path, default=Path("runs/consent.json"))
+    _watermark_arguments(protocols.add_parser("watermark", **_WATERMARK), shared)
+
+
+def _watermark_arguments(parser: argparse.ArgumentParser, shared: Path) -> None:
+    parser.add_argument("--bundle", help="whose codec is one of the attacks (the package's)")
+    parser.add_argument("--manifest", type=Path, default=shared / "speech" / "manifest.jsonl")
+    parser.add_argument("--heldout", type=Path, default=shared / "heldout.txt")
+    parser.add_argument("--pieces", type=int, default=60, help="of speech (default: 60)")
+    parser.add_argument("--threads", type=int, help="of the model (default: all processors)")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/watermark.json"))
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
@@ -87,6 +102,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
         UsageError: a file or a package is missing, or a limit is out of range.
         OutputError: the JSON or a clip cannot be written.
     """
+    if arguments.protocol == "watermark":
+        _watermark(arguments)
+        return
     protocol = _PROTOCOLS.get(arguments.protocol)
     if protocol and not 1 <= arguments.sentences <= protocol.per_speaker:
         raise UsageError(
@@ -220,6 +238,32 @@ def _home_apart() -> Iterator[None]:
                 del os.environ["VALLE_HOME"]
             else:
                 os.environ["VALLE_HOME"] = before
+
+
+def _watermark(arguments: argparse.Namespace) -> None:
+    if arguments.pieces < 4:
+        raise UsageError(f"--pieces must be 4 or more, not {arguments.pieces}")
+    _make_folder(arguments.output.parent)
+    check_target(arguments.output)
+    quiet = arguments.quiet
+    made = round(arguments.pieces * watermark.MADE_SHARE)
+    pieces = watermark.real_pieces(arguments.manifest, arguments.heldout, arguments.pieces - made)
+    texts = sorted({row["text"] for row in read_manifest(arguments.manifest) if row["text"]})
+    long_texts = [text for text in texts if 80 <= len(text) <= 200]
+    pieces += watermark.made_pieces(long_texts, made)
+    model = load(arguments.bundle, threads=arguments.threads)
+    trials = list(watermark.trials(model, pieces, quiet))
+    found = [
+        *watermark.quality_results(pieces, quiet),
+        *watermark.trial_results(trials),
+        *watermark.null_results(pieces),
+    ]
+    rows = {
+        "results": [asdict(one) for one in found],
+        "trials": [asdict(trial) for trial in trials],
+    }
+    write_json(arguments.output, report("watermark", rows, pieces=len(pieces), made=made))
+    print(watermark.table(found))
 
 
 def _keeper(folder: Path | None) -> Callable[[str, Samples], None]:

@@ -176,6 +176,20 @@ def bootstrap_interval(
     return float(top.sum() / bottom.sum()), float(low), float(high)
 
 
+def wilson_interval(successes: int, trials: int) -> tuple[float, float, float]:
+    """A share with its 95 % interval by Wilson's score, which is right for shares near 0 and 1 too.
+
+    Returns:
+        The share and the lower and upper end of its interval.
+    """
+    z = 1.959964
+    share = successes / trials
+    middle = share + z**2 / (2 * trials)
+    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    scale = 1 + z**2 / trials
+    return share, max(0.0, float(middle - half) / scale), min(1.0, float(middle + half) / scale)
+
+
 def equal_error_rate(
     scores: FloatArray, same: NDArray[np.bool_], weights: FloatArray | None = None
 ) -> float:

@@ -1,0 +1,135 @@
+"""The commands `valle detect` and `valle verify`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from valle.audio import load_recording
+from valle.errors import ProvenanceError, RecordingError, UsageError
+from valle.files import check_target
+from valle.safety.inspection import (
+    detector_facts,
+    provenance_facts,
+    read_owner_key,
+    watermark_facts,
+)
+from valle.safety.picture import save_picture
+from valle.safety.watermark_detect import detect as detect_mark
+
+_LEAST_CHANCE = 1e-99  # smaller ones are said to be less than this: no figure is better than it
+_LEAST_SECONDS = 0.5  # of sound: in less, a mark is seldom found
+_LONGEST = 80  # characters shown of what a file says of itself
+
+
+def detect_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `valle detect`."""
+    parser.add_argument("recording", metavar="FILE", help="any recording")
+    parser.add_argument("--owner-key", metavar="FILE", help="reads what the mark says")
+    parser.add_argument("--picture", metavar="FILE.png", help="draw where it is marked")
+    parser.add_argument("--json", action="store_true", help="print all that was found as JSON")
+
+
+def detect(arguments: argparse.Namespace) -> None:
+    """Look for the watermark, and for what lies beside and inside the file."""
+    if arguments.picture is not None:
+        check_target(arguments.picture)
+    key = None if arguments.owner_key is None else read_owner_key(arguments.owner_key)
+    recording = load_recording(arguments.recording, least=_LEAST_SECONDS)
+    found = detect_mark(recording.samples, recording.sample_rate, key)
+    facts = {
+        "file": arguments.recording,
+        "seconds": round(recording.seconds, 3),
+        "watermark": watermark_facts(found),
+        "detector": detector_facts(recording.samples, recording.sample_rate),
+        "provenance": provenance_facts(arguments.recording),
+    }
+    if arguments.picture is not None:
+        spans = [(span.start, span.end) for span in found.spans]
+        save_picture(arguments.picture, recording.samples, recording.sample_rate, spans)
+    if arguments.json:
+        print(json.dumps(facts))
+        return
+    print(f"watermark:  {_watermark_line(facts['watermark'], key is not None)}")
+    print(f"detector:   not checked: {facts['detector']['why']}")
+    print("\n".join(_provenance_lines(facts["provenance"])))
+
+
+def verify_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `valle verify`."""
+    parser.add_argument("recording", metavar="FILE", help="an audio file, as it was saved")
+    parser.add_argument("--key", metavar="HEX", help="the public key that must have signed it")
+    parser.add_argument("--json", action="store_true", help="print all that was found as JSON")
+
+
+def verify(arguments: argparse.Namespace) -> None:
+    """Check the signed record beside a file, and the manifest inside it.
+
+    Raises ProvenanceError unless there is a valid signature and nothing contradicts the file.
+    """
+    name = arguments.recording
+    if arguments.key is not None and not re.fullmatch(r"[0-9a-f]{64}", arguments.key):
+        raise UsageError("--key is a public key, 64 hexadecimal digits in lower case")
+    if not Path(name).is_file():
+        raise RecordingError(f"there is no file {name}")
+    facts = provenance_facts(name)
+    if arguments.json:
+        print(json.dumps({"file": name} | facts))
+    else:
+        print("\n".join(_provenance_lines(facts)))
+    if facts["verified"] is None:
+        raise ProvenanceError(f"nothing signed says where {name} came from")
+    if not facts["verified"]:
+        raise ProvenanceError(f"{name} is not what was signed, or its record is not; see above")
+    if arguments.key not in (None, facts["sidecar"].get("key")):
+        raise ProvenanceError(f"{name} was not signed by the key {arguments.key[:16]}...")
+
+
+def _watermark_line(facts: dict[str, Any], with_key: bool) -> str:
+    if not facts["found"]:
+        return "not found"
+    spans = ", ".join(f"{span['start']:.2f} to {span['end']:.2f} s" for span in facts["spans"])
+    warped = facts["speed"] != 1 or facts["pitch"] != 1
+    warp = f"at speed {facts['speed']:.3f} and pitch {facts['pitch']:.3f}; " if warped else ""
+    chance = f"chance of a false alarm {max(facts['chance'], _LEAST_CHANCE):.0e} at most"
+    if facts["payload"]:
+        says = f"payload {facts['payload']['bits']}, receipt {facts['payload']['receipt']}"
+    else:
+        says = "payload not read" if with_key else "payload not read, for want of --owner-key"
+    return f"made by valle, {spans}; {warp}{chance}; {says}"
+
+
+def _provenance_lines(facts: dict[str, Any]) -> list[str]:
+    sidecar, inside = facts["sidecar"], facts["c2pa"]
+    if not sidecar["found"]:
+        beside = "nothing lies beside the file"
+    elif "why" in sidecar:
+        beside = _shown(sidecar["why"])
+    else:
+        record = sidecar["record"]
+        fits = "fits the file" if sidecar["fits"] else "is for another file, or an altered one"
+        if sidecar["key"]:
+            signed = f"signed by {sidecar['key']}"
+        else:
+            signed = "its signature is wrong" if sidecar["signed"] else "not signed"
+        beside = f"{fits}; {signed}; {_shown(record['made_by'])}, model {_shown(record['model'])}"
+        if isinstance(record.get("voice"), str) and record["voice"]:
+            beside += f", voice {_shown(record['voice'])}"
+    if not inside["checked"]:
+        within = f"not checked: {inside['why']}"
+    elif not inside["found"]:
+        within = "none"
+    elif inside["valid"]:
+        within = f"valid; its signer, whom nobody vouches for: {_shown(inside['signer'])}"
+    else:
+        within = "not valid: " + ", ".join(_shown(problem) for problem in inside["problems"][:5])
+    return [f"provenance: {beside}", f"C2PA:       {within}"]
+
+
+def _shown(text: object) -> str:
+    """What a file says of itself, fit for a terminal."""
+    shown = "".join(c if c.isprintable() else "?" for c in str(text))
+    return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "..."

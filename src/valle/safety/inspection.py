@@ -1,0 +1,96 @@
+"""What can be told of an audio file: its watermark, and what is signed beside and inside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from valle.errors import RecordingError, UsageError
+from valle.safety import content_credentials, provenance
+from valle.safety.watermark import Payload
+from valle.safety.watermark_detect import Detection
+
+SHORTEST_KEY, LONGEST_KEY = 16, 4096  # bytes
+
+
+def watermark_facts(found: Detection) -> dict[str, Any]:
+    """What was found of the mark: plain values."""
+    spans = [
+        {
+            "start": round(span.start, 3),
+            "end": round(span.end, 3),
+            "payload": _payload_facts(span.payload),
+        }
+        for span in found.spans
+    ]
+    payloads = {span.payload for span in found.spans if span.payload is not None}
+    return {
+        "found": found.found,
+        "chance": found.chance,
+        "score": round(found.score, 2),
+        "spans": spans,
+        "payload": _payload_facts(payloads.pop()) if len(payloads) == 1 else None,
+        "speed": found.warp and round(found.warp.speed, 4),
+        "pitch": found.warp and round(found.warp.pitch, 4),
+    }
+
+
+def detector_facts(samples: NDArray[np.float32], sample_rate: int) -> dict[str, Any]:
+    """What a model that learnt to tell made speech from recordings thinks: there is none yet."""
+    return {"checked": False, "why": "this version has no model that tells made speech by ear"}
+
+
+def provenance_facts(path: str | Path) -> dict[str, Any]:
+    """What lies beside and inside a file: plain values.
+
+    `verified` is True if there is a valid signature and nothing contradicts the file, False if
+    anything does, None if nothing is signed. Who a signer is, is another question.
+    """
+    credentials = content_credentials.read(path)
+    embedded = bool(credentials.get("found"))
+    sidecar: dict[str, Any] = {"found": False}
+    altered, signed = embedded and not credentials["valid"], embedded
+    try:
+        read = provenance.read_sidecar(path)
+    except RecordingError as error:
+        altered = True
+        sidecar = {"found": True, "fits": False, "why": str(error)}
+    else:
+        if read is not None:
+            altered, signed = altered or read.altered, signed or read.key is not None
+            sidecar = {
+                "found": True,
+                "fits": read.fits,
+                "signed": read.signed,
+                "key": read.key,
+                "record": read.record,
+            }
+    verified = False if altered else (signed or None)
+    return {"verified": verified, "sidecar": sidecar, "c2pa": credentials}
+
+
+def read_owner_key(path: str | Path) -> bytes:
+    """The owner's key from a file. Raises UsageError if it cannot be read, or is none."""
+    try:
+        with Path(path).open("rb") as file:
+            key = file.read(LONGEST_KEY + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"the key {path} cannot be read: {why}") from error
+    if not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
+        raise UsageError(f"{path} is no key: a key has {SHORTEST_KEY} to {LONGEST_KEY} bytes")
+    return key
+
+
+def _payload_facts(payload: Payload | None) -> dict[str, Any] | None:
+    if payload is None:
+        return None
+    return {
+        "version": payload.version,
+        "key": f"{payload.key:03x}",
+        "receipt": f"{payload.receipt:04x}",
+        "bits": f"{payload.bits:08x}",
+    }

@@ -4,11 +4,15 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet
 TEST_ARGS ?=
+BENCH_ARGS ?=
 
-.PHONY: demo test test-fast lint format clean
+.PHONY: demo bench test test-fast lint format clean
 
 demo: $(VENV)/.for-demo  ## clone examples/voice.wav: writes demo.wav, demo.png and demo.json
 	$(BIN)/python examples/demo.py
+
+bench: $(VENV)/.for-bench  ## how fast it is, beside others: a table, and runs/bench.json
+	$(BIN)/python -W ignore benchmarks/run.py $(BENCH_ARGS)
 
 test: $(VENV)/.for-tests  ## all tests
 	$(BIN)/python -m pytest $(TEST_ARGS)
@@ -35,6 +39,10 @@ $(VENV)/.made:
 
 $(VENV)/.for-demo: pyproject.toml | $(VENV)/.made
 	$(PIP) --editable '.[plot]'
+	touch $@
+
+$(VENV)/.for-bench: pyproject.toml constraints.txt | $(VENV)/.made
+	$(PIP) --editable '.[bench,plot,train]' --constraint constraints.txt
 	touch $@
 
 $(VENV)/.for-tests: pyproject.toml constraints.txt | $(VENV)/.made

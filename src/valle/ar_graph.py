@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,14 +20,15 @@ Cache = dict[str, Floats]
 
 def empty_cache(config: BundleConfig, items: int) -> Cache:
     """Room for the keys and values of `items` sequences: `key_0`, `value_0`, ... a layer, each
-    [items, heads, max_positions, head width]. The system gives the memory as rows are written."""
+    [items, heads, max_positions, head width]. It takes memory only as rows are written."""
     size = config.ar
     shape = (items, size.heads, size.max_positions, size.width // size.heads)
-    return {
-        f"{kind}_{layer}": np.zeros(shape, np.float32)
-        for layer in range(size.layers)
-        for kind in ("key", "value")
-    }
+    names = [f"{kind}_{layer}" for layer in range(size.layers) for kind in ("key", "value")]
+    # Straight from the system: what numpy.zeros gives may be memory that was used before, and is
+    # then written to, all of it, to be zeros.
+    memory = mmap.mmap(-1, len(names) * math.prod(shape) * 4)
+    whole = np.frombuffer(memory, np.float32).reshape(len(names), *shape)
+    return dict(zip(names, whole, strict=True))
 
 
 class Rows:

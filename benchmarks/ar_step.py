@@ -1,0 +1,129 @@
+"""One step of the AR: how long, and what of it is attention, matrices, other operators, Python."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import numpy_helper
+
+from material import Material, random_prompt, said_by_ar
+from timing import Job, Lap, interleaved
+from valle.ar_graph import BoundGraph, Rows, empty_cache
+from valle.bundle import Bundle
+from valle.decoder import ARDecoder
+
+MATRICES = {"MatMul", "MatMulNBits", "DynamicQuantizeMatMul", "Gemm", "FusedMatMul"}
+
+
+def graph_job(bundle: Bundle, context: int, steps: int) -> Job:
+    """`steps` calls of the graph alone, a row each, with `context` rows before it."""
+    rows, cache = Rows(bundle.config, 1, 1), empty_cache(bundle.config, 1)
+    for array in cache.values():
+        array[:, :, :context] = 0.1
+    graph = BoundGraph(bundle, rows, cache, 1)
+    rows.before[0] = context - 1
+    rows.total[()] = context
+
+    def run() -> None:
+        for _ in range(steps):
+            graph.run()
+
+    return run
+
+
+def measure(material: Material, repeats: int) -> dict[str, object]:
+    """Milliseconds of a step, whole and by what it is spent on."""
+    bundle, symbols, frames = material.model.bundle, material.sentence(), material.frames
+    decoder = ARDecoder(bundle)
+    prompt = random_prompt(decoder, len(material.voice.frame_symbol), symbols)
+    context = prompt.frames + frames // 2
+    found = interleaved(
+        {
+            "step": lambda: list(said_by_ar(decoder, prompt, symbols, frames)),
+            "graph": graph_job(bundle, context, frames),
+        },
+        repeats,
+    )
+    step, graph = found["step"] * (1e3 / frames), found["graph"] * (1e3 / frames)
+    shares = operator_shares(bundle, context)
+    return {
+        "context": context,
+        "ms": _rounded(step),
+        "graph_ms": _rounded(graph),
+        "attention_ms": round(graph.wall * shares["attention"], 4),
+        "matrices_ms": round(graph.wall * shares["matrices"], 4),
+        "other_operators_ms": round(graph.wall * shares["other"], 4),
+        "sampling_and_python_ms": round(step.wall - graph.wall, 4),
+        "sampling_and_python_share": round(1 - graph.cpu / step.cpu, 4),
+    }
+
+
+def operator_shares(bundle: Bundle, context: int) -> dict[str, float]:
+    """Of a step's operators: what share of their time is attention, matrices, and the rest."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        if bundle.threads is not None:
+            options.intra_op_num_threads = bundle.threads
+        session = onnxruntime.InferenceSession(
+            bundle.read_graph("ar"), options, providers=["CPUExecutionProvider"]
+        )
+        traced = Bundle(bundle.folder, bundle.config, bundle.threads)
+        traced._sessions["ar"] = session
+        graph_job(traced, context, 100)()
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    spent: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            spent[event["args"]["op_name"]][event["name"]].append(event["dur"])
+    totals = {op: sum(median(each) for each in nodes.values()) for op, nodes in spent.items()}
+    whole = sum(totals.values())
+    attention = totals.get("GroupQueryAttention", 0.0) / whole
+    matrices = sum(total for op, total in totals.items() if op in MATRICES) / whole
+    return {"attention": attention, "matrices": matrices, "other": 1 - attention - matrices}
+
+
+def matrix_bytes(bundle: Bundle) -> tuple[int, int]:
+    """Of all matrices that the AR's graph multiplies by: bytes as they are read, and weights."""
+    graph = onnx.load_from_string(bundle.read_graph("ar")).graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    # Weights that are stored in 8 bits and computed in fp32: an int8 one through Cast and Mul.
+    widened = {
+        node.output[0]: node.input[0].removesuffix(".cast") + ".int8"
+        for node in graph.node
+        if node.op_type == "Mul" and node.input[0].endswith(".cast")
+    }
+    read = weights = 0
+    for node in graph.node:
+        if node.op_type not in MATRICES:
+            continue
+        for name in node.input[1:]:
+            if name in widened:
+                count = int(np.prod(constants[widened[name]].dims))
+                read, weights = read + 4 * count, weights + count
+            elif name in constants and len(constants[name].dims) > 0:
+                array = numpy_helper.to_array(constants[name])
+                read += array.nbytes
+                if array.ndim > 1:
+                    in_halves = name.endswith(".int4_blocks")
+                    weights += array.size * (2 if in_halves else 1)
+    return read, weights
+
+
+def cache_bytes(bundle: Bundle, context: int) -> int:
+    """Of keys and values that a step reads."""
+    size = bundle.config.ar
+    return 2 * size.layers * size.width * 4 * context
+
+
+def _rounded(lap: Lap) -> dict[str, float]:
+    return {"wall": round(lap.wall, 4), "cpu": round(lap.cpu, 4)}

@@ -23,7 +23,6 @@ Floats = NDArray[np.floating]
 HOPS_PER_SECOND = 100
 """Frames are 20 ms long and 10 ms apart, with sine windows: their squares sum to 1."""
 COLUMN_HOPS = 4
-COLUMNS_PER_SECOND = HOPS_PER_SECOND / COLUMN_HOPS
 # Edges of the bands in bins of 50 Hz: 200 Hz wide up to 1500 Hz, then 300 Hz wide.
 EDGES = np.array([6, 10, 14, 18, 22, 26, 30, 36, 42, 48, 54, 60, 66])
 BANDS = len(EDGES) - 1
@@ -34,7 +33,8 @@ PERIOD = 256
 PAYLOAD_PERIOD = 64
 """Columns in which the payload is told once: 2.56 s."""
 
-# Drawn once, by chance. It is no secret: whoever has this file can find the mark, or take it away.
+# Any number would do, if no recording was in view when it was chosen. It is no secret: whoever has
+# this file can find the mark, forge it or take it away.
 PUBLISHED_KEY = bytes.fromhex("5b0c1f7e9a43d2886ee1b5f0c7293a14d85f60ab37c49e127d0b8ef3a651c92d")
 
 

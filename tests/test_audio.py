@@ -296,7 +296,7 @@ def test_an_hour_at_192_khz_fits_in_little_memory(tmp_path):
         "        for at in range(first, last, size):\n"
         "            yield np.resize(part, (min(size, last - at), 2))\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "recording = _load(Hour(), 10.0)\n"
+        "recording = _load(Hour(), 10.0, 1.5)\n"
         "assert recording.sample_rate == 48_000 and 8 < recording.seconds <= 10, recording\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )

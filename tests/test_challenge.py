@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from valle.check import phoneme_error_rate
 from valle.errors import ConsentError, UsageError
-from valle.listener import phoneme_error_rate
 from valle.safety import challenge, ledger
 from valle.safety.challenge import PHRASE_WORDS
 from valle.safety.words import WORDS

@@ -15,7 +15,7 @@ import valle
 from valle.bundle import CONFIG_NAME, DEFAULT_FOLDER
 from valle.corpora.made import say
 from valle.corpora.made_speaker import MadeSpeaker
-from valle.listener import BLANK, LISTENER_SYMBOLS
+from valle.listener_symbols import BLANK, LISTENER_SYMBOLS
 from valle.safety import challenge, consent
 from valle.safety.challenge import Statement
 from valle.safety.consent import Scores

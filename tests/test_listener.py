@@ -11,18 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from valle.listener import (
-    CONFIDENT,
-    LISTENER_SYMBOLS,
-    PAUSE,
-    Check,
-    Heard,
-    Listener,
-    compare,
-    phoneme_error_rate,
-    prompt_symbols,
-    viterbi,
-)
+from valle.alignment import viterbi
+from valle.check import Check, compare, phoneme_error_rate
+from valle.listener import CONFIDENT, Heard, Listener, prompt_symbols
+from valle.listener_symbols import LISTENER_SYMBOLS, PAUSE
 from valle.text import BORDERS, SYMBOLS, UNKNOWN
 
 

@@ -17,8 +17,9 @@ import valle
 from conftest import ATTEST, RATE
 from valle import registry, synthesis
 from valle.bundle import Bundle
+from valle.check import Check
 from valle.colour import FilterStream
-from valle.listener import Check, Listener
+from valle.listener import Listener
 from valle.safety.watermark import mark
 from valle.text import BORDERS, to_sentences
 

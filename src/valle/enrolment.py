@@ -11,10 +11,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from valle.alignment import Alignment
 from valle.audio import Recording, best_excerpt, load_recording, resample
 from valle.bundle import Bundle
+from valle.check import phoneme_error_rate
 from valle.errors import RecordingError, TextError
-from valle.listener import Alignment, Listener, phoneme_error_rate, prompt_symbols
+from valle.listener import Listener, prompt_symbols
 from valle.text import BORDERS, START, to_sentences
 from valle.voice import Voice, check_name
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from valle.check import Check
 from valle.codec import Codec, Codes, Samples
 from valle.colour import FilterStream
-from valle.listener import Check
 from valle.normalise import Skipped
 from valle.safety.watermark import Marker
 from valle.speech import Speech, SpokenPhoneme, SpokenWord

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valle.audio import output_format, save_audio, write_audio
+from valle.check import Check
 from valle.errors import UsageError
 from valle.files import replacing
-from valle.listener import Check
 from valle.normalise import Skipped
 from valle.safety import content_credentials, provenance
 

@@ -23,12 +23,13 @@ from valle.ahead import Ahead
 from valle.audio import resample
 from valle.batching import Frames
 from valle.bundle import Bundle
+from valle.check import Check
 from valle.codec import Codec, Codes, Samples
 from valle.colour import SENTENCES, matching_filter
 from valle.decoder import ARDecoder, PromptCache
 from valle.enrolment import Source, enroll
 from valle.errors import UsageError
-from valle.listener import Check, Listener
+from valle.listener import Listener
 from valle.nar import NAR, NARPrompt
 from valle.normalise import Skipped
 from valle.options import SpeakOptions

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valle.errors import TextError
-from valle.listener import LISTENER_SYMBOLS, PAUSE
+from valle.listener_symbols import LISTENER_SYMBOLS, PAUSE
 from valle.text import BORDERS, START, SYMBOLS, Phoneme, symbol_ids, to_sentences
 
 _LISTENER_ID = {symbol: index for index, symbol in enumerate(LISTENER_SYMBOLS)}

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from valle.check import phoneme_error_rate
 from valle.corpora.made import say
 from valle.corpora.made_speaker import MadeSpeaker
 from valle.evaluation import signals
@@ -27,7 +28,7 @@ from valle.evaluation.metrics import (
     equal_error_rate,
 )
 from valle.evaluation.report import Figure
-from valle.listener import Listener, phoneme_error_rate
+from valle.listener import Listener
 from valle.speaker import SpeakerEncoder
 from valle.text import BORDERS, to_sentences
 

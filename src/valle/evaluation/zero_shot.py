@@ -15,11 +15,12 @@ import numpy as np
 from tqdm import tqdm
 
 from valle.audio import resample
+from valle.check import phoneme_error_rate
 from valle.evaluation.material import QUICK, Original, Protocol, Samples, Speaker
 from valle.evaluation.metrics import JUDGE_RATE, SentenceChooser, VoiceJudge
 from valle.evaluation.report import Clip
 from valle.evaluation.signals import QualityJudge
-from valle.listener import Listener, phoneme_error_rate
+from valle.listener import Listener
 from valle.text import BORDERS, to_sentences
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from valle.listener import BLANK
+from valle.listener_symbols import BLANK
 from valle.text import BORDERS, to_sentences
 
 LOWEST = -20.0  # nats a frame, and the score of a text that has no room in the recording

@@ -9,7 +9,7 @@ from typing import TypeVar
 from torch import nn
 
 from valle.errors import UsageError
-from valle.listener import LISTENER_SYMBOLS
+from valle.listener_symbols import LISTENER_SYMBOLS
 from valle.text import SYMBOLS
 from valle.training.loop import load_checkpoint
 from valle.training.models.ar import AR

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from valle.bundle import ARConfig, BundleConfig, NARConfig, NewGraph, Precision, write_bundle
 from valle.corpora.store import HOP, SAMPLE_RATE
-from valle.listener import LISTENER_SYMBOLS
+from valle.listener_symbols import LISTENER_SYMBOLS
 from valle.text import SYMBOLS
 from valle.training.checkpoints import load_ar, load_codec, load_listener, load_nar, load_speaker
 from valle.training.graphs import ar_graph, nar_graph, phonemes_graph

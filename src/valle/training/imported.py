@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from valle.bundle import Bundle
 from valle.errors import BundleError, OutputError
-from valle.listener import LISTENER_SYMBOLS
+from valle.listener_symbols import LISTENER_SYMBOLS
 from valle.text import SYMBOLS
 from valle.training.loop import write_checkpoint
 from valle.training.models.ar import AR

@@ -19,15 +19,11 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from valle.alignment import align_frames, loud_frames
 from valle.corpora.store import HOP, Labels, Store, Utterance, batches_of
 from valle.corpora.transcripts import IS_BORDER, transcript_ids
-from valle.listener import (
-    LISTENER_SYMBOLS,
-    align_frames,
-    heard_from,
-    loud_frames,
-    prompt_symbols,
-)
+from valle.listener import heard_from, prompt_symbols
+from valle.listener_symbols import LISTENER_SYMBOLS
 from valle.text import SYMBOLS
 from valle.training.checkpoints import load_codec, load_listener, load_speaker
 from valle.training.sizes import CODEBOOKS

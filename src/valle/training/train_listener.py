@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from valle.alignment import align_frames, loud_frames
 from valle.corpora.store import HOP, SAMPLE_RATE, Store, Utterance
 from valle.corpora.transcripts import IS_BORDER, LISTENER_CLASS, transcript_ids
 from valle.errors import UsageError
-from valle.listener import LISTENER_SYMBOLS, align_frames, loud_frames
+from valle.listener_symbols import LISTENER_SYMBOLS
 from valle.text import SYMBOLS
 from valle.training.loop import (
     keep_size,

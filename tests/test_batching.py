@@ -184,9 +184,9 @@ def test_nothing_is_begun_before_the_first_block_is_out(
     model: valle.Model, voice: valle.Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[int] = []
-    begin = model._ar.generate
+    begin = model._sayer._ar.generate
     monkeypatch.setattr(
-        model._ar, "generate", lambda *rest: (begun.append(len(begun)), begin(*rest))[1]
+        model._sayer._ar, "generate", lambda *rest: (begun.append(len(begun)), begin(*rest))[1]
     )
     text = "The house is green, and it is a very old house, they say. It rains. Amen. Go. No."
     stream = model.stream(text, voice)

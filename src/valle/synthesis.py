@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,31 +18,23 @@ from numpy.typing import NDArray
 
 from valle import __version__, registry
 from valle.ahead import Ahead
-from valle.audio import resample
-from valle.batching import Frames
 from valle.bundle import Bundle
 from valle.check import Check
 from valle.codec import Codec, Codes, Samples
-from valle.colour import SENTENCES, matching_filter
-from valle.decoder import ARDecoder, PromptCache
 from valle.enrolment import Source, enroll
 from valle.errors import UsageError
 from valle.listener import Listener
-from valle.nar import NAR, NARPrompt
 from valle.normalise import Skipped
 from valle.options import SpeakOptions
 from valle.output import Output
-from valle.plan import Slot, Symbols, Task, schedule
-from valle.pointer import durations, stays
+from valle.plan import Slot, Task, schedule
 from valle.safety import ledger
 from valle.safety.agreement import agreement, record
 from valle.safety.permission import check_usable
 from valle.safety.watermark import Marker
-from valle.sampling import Pace, Sampling, expected_frames
+from valle.sayer import Begun, Reader, Sayer
 from valle.sentences import Utterance, utterances
-from valle.speaker import SpeakerEncoder
 from valle.speech import Speech
-from valle.text import BORDERS, Sentence, to_sentences
 from valle.voice import Voice
 
 AHEAD = 3  # sentences begun before their turn: they are made together with the one being said
@@ -77,24 +67,6 @@ def find_voice(voice: Voice | str | Path) -> Voice:
     return registry.load(voice)
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """What the models keep of a voice; it serves every text."""
-
-    ar: PromptCache
-    nar: NARPrompt
-    symbols: Symbols
-    durations: Ints  # [symbols] frames
-
-
-@dataclass(frozen=True)
-class _Begun:
-    """A sentence that the AR model has begun to say."""
-
-    frames: Frames
-    rng: np.random.Generator  # the NAR's chances
-
-
 class Model:
     """A bundle that speaks. Safe to share between threads; graphs are read when first used."""
 
@@ -104,11 +76,7 @@ class Model:
         self.sample_rate = bundle.config.sample_rate  # Hz
         self.frame_rate = bundle.config.sample_rate / bundle.config.hop  # frames a second
         self._listener = Listener(bundle)
-        self._speaker = SpeakerEncoder(bundle)
-        self._ar = ARDecoder(bundle)
-        self._nar = NAR(bundle)
-        self._ids = {symbol: index for index, symbol in enumerate(bundle.config.symbols)}
-        self._readers: weakref.WeakKeyDictionary[Voice, _Reader] = weakref.WeakKeyDictionary()
+        self._sayer = Sayer(bundle, self.codec)
 
     def enroll(
         self,
@@ -144,7 +112,7 @@ class Model:
         chosen = UNNAMED if name is None else name
         voice = enroll(self.bundle, recording, chosen, ref_text, agreed)
         record(voice)
-        self._colour(voice, self._reader(voice))
+        self._sayer.colour(voice, self._sayer.reader(voice))
         return voice
 
     def speak(
@@ -207,10 +175,10 @@ class Model:
         whole: str | None,
     ) -> Iterator[Speech]:
         """`whole`: all of the text, None when it comes in pieces."""
-        reader = self._reader(voice)
+        reader = self._sayer.reader(voice)
         marker = Marker(self.sample_rate)
         provenance = self._provenance(voice, options, marker)
-        output = Output(self.codec, self._colour(voice, reader), marker, provenance)
+        output = Output(self.codec, self._sayer.colour(voice, reader), marker, provenance)
 
         skipped: list[Skipped] = []  # of what was read so far, and not reported yet
 
@@ -218,11 +186,11 @@ class Model:
             for utterance in said:
                 skipped.extend(utterance.skipped)
                 if utterance.sentence is not None:
-                    yield self._task(utterance.sentence, reader)
+                    yield self._sayer.task(utterance.sentence, reader)
 
-        def begin(place: tuple[int, Slot]) -> _Begun:
+        def begin(place: tuple[int, Slot]) -> Begun:
             index, slot = place
-            return self._begin(reader, slot, options, index, 0)
+            return self._sayer.begin(reader, slot, options, index, 0)
 
         slots = enumerate(schedule(tasks(), options, self.frame_rate))
         # Where the text is all there, sentences are made together with those that follow.
@@ -237,7 +205,7 @@ class Model:
                 silence = np.zeros(slot.pause * self.codec.hop, np.float32)
                 yield from output.wait(self.codec.encode(silence))
             output.begin(slot.task.sentence)
-            blocks = self._say(reader, slot, options, begun, sentences.go_on)
+            blocks = self._sayer.say(reader, slot, options, begun, sentences.go_on)
             if redo:
                 output, pieces = self._best(output, blocks, reader, slot, options, index, redo)
                 yield from pieces
@@ -248,60 +216,11 @@ class Model:
         output.skip(skipped)
         yield output.finish()
 
-    def _task(self, sentence: Sentence, reader: _Reader) -> Task:
-        phonemes = sentence.phonemes
-        symbols = self._symbols([p.symbol for p in phonemes], [p.stress for p in phonemes])
-        voice = reader.symbols
-        expected = expected_frames(
-            symbols.ids, symbols.borders, voice.ids, voice.borders, reader.durations
-        )
-        return Task(sentence, symbols, expected)
-
-    def _begin(
-        self, reader: _Reader, slot: Slot, options: SpeakOptions, index: int, attempt: int
-    ) -> _Begun:
-        # Each sentence and attempt has chances of its own, whatever was said before it.
-        chances = np.random.SeedSequence((options.seed, index, attempt)).spawn(2)
-        rng, nar_rng = (np.random.Generator(np.random.PCG64(one)) for one in chances)
-        symbols = slot.task.symbols
-        encoded = self._ar.encode(symbols.ids, symbols.stress, reader.nar.voice)
-        sampling = Sampling(options.temperature, options.top_p)
-        pace = None if slot.frames is None else Pace(slot.frames, slot.task.expected)
-        frames = self._ar.generate(reader.ar, encoded, symbols.borders, sampling, rng, pace)
-        return _Begun(frames, nar_rng)
-
-    def _say(
-        self,
-        reader: _Reader,
-        slot: Slot,
-        options: SpeakOptions,
-        begun: _Begun,
-        go_on: Callable[[], None] = lambda: None,
-    ) -> Iterator[tuple[Codes, Ints]]:
-        """Blocks of a sentence: codes [n, codebooks] and the symbol index of each frame, [n].
-
-        `go_on` is called whenever a block has been taken, so that the first is there soonest.
-        """
-        ids, stress = slot.task.symbols.ids, slot.task.symbols.stress
-        visited: list[int] = []
-
-        def first_codes() -> Iterator[tuple[int, int, int]]:
-            for code, symbol in begun.frames:
-                visited.append(symbol)
-                yield code, int(ids[symbol]), int(stress[symbol])
-
-        done = 0
-        temperature = options.temperature
-        for codes in self._nar.refine(reader.nar, first_codes(), temperature, begun.rng):
-            yield codes, np.array(visited[done : done + len(codes)], np.int64)
-            done += len(codes)
-            go_on()
-
     def _best(
         self,
         output: Output,
         blocks: Iterable[tuple[Codes, Ints]],
-        reader: _Reader,
+        reader: Reader,
         slot: Slot,
         options: SpeakOptions,
         index: int,
@@ -315,8 +234,8 @@ class Model:
         # At temperature 0 there is no chance, and every attempt would be the same.
         for attempt in range(1 + redo if options.temperature else 1):
             if attempt:
-                begun = self._begin(reader, slot, options, index, attempt)
-                blocks = self._say(reader, slot, options, begun)
+                begun = self._sayer.begin(reader, slot, options, index, attempt)
+                blocks = self._sayer.say(reader, slot, options, begun)
             after = output.copy()
             pieces = [piece for codes, symbols in blocks for piece in after.feed(codes, symbols)]
             check = self._check(slot.task, after.heard())
@@ -332,66 +251,6 @@ class Model:
         words = [sentence.words[p.word].text if p.word >= 0 else "" for p in sentence.phonemes]
         symbols = [phoneme.symbol for phoneme in sentence.phonemes]
         return self._listener.check(samples, symbols, words)
-
-    def _symbols(self, symbols: Sequence[str], stress: Sequence[int]) -> Symbols:
-        return Symbols(
-            np.array([self._ids.get(symbol, 0) for symbol in symbols], np.int64),
-            np.array(stress, np.int64),
-            np.array([symbol in BORDERS for symbol in symbols], bool),
-        )
-
-    def _reader(self, voice: Voice) -> _Reader:
-        if voice not in self._readers:
-            codes = self._codes(voice)
-            # A voice made with another codec may have another number of frames.
-            frames = np.arange(len(codes)) * len(voice.frame_symbol) // len(codes)
-            at = voice.frame_symbol[frames]
-            symbols = self._symbols(voice.symbols, voice.stress)
-            embedding = self._embedding(voice)
-            encoded = self._ar.encode(symbols.ids, symbols.stress, embedding)
-            self._readers[voice] = _Reader(
-                self._ar.prompt(codes, encoded[at], stays(at)),
-                self._nar.prompt(codes, symbols.ids[at], symbols.stress[at], embedding),
-                symbols,
-                durations(at, len(symbols.ids)),
-            )
-        return self._readers[voice]
-
-    def _codes(self, voice: Voice) -> Codes:
-        graph = self.bundle.graph_hash("codec_encoder")
-        codes: Any = voice.derive("codes", graph, lambda: self.codec.encode(self._samples(voice)))
-        return self.codec.checked(codes)
-
-    def _embedding(self, voice: Voice) -> NDArray[np.float32]:
-        """The speaker's embedding [192], of unit length."""
-        graph = self.bundle.graph_hash("speaker")
-        embedding = voice.derive(
-            "embedding", graph, lambda: self._speaker.embed(self._samples(voice))
-        )
-        return np.asarray(embedding, np.float32)
-
-    def _colour(self, voice: Voice, reader: _Reader) -> NDArray[np.float32]:
-        """The filter [taps] that brings what is made for a voice to its recording's colour."""
-        makers = ("codec_encoder", "codec_decoder", "speaker", "phonemes", "ar", "nar")
-        key = hashlib.sha256("".join(map(self.bundle.graph_hash, makers)).encode()).hexdigest()
-        taps = voice.derive("colour", key, lambda: self._matched(voice, reader))
-        return np.asarray(taps, np.float32)
-
-    def _matched(self, voice: Voice, reader: _Reader) -> NDArray[np.float32]:
-        made = []
-        for index, text in enumerate(SENTENCES):
-            said, _ = to_sentences(text)
-            for sentence in said:
-                task = self._task(sentence, reader)
-                slot = Slot(task, 0, round(float(task.expected.sum())))
-                options = SpeakOptions.of()
-                begun = self._begin(reader, slot, options, index, 0)
-                blocks = self._say(reader, slot, options, begun)
-                made.append(self.codec.decode(np.concatenate([codes for codes, _ in blocks])))
-        return matching_filter(self._samples(voice), np.concatenate(made), self.sample_rate)
-
-    def _samples(self, voice: Voice) -> NDArray[np.float32]:
-        return resample(voice.audio, voice.sample_rate, self.sample_rate)
 
     def _record(self, text: str, voice: Voice, options: SpeakOptions) -> None:
         """Enter in the ledger what is about to be spoken."""

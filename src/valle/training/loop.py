@@ -60,9 +60,9 @@ def learning_rate(progress: float, peak: float, warmup: float = 0.02) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the rate of all weights; a group may ask for a multiple of it, `times`."""
+    """Set the rate of all weights."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * group.get("times", 1.0)
+        group["lr"] = rate
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:

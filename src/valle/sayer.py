@@ -1,0 +1,175 @@
+"""Saying one sentence in one voice: from phonemes to blocks of codes, and the voice's colour.
+
+What the models keep of a voice is made when it is first used, and serves every sentence after that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from valle.audio import resample
+from valle.batching import Frames
+from valle.bundle import Bundle
+from valle.codec import Codec, Codes
+from valle.colour import SENTENCES, matching_filter
+from valle.decoder import ARDecoder, PromptCache
+from valle.nar import NAR, NARPrompt
+from valle.options import SpeakOptions
+from valle.plan import Slot, Symbols, Task
+from valle.pointer import durations, stays
+from valle.sampling import Pace, Sampling, expected_frames
+from valle.speaker import SpeakerEncoder
+from valle.text import BORDERS, Sentence, to_sentences
+from valle.voice import Voice
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What the models keep of a voice; it serves every text."""
+
+    ar: PromptCache
+    nar: NARPrompt
+    symbols: Symbols
+    durations: Ints  # [symbols] frames
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A sentence that the AR model has begun to say."""
+
+    frames: Frames
+    rng: np.random.Generator  # the NAR's chances
+
+
+class Sayer:
+    """The AR and the NAR of a bundle, and what they keep of each voice."""
+
+    def __init__(self, bundle: Bundle, codec: Codec) -> None:
+        self._bundle = bundle
+        self._codec = codec
+        self._speaker = SpeakerEncoder(bundle)
+        self._ar = ARDecoder(bundle)
+        self._nar = NAR(bundle)
+        self._ids = {symbol: index for index, symbol in enumerate(bundle.config.symbols)}
+        self._readers: weakref.WeakKeyDictionary[Voice, Reader] = weakref.WeakKeyDictionary()
+
+    def reader(self, voice: Voice) -> Reader:
+        """What the models keep of a voice; made once."""
+        if voice not in self._readers:
+            codes = self._codes(voice)
+            # A voice made with another codec may have another number of frames.
+            frames = np.arange(len(codes)) * len(voice.frame_symbol) // len(codes)
+            at = voice.frame_symbol[frames]
+            symbols = self._symbols(voice.symbols, voice.stress)
+            embedding = self._embedding(voice)
+            encoded = self._ar.encode(symbols.ids, symbols.stress, embedding)
+            self._readers[voice] = Reader(
+                self._ar.prompt(codes, encoded[at], stays(at)),
+                self._nar.prompt(codes, symbols.ids[at], symbols.stress[at], embedding),
+                symbols,
+                durations(at, len(symbols.ids)),
+            )
+        return self._readers[voice]
+
+    def colour(self, voice: Voice, reader: Reader) -> NDArray[np.float32]:
+        """The filter [taps] that brings what is made for a voice to its recording's colour."""
+        makers = ("codec_encoder", "codec_decoder", "speaker", "phonemes", "ar", "nar")
+        key = hashlib.sha256("".join(map(self._bundle.graph_hash, makers)).encode()).hexdigest()
+        taps = voice.derive("colour", key, lambda: self._matched(voice, reader))
+        return np.asarray(taps, np.float32)
+
+    def task(self, sentence: Sentence, reader: Reader) -> Task:
+        """A sentence as the models read it, with the frames it would take in this voice."""
+        phonemes = sentence.phonemes
+        symbols = self._symbols([p.symbol for p in phonemes], [p.stress for p in phonemes])
+        voice = reader.symbols
+        expected = expected_frames(
+            symbols.ids, symbols.borders, voice.ids, voice.borders, reader.durations
+        )
+        return Task(sentence, symbols, expected)
+
+    def begin(
+        self, reader: Reader, slot: Slot, options: SpeakOptions, index: int, attempt: int
+    ) -> Begun:
+        """Begin to say a sentence, the `index`th of a text, for the `attempt`th time."""
+        # Each sentence and attempt has chances of its own, whatever was said before it.
+        chances = np.random.SeedSequence((options.seed, index, attempt)).spawn(2)
+        rng, nar_rng = (np.random.Generator(np.random.PCG64(one)) for one in chances)
+        symbols = slot.task.symbols
+        encoded = self._ar.encode(symbols.ids, symbols.stress, reader.nar.voice)
+        sampling = Sampling(options.temperature, options.top_p)
+        pace = None if slot.frames is None else Pace(slot.frames, slot.task.expected)
+        frames = self._ar.generate(reader.ar, encoded, symbols.borders, sampling, rng, pace)
+        return Begun(frames, nar_rng)
+
+    def say(
+        self,
+        reader: Reader,
+        slot: Slot,
+        options: SpeakOptions,
+        begun: Begun,
+        go_on: Callable[[], None] = lambda: None,
+    ) -> Iterator[tuple[Codes, Ints]]:
+        """Blocks of a sentence: codes [n, codebooks] and the symbol index of each frame, [n].
+
+        `go_on` is called whenever a block has been taken, so that the first is there soonest.
+        """
+        ids, stress = slot.task.symbols.ids, slot.task.symbols.stress
+        visited: list[int] = []
+
+        def first_codes() -> Iterator[tuple[int, int, int]]:
+            for code, symbol in begun.frames:
+                visited.append(symbol)
+                yield code, int(ids[symbol]), int(stress[symbol])
+
+        done = 0
+        temperature = options.temperature
+        for codes in self._nar.refine(reader.nar, first_codes(), temperature, begun.rng):
+            yield codes, np.array(visited[done : done + len(codes)], np.int64)
+            done += len(codes)
+            go_on()
+
+    def _symbols(self, symbols: Sequence[str], stress: Sequence[int]) -> Symbols:
+        return Symbols(
+            np.array([self._ids.get(symbol, 0) for symbol in symbols], np.int64),
+            np.array(stress, np.int64),
+            np.array([symbol in BORDERS for symbol in symbols], bool),
+        )
+
+    def _codes(self, voice: Voice) -> Codes:
+        graph = self._bundle.graph_hash("codec_encoder")
+        codes: Any = voice.derive("codes", graph, lambda: self._codec.encode(self._samples(voice)))
+        return self._codec.checked(codes)
+
+    def _embedding(self, voice: Voice) -> NDArray[np.float32]:
+        """The speaker's embedding [192], of unit length."""
+        graph = self._bundle.graph_hash("speaker")
+        embedding = voice.derive(
+            "embedding", graph, lambda: self._speaker.embed(self._samples(voice))
+        )
+        return np.asarray(embedding, np.float32)
+
+    def _matched(self, voice: Voice, reader: Reader) -> NDArray[np.float32]:
+        made, options = [], SpeakOptions.of()
+        for index, text in enumerate(SENTENCES):
+            (sentence,), _ = to_sentences(text)
+            task = self.task(sentence, reader)
+            slot = Slot(task, 0, round(float(task.expected.sum())))
+            begun = self.begin(reader, slot, options, index, 0)
+            blocks = [codes for codes, _ in self.say(reader, slot, options, begun)]
+            made.append(self._codec.decode(np.concatenate(blocks)))
+        return matching_filter(
+            self._samples(voice), np.concatenate(made), self._bundle.config.sample_rate
+        )
+
+    def _samples(self, voice: Voice) -> NDArray[np.float32]:
+        return resample(voice.audio, voice.sample_rate, self._bundle.config.sample_rate)

@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 
 import valle
 from valle.evaluation import parts, signals
+from valle.evaluation.confidence import Judged, judged
 from valle.evaluation.material import Original, Samples, Speaker, read_samples
 from valle.evaluation.metrics import SentenceChooser, equal_error_rate
 from valle.evaluation.parts import Measurement
+from valle.listener import Heard
+from valle.listener_symbols import PAUSE
+from valle.text import UNKNOWN
 
 for package in ("av", "pesq", "pocketsphinx", "pystoi", "resemblyzer", "speechmos"):
     pytest.importorskip(package, reason="needs the extra [eval]")
@@ -67,6 +71,29 @@ def test_results_are_ratios_of_sums_and_the_border_a_median() -> None:
     assert border.figure.value == 0.02
     lines = parts.table([rate, border]).splitlines()
     assert len(lines) == 2 and "0.150" in lines[0] and len(set(map(len, lines))) == 1
+
+
+def test_the_calibration_error_of_known_confidences() -> None:
+    # In the bin of 0.8 to 0.9, 4 phonemes are half right; in that of 0.2 to 0.3, 6 are never.
+    sure = Judged("made", "x", np.full(4, 0.8), np.array([1.0, 1.0, 0.0, 0.0]))
+    unsure = Judged("made", "x", np.full(6, 0.2), np.zeros(6))
+    other = Judged("native", "y", np.full(3, 1.0), np.ones(3))
+    made, native = parts.results([sure, unsure, other])
+    assert made.name == native.name == "calibration error"
+    assert made.figure.value == pytest.approx((4 * 0.3 + 6 * 0.2) / 10) and made.clips == 10
+    assert native.figure.value == 0.0
+
+
+def test_phonemes_are_right_where_the_fewest_edits_leave_them() -> None:
+    heard = Heard(
+        ["h", PAUSE, UNKNOWN, "n"],
+        ["h", PAUSE, "e", "n"],
+        np.arange(4),
+        np.array([0.9, 1.0, 0.3, 0.6], np.float32),
+    )
+    found = judged("made", "x", heard, ["h", "a", "n", "d"])
+    np.testing.assert_allclose(found.confidence, [0.9, 0.3, 0.6])
+    np.testing.assert_array_equal(found.right, [1, 0, 1])
 
 
 @pytest.mark.parametrize("delay", [-312, 0, 7, 400])

@@ -63,7 +63,7 @@ def compare(
     """Compare asked symbols (with the word of each) with heard ones; see `Listener.check`."""
     wanted, spans = _by_word(symbols, words)
     got = _spoken(heard)
-    matched, where = _edit_path(wanted, got)
+    matched, where = edit_path(wanted, got)
     missing, doubled, worst, worst_share = [], [], "", 0.0
     for word, start, end in spans:
         length = end - start
@@ -96,6 +96,26 @@ def phoneme_error_rate(reference: Sequence[str], hypothesis: Sequence[str]) -> f
     """
     wanted, heard = _spoken(reference), _spoken(hypothesis)
     return float(_edit_table(wanted, heard)[-1, -1]) / max(1, len(wanted))
+
+
+def edit_path(
+    reference: Sequence[str], hypothesis: Sequence[str]
+) -> tuple[NDArray[np.bool_], IntArray]:
+    """One best alignment: which reference symbols match, and their places there (-1: deleted)."""
+    table = _edit_table(reference, hypothesis)
+    matched = np.zeros(len(reference), bool)
+    where = np.full(len(reference), -1, np.int64)
+    i, j = len(reference), len(hypothesis)
+    while i > 0 and j > 0:
+        same = reference[i - 1] == hypothesis[j - 1]
+        if table[i, j] == table[i - 1, j - 1] + (not same):
+            i, j = i - 1, j - 1
+            matched[i], where[i] = same, j
+        elif table[i, j] == table[i - 1, j] + 1:
+            i -= 1
+        else:
+            j -= 1
+    return matched, where
 
 
 def _spoken(symbols: Sequence[str]) -> list[str]:
@@ -136,23 +156,3 @@ def _edit_table(reference: Sequence[str], hypothesis: Sequence[str]) -> IntArray
         # Insertions run along the row: row[j] = min over k <= j of row[k] + (j - k).
         table[i] = np.minimum.accumulate(row - columns) + columns
     return table
-
-
-def _edit_path(
-    reference: Sequence[str], hypothesis: Sequence[str]
-) -> tuple[NDArray[np.bool_], IntArray]:
-    """One best alignment: which reference symbols match, and their places there (-1: deleted)."""
-    table = _edit_table(reference, hypothesis)
-    matched = np.zeros(len(reference), bool)
-    where = np.full(len(reference), -1, np.int64)
-    i, j = len(reference), len(hypothesis)
-    while i > 0 and j > 0:
-        same = reference[i - 1] == hypothesis[j - 1]
-        if table[i, j] == table[i - 1, j - 1] + (not same):
-            i, j = i - 1, j - 1
-            matched[i], where[i] = same, j
-        elif table[i, j] == table[i - 1, j] + 1:
-            i -= 1
-        else:
-            j -= 1
-    return matched, where

@@ -200,8 +200,10 @@ def _parts(
 ) -> _Result:
     quiet = arguments.quiet
     sentences = draw_sentences(arguments.text, arguments.manifest, chooser, parts.SENTENCES)
-    measured = list(parts.codec_measurements(model, speakers, sentences, chooser, quiet))
-    measured += parts.listener_measurements(model, speakers, sentences, quiet=quiet)
+    measured = [
+        *parts.codec_measurements(model, speakers, sentences, chooser, quiet),
+        *parts.listener_measurements(model, speakers, sentences, quiet=quiet),
+    ]
     found = parts.results(measured) + parts.speaker_errors(model, speakers, quiet)
     rows = {"results": [asdict(one) for one in found]}
     return report("parts", rows, choices=parts.SENTENCES), parts.table(found)

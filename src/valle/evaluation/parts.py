@@ -19,6 +19,7 @@ from valle.check import phoneme_error_rate
 from valle.corpora.made import say
 from valle.corpora.made_speaker import MadeSpeaker
 from valle.evaluation import signals
+from valle.evaluation.confidence import Judged, calibration, judged
 from valle.evaluation.material import Samples, Speaker
 from valle.evaluation.metrics import (
     JUDGE_RATE,
@@ -66,8 +67,10 @@ class Result:
     clips: int
 
 
-def results(measurements: Sequence[Measurement]) -> list[Result]:
-    """All figures, in the order in which they were first measured."""
+def results(measured: Sequence[Measurement | Judged]) -> list[Result]:
+    """All figures, in the order in which they were first measured; calibration after the others."""
+    measurements = [one for one in measured if isinstance(one, Measurement)]
+    phonemes = [one for one in measured if isinstance(one, Judged)]
     found = []
     for row, name in dict.fromkeys((m.row, m.figure) for m in measurements):
         own = [m for m in measurements if (m.row, m.figure) == (row, name)]
@@ -80,6 +83,8 @@ def results(measurements: Sequence[Measurement]) -> list[Result]:
                 sums[speakers.index(m.speaker)] += (m.value, m.weight)
             figure = Figure(*bootstrap_interval(*sums.T))
         found.append(Result(row, name, figure, len(own)))
+    for row in dict.fromkeys(each.row for each in phonemes):
+        found.append(Result(row, "calibration error", *calibration(row, phonemes)))
     return found
 
 
@@ -148,8 +153,9 @@ def listener_measurements(
     sentences: Sequence[str],
     made_speakers: int = 20,
     quiet: bool = True,
-) -> Iterator[Measurement]:
-    """Phoneme error rates on real and made speech; on made speech the borders between phonemes.
+) -> Iterator[Measurement | Judged]:
+    """Phoneme error rates on real and made speech, and how sure the listener was of each phoneme;
+    on made speech the borders between phonemes.
 
     Args:
         model: whose listener it is, at 16 kHz.
@@ -163,7 +169,7 @@ def listener_measurements(
         row = "native" if speaker.corpus == NATIVE else "accented"
         for original in speaker.originals:
             asked = [p.symbol for s in to_sentences(original.text)[0] for p in s.phonemes]
-            yield _phoneme_errors(listener, row, speaker.name, original.samples(), asked)
+            yield from _phonemes(listener, row, speaker.name, original.samples(), asked)
     hop = model.codec.hop / model.codec.sample_rate
     for number in tqdm(range(made_speakers), desc="made", unit="speaker", disable=quiet or None):
         voice = MadeSpeaker.draw(_MADE_SEED + number, {"espeak": 1.0})
@@ -171,7 +177,7 @@ def listener_measurements(
         for utterance in say(voice, texts)[0]:
             asked = [phoneme.symbol for phoneme in utterance.phonemes]
             samples = utterance.samples
-            yield _phoneme_errors(listener, "made", voice.name, samples, asked)
+            yield from _phonemes(listener, "made", voice.name, samples, asked)
             alignment = listener.align(samples, asked)
             if alignment is None or utterance.frame_symbol is None:
                 continue
@@ -187,12 +193,14 @@ def listener_measurements(
                 yield Measurement("made", "border off > 50 ms", voice.name, wrong)
 
 
-def _phoneme_errors(
+def _phonemes(
     listener: Listener, row: str, speaker: str, samples: Samples, asked: Sequence[str]
-) -> Measurement:
+) -> Iterator[Measurement | Judged]:
     asked = [symbol for symbol in asked if symbol not in BORDERS]
-    wrong = phoneme_error_rate(asked, listener.hear(samples).guesses) * len(asked)
-    return Measurement(row, "phoneme error rate", speaker, wrong, len(asked))
+    heard = listener.hear(samples)
+    wrong = phoneme_error_rate(asked, heard.guesses) * len(asked)
+    yield Measurement(row, "phoneme error rate", speaker, wrong, len(asked))
+    yield judged(row, speaker, heard, asked)
 
 
 def speaker_errors(model: Model, speakers: Sequence[Speaker], quiet: bool = True) -> list[Result]:

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import valle
+from valle.errors import UsageError
 from valle.evaluation import parts, signals
+from valle.evaluation.borders import save_borders
 from valle.evaluation.confidence import Judged, judged
 from valle.evaluation.material import Original, Samples, Speaker, read_samples
 from valle.evaluation.metrics import SentenceChooser, equal_error_rate
@@ -155,3 +157,13 @@ def test_an_untrained_model_is_measured_and_found_bad(model: valle.Model, voice:
     ours, theirs = parts.speaker_errors(model, speakers)
     assert (ours.row, theirs.row) == ("ours", "Resemblyzer")
     assert ours.clips == theirs.clips > 3 and 0.0 <= theirs.figure.value <= 1.0
+
+
+def test_the_borders_are_drawn(model: valle.Model, voice: Samples, tmp_path: Path) -> None:
+    target = tmp_path / "borders.png"
+    speakers = [speaker(name, voice) for name in "abcd"]
+    save_borders(target, model, speakers)
+    assert target.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(UsageError, match=r"\.png"):
+        save_borders(tmp_path / "borders.wav", model, speakers)
+    assert not (tmp_path / "borders.wav").exists()

@@ -16,6 +16,7 @@ from valle.audio import save_audio
 from valle.corpora.recordings import read_manifest
 from valle.errors import OutputError, UsageError
 from valle.evaluation import consent, parts, watermark, zero_shot
+from valle.evaluation.borders import save_borders
 from valle.evaluation.material import (
     DEFAULT,
     PROMPT_SECONDS,
@@ -79,6 +80,9 @@ def evaluate_arguments(parent: argparse.ArgumentParser) -> None:
         parser.add_argument("--clips", type=Path, metavar="FOLDER", help="keep what was made here")
         parser.add_argument("-o", "--output", type=Path, default=Path(f"runs/{name}.json"))
     other.add_argument("-o", "--output", type=Path, default=Path("runs/parts.json"))
+    other.add_argument(
+        "--picture", type=Path, metavar="FILE.png", help="draw where the listener finds phonemes"
+    )
     agreed.add_argument("--trials", type=int, default=300, help="of each kind (%(default)s)")
     agreed.add_argument("--seed", type=int, default=0, help="of what is drawn (%(default)s)")
     agreed.add_argument("-o", "--output", type=Path, default=Path("runs/consent.json"))
@@ -199,6 +203,8 @@ def _parts(
     chooser: SentenceChooser,
 ) -> _Result:
     quiet = arguments.quiet
+    if arguments.picture is not None:
+        save_borders(arguments.picture, model, speakers)
     sentences = draw_sentences(arguments.text, arguments.manifest, chooser, parts.SENTENCES)
     measured = [
         *parts.codec_measurements(model, speakers, sentences, chooser, quiet),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 import valle
 from valle.cli import main
-from valle.safety import content_credentials, provenance
+from valle.safety import content_credentials, keys, ledger, provenance
 from valle.safety.inspection import provenance_facts
 from valle.safety.watermark import Payload, key_number, mark
 from valle.speech import Speech
@@ -84,10 +85,16 @@ def test_the_same_speech_has_the_same_record(speech: Speech, saved: Path, tmp_pa
 
 def test_a_record_that_nobody_signed(speech: Speech, tmp_path: Path) -> None:
     speech.save(tmp_path / "said.flac")
+    rewrite(tmp_path / "said.flac", signature=None)
     read = provenance.read_sidecar(tmp_path / "said.flac")
     assert read is not None and read.fits and not read.signed and read.key is None
     assert not read.altered
     assert provenance_facts(tmp_path / "said.flac")["verified"] is None
+
+
+def test_what_is_saved_is_signed_by_the_users_own_key(speech: Speech, tmp_path: Path) -> None:
+    speech.save(tmp_path / "said.ogg")
+    assert provenance_facts(tmp_path / "said.ogg")["sidecar"]["key"] == ledger.signer().id
 
 
 def test_changes_are_noticed(saved: Path) -> None:
@@ -153,9 +160,9 @@ def test_no_record_makes_it_fail(saved: Path, content: dict[str, Any]) -> None:
 
 
 def test_a_save_that_fails_leaves_nothing(speech: Speech, tmp_path: Path) -> None:
-    for changes in ({"key": None, "credentials": True}, {"key": KEY, "credentials": True}):
+    for name in (str(tmp_path / "said.ogg"), "-"):
         with pytest.raises(valle.UsageError):
-            speech.save(tmp_path / "said.ogg", **changes)  # type: ignore[arg-type]
+            speech.save(name, key=KEY, credentials=True)
     assert not list(tmp_path.iterdir())
 
 
@@ -269,8 +276,56 @@ def test_detect(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert found["provenance"]["verified"] is True
     assert main(["detect", str(saved)]) == 0
     shown = capsys.readouterr().out
-    assert "made by valle, 0.00 to" in shown and "for want of --owner-key" in shown
+    assert "made by valle, 0.00 to" in shown and "payload not read" in shown
     assert "not checked" in shown and KEY_ID in shown
+
+
+def test_detect_knows_what_this_machine_marked(
+    speech: Speech, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, receipt = ledger.signer().watermark_key(), "beef" + "0" * 60
+    for _ in range(2):
+        ledger.append("speak", receipt=receipt, voice="Ada")
+    ledger.append("speak", receipt="dead" + "0" * 60, voice="Eve")
+    path = tmp_path / "made.wav"
+    unmarked, _ = soundfile.read(Path(__file__).parents[1] / "examples" / "voice.wav")
+    marked = mark(unmarked[: 3 * RATE].astype(np.float32), RATE, own, Payload.of(own, receipt))
+    soundfile.write(path, marked, RATE)
+    assert main(["detect", str(path), "--json"]) == 0
+    payload = json.loads(capsys.readouterr().out)["watermark"]["payload"]
+    assert payload["receipt"] == "beef" and payload["key"] == f"{key_number(own):03x}"
+    (entry,) = payload["ledger"]
+    assert entry["receipt"] == receipt and entry["voice"] == "Ada" and entry["spoken"] == 2
+    assert main(["detect", str(path)]) == 0
+    assert "in the ledger: beef000000000000... of voice Ada, 2" in capsys.readouterr().out
+
+
+def test_an_owner_key_given_away_reads_the_mark_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tmp_path / "marks.key"
+    assert main(["consent", "key", "--owner-key", str(given)]) == 0
+    assert capsys.readouterr().out.strip() == ledger.signer().id
+    own = ledger.signer().watermark_key()
+    assert given.read_bytes() == own and given.stat().st_mode & 0o077 == 0
+    unmarked, _ = soundfile.read(Path(__file__).parents[1] / "examples" / "voice.wav")
+    marked = mark(unmarked[: 3 * RATE].astype(np.float32), RATE, own, Payload.of(own, "c0ffee"))
+    soundfile.write(tmp_path / "made.wav", marked, RATE)
+    monkeypatch.setenv("VALLE_HOME", str(tmp_path / "elsewhere"))
+    for options, read in (([], False), (["--owner-key", str(given)], True)):
+        assert main(["detect", str(tmp_path / "made.wav"), "--json", *options]) == 0
+        payload = json.loads(capsys.readouterr().out)["watermark"]["payload"]
+        assert (payload is not None) is read
+        assert not read or (payload["receipt"] == "c0ff" and payload["ledger"] == [])
+
+
+def test_the_key_of_marks_is_that_of_rfc_5869() -> None:
+    """Known answer: HKDF spelled out as two rounds of HMAC."""
+    private = bytes(range(32))
+    extracted = hmac.digest(bytes(32), private, "sha256")
+    expected = hmac.digest(extracted, b"valle watermark key\x01", "sha256")
+    key = keys.SigningKey(Ed25519PrivateKey.from_private_bytes(private), KEY_ID)
+    assert key.watermark_key() == expected
 
 
 def test_detect_on_what_is_not_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

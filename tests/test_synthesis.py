@@ -20,7 +20,8 @@ from valle.bundle import Bundle
 from valle.check import Check
 from valle.colour import FilterStream
 from valle.listener import Listener
-from valle.safety.watermark import mark
+from valle.safety import ledger
+from valle.safety.watermark import Payload, mark
 from valle.text import BORDERS, to_sentences
 
 TEXT = "The house is green. It costs $123, or does it?"
@@ -49,13 +50,19 @@ def test_speak_is_the_stream_joined(
     assert sum(p.check is not None for p in pieces) == 2  # one for each sentence
 
 
+def marked(voice: valle.Voice, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+    """As speech in this voice is marked by the user's own key."""
+    own = ledger.signer().watermark_key()
+    return mark(samples, rate, own, Payload.of(own, voice.consent["id"]))
+
+
 def test_the_audio_is_that_of_the_codes_in_the_colour_of_the_voice(
     model: valle.Model, voice: valle.Voice, speech: valle.Speech
 ) -> None:
     assert speech.audio.dtype == np.float32 and speech.codes.dtype == np.int64
     assert speech.sample_rate == model.codec.sample_rate and np.isfinite(speech.audio).all()
     decoded = model.codec.decode(speech.codes)
-    wanted = mark(coloured(voice, decoded), model.sample_rate)
+    wanted = marked(voice, coloured(voice, decoded), model.sample_rate)
     np.testing.assert_allclose(wanted, speech.audio, atol=1e-5)
     assert np.abs(decoded - speech.audio).max() > 1e-3
 
@@ -165,7 +172,7 @@ def test_a_sentence_not_understood_is_said_again_and_the_best_is_kept(
     speech = model.speak("So be it.", voice)
     assert len(ladder.heard) == len({one.tobytes() for one in ladder.heard}) == len(rates)
     assert speech.check is not None and speech.check.phoneme_error_rate == rates[kept]
-    wanted = mark(coloured(voice, ladder.heard[kept]), model.sample_rate)
+    wanted = marked(voice, coloured(voice, ladder.heard[kept]), model.sample_rate)
     np.testing.assert_allclose(speech.audio, wanted, atol=1e-5)
 
 
@@ -191,6 +198,8 @@ def test_saving_says_who_made_it(speech: valle.Speech, voice: valle.Voice, tmp_p
     assert record["made_by"].startswith("valle ") and record["voice"] == "Babble"
     assert record["consent"] == {"kind": "attested", "id": voice.consent["id"]}
     assert record["options"]["seed"] == 3
+    payload = Payload.of(ledger.signer().watermark_key(), voice.consent["id"])
+    assert record["watermark"] == {"version": 1, "payload": f"{payload.bits:08x}"}
     assert record["samples_sha256"] == hashlib.sha256(speech.audio.tobytes()).hexdigest()
     json.dumps(speech.describe())  # plain values only
 

@@ -16,7 +16,6 @@ from valle.audio import output_format
 from valle.errors import OutputError, TextError, UsageError
 from valle.files import check_target
 from valle.options import SpeakOptions, flag
-from valle.safety import ledger
 from valle.safety.agreement import check_given
 from valle.speech import Speech
 from valle.synthesis import REDO, Model, find_voice, load
@@ -79,7 +78,7 @@ def speak(arguments: argparse.Namespace) -> None:
         voice = _enrolled(model, arguments.ref_audio, None, arguments)
     pieces = model.stream(text, voice, redo=REDO, **options)
     speech = Speech.join(_with_progress(pieces, arguments.quiet))
-    speech.save(arguments.output, key=ledger.signer().private)
+    speech.save(arguments.output)
     # Notes come last: where something fails, its one line is all there is on standard error.
     _warn(arguments, voice, arguments.ref_audio)
     for skipped in speech.skipped:

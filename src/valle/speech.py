@@ -18,7 +18,7 @@ from valle.check import Check
 from valle.errors import UsageError
 from valle.files import replacing
 from valle.normalise import Skipped
-from valle.safety import content_credentials, provenance
+from valle.safety import content_credentials, ledger, provenance
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -96,7 +96,7 @@ class Speech:
     def save(
         self, path: str | Path, key: Ed25519PrivateKey | None = None, credentials: bool = False
     ) -> None:
-        """Write the audio, and beside it `<path>.json`, which says that valle made it.
+        """Write the audio, and beside it `<path>.json`, signed, which says that valle made it.
 
         The ending of `path` is the format: wav, flac, mp3 or ogg; "-" is WAV on standard output,
         with no file beside it. The audio's own tags carry the same in one line. Files that were
@@ -104,18 +104,20 @@ class Speech:
 
         Args:
             path: where to.
-            key: signs what lies beside the audio.
-            credentials: put a C2PA manifest, signed by `key`, into the audio (wav, mp3, flac);
-                needs the extra `provenance`.
+            key: signs what lies beside the audio; None for the user's own.
+            credentials: put a C2PA manifest, signed by the same key, into the audio (wav, mp3,
+                flac); needs the extra `provenance`.
 
-        Raises OutputError, and UsageError for what does not fit together.
+        Raises OutputError, UsageError for what does not fit together, and what `ledger.signer`
+        raises.
         """
-        if credentials and (key is None or str(path) == "-"):
-            raise UsageError("Content Credentials need a key that signs them, and a file")
+        if credentials and str(path) == "-":
+            raise UsageError("Content Credentials need a file, and standard output is none")
         if str(path) == "-":
             save_audio("-", self.audio, self.sample_rate, self._comment())
             return
         audio_format = output_format(path)
+        signing = ledger.signer().private if key is None else key
         record = self.provenance | {
             "seconds": round(self.seconds, 3),
             "samples_sha256": hashlib.sha256(self.audio.tobytes()).hexdigest(),
@@ -123,10 +125,10 @@ class Speech:
         # In this order nothing but a rename can fail once the audio is in its place.
         with replacing(provenance.sidecar_path(path)) as beside, replacing(path) as part:
             write_audio(part, audio_format, self.audio, self.sample_rate, self._comment())
-            if credentials and key is not None:
-                content_credentials.embed(part, audio_format, record, key)
+            if credentials:
+                content_credentials.embed(part, audio_format, record, signing)
             record["file_sha256"] = provenance.file_sha256(part)
-            signed = record if key is None else provenance.sign(record, key)
+            signed = provenance.sign(record, signing)
             beside.write_text(json.dumps(signed, indent=1) + "\n", encoding="utf-8")
 
     def describe(self) -> dict[str, Any]:

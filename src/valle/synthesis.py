@@ -31,7 +31,7 @@ from valle.plan import Slot, Task, schedule
 from valle.safety import ledger
 from valle.safety.agreement import agreement, record
 from valle.safety.permission import check_usable
-from valle.safety.watermark import Marker
+from valle.safety.watermark import Marker, Payload
 from valle.sayer import Begun, Reader, Sayer
 from valle.sentences import Utterance, utterances
 from valle.speech import Speech
@@ -176,7 +176,9 @@ class Model:
     ) -> Iterator[Speech]:
         """`whole`: all of the text, None when it comes in pieces."""
         reader = self._sayer.reader(voice)
-        marker = Marker(self.sample_rate)
+        owner_key = ledger.signer().watermark_key()
+        payload = Payload.of(owner_key, voice.consent["id"])
+        marker = Marker(self.sample_rate, owner_key, payload)
         provenance = self._provenance(voice, options, marker)
         output = Output(self.codec, self._sayer.colour(voice, reader), marker, provenance)
 

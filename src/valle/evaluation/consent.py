@@ -6,6 +6,7 @@ and some words of each transcript for the phrase. The false ones are made of the
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -151,26 +152,29 @@ class _Maker:
         self._model = model
         self._talkers = talkers
         self._voices: dict[Path, Voice] = {}
+        # A recording is in many trials, and reading it costs as much as judging it.
+        self._samples = functools.cache(Original.samples)
+        self._fingerprint = functools.cache(self._fingerprinted)
 
     def trial(self, kind: str, talker: Talker, rng: np.random.Generator) -> Trial:
         said = talker.recordings[rng.integers(talker.statements)]
         others = [one for one in talker.recordings if one is not said]
         reference, *rest = (others[index] for index in rng.permutation(len(others)))
         stranger = self._stranger(talker, rng)
-        samples, text = said.samples(), said.text
+        samples, text = self._samples(said), said.text
         own = rest.pop() if rest else reference  # what is cut to what was said
-        earlier = [fingerprint(one.samples(), JUDGE_RATE) for one in rest[:_EARLIER]]
+        earlier = [self._fingerprint(one) for one in rest[:_EARLIER]]
         words, last = None, False
         if kind == "other speaker":
-            samples, text = stranger.samples(), stranger.text
+            samples, text = self._samples(stranger), stranger.text
         elif kind == "wrong words":
             words = WORDS
         elif kind == "replay":
-            earlier.append(fingerprint(samples, JUDGE_RATE))
+            earlier.append(self._fingerprint(said))
             samples = recoded(samples, rng)
         elif kind in ("cut, 1 voice", "cut, 2 voices"):
             other = own if kind == "cut, 1 voice" else stranger
-            samples, text = joined(samples, other.samples()), f"{text}. {other.text}"
+            samples, text = joined(samples, self._samples(other)), f"{text}. {other.text}"
             last = True  # what is put behind an old recording is what was not known then
         elif kind == "clone":
             samples = self._clone(reference, text, int(rng.integers(2**31)))
@@ -188,7 +192,7 @@ class _Maker:
     ) -> Trial:
         scores = consent.score(
             self._model.bundle,
-            (reference.samples(), JUDGE_RATE),
+            (self._samples(reference), JUDGE_RATE),
             (samples, JUDGE_RATE),
             statement,
             earlier,
@@ -201,9 +205,12 @@ class _Maker:
         stranger = others[rng.integers(len(others))]
         return stranger.recordings[rng.integers(stranger.statements)]
 
+    def _fingerprinted(self, one: Original) -> Fingerprint:
+        return fingerprint(self._samples(one), JUDGE_RATE)
+
     def _clone(self, reference: Original, text: str, seed: int) -> Samples:
         if reference.path not in self._voices:
-            given = (reference.samples(), JUDGE_RATE)
+            given = (self._samples(reference), JUDGE_RATE)
             self._voices[reference.path] = self._model.enroll(given, attest=ATTESTATION)
         speech = self._model.speak(text, self._voices[reference.path], seed=seed)
         return resample(speech.audio, speech.sample_rate, JUDGE_RATE)

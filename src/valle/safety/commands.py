@@ -8,9 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 from valle.errors import ConsentError
+from valle.files import replacing
 from valle.safety import challenge, revocation
 from valle.safety.audit import audit
 from valle.safety.ledger import lines, signer
+from valle.safety.store import FILE_MODE
 
 MOST_FAULTS = 10  # named in an error; --json tells them all
 
@@ -29,7 +31,10 @@ def consent_arguments(parser: argparse.ArgumentParser) -> None:
     _action(actions, "list", "list the agreements, and whether they hold")
     revoke = _action(actions, "revoke", "take an agreement back, for good")
     revoke.add_argument("which", metavar="NAME|RECEIPT-ID")
-    _action(actions, "key", "print the key by which others can trust what is signed here")
+    key = _action(actions, "key", "print the key by which others can trust what is signed here")
+    key.add_argument(
+        "--owner-key", metavar="FILE", help="keep here, for others, the key that reads your marks"
+    )
 
 
 def consent(arguments: argparse.Namespace) -> None:
@@ -55,8 +60,12 @@ def consent(arguments: argparse.Namespace) -> None:
         receipt = revocation.revoke(arguments.which)
         _print(arguments, {"revoked": receipt}, f"revoked {receipt}")
     else:
-        key = signer().id
-        _print(arguments, {"key": key}, key)
+        key = signer()
+        if arguments.owner_key is not None:
+            with replacing(arguments.owner_key) as part:
+                part.chmod(FILE_MODE)  # before it holds anything: it is a secret
+                part.write_bytes(key.watermark_key())
+        _print(arguments, {"key": key.id}, key.id)
 
 
 def ledger_arguments(parser: argparse.ArgumentParser) -> None:

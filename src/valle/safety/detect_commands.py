@@ -13,6 +13,7 @@ from valle.errors import ProvenanceError, RecordingError, UsageError
 from valle.files import check_target
 from valle.safety.inspection import (
     detector_facts,
+    own_watermark_key,
     provenance_facts,
     read_owner_key,
     watermark_facts,
@@ -28,7 +29,9 @@ _LONGEST = 80  # characters shown of what a file says of itself
 def detect_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `valle detect`."""
     parser.add_argument("recording", metavar="FILE", help="any recording")
-    parser.add_argument("--owner-key", metavar="FILE", help="reads what the mark says")
+    parser.add_argument(
+        "--owner-key", metavar="FILE", help="of another who marked it; yours is tried without"
+    )
     parser.add_argument("--picture", metavar="FILE.png", help="draw where it is marked")
     parser.add_argument("--json", action="store_true", help="print all that was found as JSON")
 
@@ -37,13 +40,15 @@ def detect(arguments: argparse.Namespace) -> None:
     """Look for the watermark, and for what lies beside and inside the file."""
     if arguments.picture is not None:
         check_target(arguments.picture)
-    key = None if arguments.owner_key is None else read_owner_key(arguments.owner_key)
+    own = own_watermark_key()
+    key = own if arguments.owner_key is None else read_owner_key(arguments.owner_key)
     recording = load_recording(arguments.recording, least=_LEAST_SECONDS)
     found = detect_mark(recording.samples, recording.sample_rate, key)
+    # Other owners' receipts are in other ledgers.
     facts = {
         "file": arguments.recording,
         "seconds": round(recording.seconds, 3),
-        "watermark": watermark_facts(found),
+        "watermark": watermark_facts(found, in_ledger=key == own),
         "detector": detector_facts(recording.samples, recording.sample_rate),
         "provenance": provenance_facts(arguments.recording),
     }
@@ -53,7 +58,7 @@ def detect(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(facts))
         return
-    print(f"watermark:  {_watermark_line(facts['watermark'], key is not None)}")
+    print(f"watermark:  {_watermark_line(facts['watermark'])}")
     print(f"detector:   not checked: {facts['detector']['why']}")
     print("\n".join(_provenance_lines(facts["provenance"])))
 
@@ -88,18 +93,27 @@ def verify(arguments: argparse.Namespace) -> None:
         raise ProvenanceError(f"{name} was not signed by the key {arguments.key[:16]}...")
 
 
-def _watermark_line(facts: dict[str, Any], with_key: bool) -> str:
+def _watermark_line(facts: dict[str, Any]) -> str:
     if not facts["found"]:
         return "not found"
     spans = ", ".join(f"{span['start']:.2f} to {span['end']:.2f} s" for span in facts["spans"])
     warped = facts["speed"] != 1 or facts["pitch"] != 1
     warp = f"at speed {facts['speed']:.3f} and pitch {facts['pitch']:.3f}; " if warped else ""
     chance = f"chance of a false alarm {max(facts['chance'], _LEAST_CHANCE):.0e} at most"
-    if facts["payload"]:
-        says = f"payload {facts['payload']['bits']}, receipt {facts['payload']['receipt']}"
-    else:
-        says = "payload not read" if with_key else "payload not read, for want of --owner-key"
-    return f"made by valle, {spans}; {warp}{chance}; {says}"
+    return f"made by valle, {spans}; {warp}{chance}; {_payload_line(facts['payload'])}"
+
+
+def _payload_line(payload: dict[str, Any] | None) -> str:
+    if payload is None:
+        return "payload not read: it is another owner's (--owner-key), or too weak"
+    says = f"payload {payload['bits']}, receipt {payload['receipt']}"
+    for entry in payload["ledger"]:
+        voice = f" of voice {_shown(entry['voice'])}" if entry["voice"] else ""
+        says += f"; in the ledger: {_shown(entry['receipt'][:16])}...{voice}"
+        says += f", {entry['spoken']} texts spoken" + (
+            f", the last {_shown(entry['last'])}" if entry["last"] else ""
+        )
+    return says
 
 
 def _provenance_lines(facts: dict[str, Any]) -> list[str]:

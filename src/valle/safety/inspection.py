@@ -9,15 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valle.errors import RecordingError, UsageError
-from valle.safety import content_credentials, provenance
+from valle.safety import content_credentials, keys, ledger, provenance
 from valle.safety.watermark import Payload
 from valle.safety.watermark_detect import Detection
 
 SHORTEST_KEY, LONGEST_KEY = 16, 4096  # bytes
 
 
-def watermark_facts(found: Detection) -> dict[str, Any]:
-    """What was found of the mark: plain values."""
+def watermark_facts(found: Detection, in_ledger: bool) -> dict[str, Any]:
+    """What was found of the mark: plain values.
+
+    `in_ledger`: whether the payload was read by this machine's own key, so that its receipt is
+    looked up in this machine's ledger.
+    """
     spans = [
         {
             "start": round(span.start, 3),
@@ -27,15 +31,41 @@ def watermark_facts(found: Detection) -> dict[str, Any]:
         for span in found.spans
     ]
     payloads = {span.payload for span in found.spans if span.payload is not None}
+    payload = payloads.pop() if len(payloads) == 1 else None
+    said = _payload_facts(payload)
+    if said is not None and payload is not None:
+        said["ledger"] = receipt_facts(payload) if in_ledger else []
     return {
         "found": found.found,
         "chance": found.chance,
         "score": round(found.score, 2),
         "spans": spans,
-        "payload": _payload_facts(payloads.pop()) if len(payloads) == 1 else None,
+        "payload": said,
         "speed": found.warp and round(found.warp.speed, 4),
         "pitch": found.warp and round(found.warp.pitch, 4),
     }
+
+
+def receipt_facts(payload: Payload) -> list[dict[str, Any]]:
+    """The receipts in this machine's ledger that a payload can mean: plain values.
+
+    A payload holds the first 16 bits of a receipt's id. `spoken` is how many texts the ledger has
+    under it, `last` when the latest one was.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for line in ledger.lines():
+        receipt, what = line.get("receipt"), line.get("what")
+        if not isinstance(receipt, str) or not receipt.startswith(f"{payload.receipt:04x}"):
+            continue
+        facts = found.setdefault(
+            receipt, {"receipt": receipt, "voice": None, "spoken": 0, "last": None}
+        )
+        if what in ("enroll", "speak"):
+            facts["voice"] = line.get("voice")
+        if what == "speak":
+            facts["spoken"] += 1
+            facts["last"] = line.get("time")
+    return list(found.values())
 
 
 def detector_facts(samples: NDArray[np.float32], sample_rate: int) -> dict[str, Any]:
@@ -70,6 +100,15 @@ def provenance_facts(path: str | Path) -> dict[str, Any]:
             }
     verified = False if altered else (signed or None)
     return {"verified": verified, "sidecar": sidecar, "c2pa": credentials}
+
+
+def own_watermark_key() -> bytes | None:
+    """The key that this machine's user marks with; None where there is none yet.
+
+    Raises what `keys.own` raises.
+    """
+    key = keys.own()
+    return None if key is None else key.watermark_key()
 
 
 def read_owner_key(path: str | Path) -> bytes:

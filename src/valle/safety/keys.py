@@ -37,6 +37,18 @@ class SigningKey:
         """
         return self.private.sign(_framed(purpose, message)).hex()
 
+    def watermark_key(self) -> bytes:
+        """The 32 secret bytes by which the marks of this key's owner are laid and read.
+
+        Drawn from the private half by HKDF (RFC 5869), so there is no second file to keep, and who
+        is given these bytes to read marks with can sign nothing.
+        """
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        derived = HKDF(SHA256(), length=32, salt=None, info=b"valle watermark key")
+        return derived.derive(self.private.private_bytes_raw())
+
 
 def verify(key_id: str, signature: str, purpose: str, message: bytes) -> bool:
     """Whether `signature` is that of the key `key_id` on `message`. Never raises for bad input."""

@@ -112,6 +112,7 @@ def test_changes_are_noticed(saved: Path) -> None:
         {"signature": signature | {"key": other.public_key().public_bytes_raw().hex()}},
         {"signature": signature | {"key": "f" * 64}},
         {"signature": signature | {"value": signature["value"].upper()}},
+        {"signature": signature | {"more": "not signed"}},
         {"signature": "signed"},
         {"signature": [1]},
     ):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from valle.audio import save_audio
 from valle.corpora.recordings import read_manifest
 from valle.errors import OutputError, UsageError
-from valle.evaluation import consent, parts, watermark, zero_shot
+from valle.evaluation import consent, parts, tampering, watermark, zero_shot
 from valle.evaluation.borders import save_borders
 from valle.evaluation.material import (
     DEFAULT,
@@ -87,6 +87,12 @@ def evaluate_arguments(parent: argparse.ArgumentParser) -> None:
     agreed.add_argument("--seed", type=int, default=0, help="of what is drawn (%(default)s)")
     agreed.add_argument("-o", "--output", type=Path, default=Path("runs/consent.json"))
     _watermark_arguments(protocols.add_parser("watermark", **_WATERMARK), shared)
+    words = "receipts, records and speech with something changed: none may be taken, or crash it"
+    changed = protocols.add_parser("tampering", help=words, description=words, allow_abbrev=False)
+    changed.add_argument("--trials", type=int, default=10_000, help="of each kind (%(default)s)")
+    changed.add_argument("--seed", type=int, default=0, help="of what is changed (%(default)s)")
+    changed.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    changed.add_argument("-o", "--output", type=Path, default=Path("runs/tampering.json"))
 
 
 def _watermark_arguments(parser: argparse.ArgumentParser, shared: Path) -> None:
@@ -108,6 +114,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """
     if arguments.protocol == "watermark":
         _watermark(arguments)
+        return
+    if arguments.protocol == "tampering":
+        _tampering(arguments)
         return
     protocol = _PROTOCOLS.get(arguments.protocol)
     if protocol and not 1 <= arguments.sentences <= protocol.per_speaker:
@@ -213,6 +222,20 @@ def _parts(
     found = parts.results(measured) + parts.speaker_errors(model, speakers, quiet)
     rows = {"results": [asdict(one) for one in found]}
     return report("parts", rows, choices=parts.SENTENCES), parts.table(found)
+
+
+def _tampering(arguments: argparse.Namespace) -> None:
+    if arguments.trials < 1:
+        raise UsageError(f"--trials must be 1 or more, not {arguments.trials}")
+    _make_folder(arguments.output.parent)
+    check_target(arguments.output)
+    with _home_apart(), tempfile.TemporaryDirectory() as folder:
+        trials = tampering.run_trials(
+            Path(folder), arguments.trials, arguments.seed, arguments.quiet
+        )
+        found = tampering.results(list(trials))
+    write_json(arguments.output, report("tampering", found, seed=arguments.seed))
+    print(tampering.table(found))
 
 
 def _consent(arguments: argparse.Namespace) -> tuple[Model, dict[str, Any], str]:

@@ -109,7 +109,8 @@ def _signer(record: dict[str, Any]) -> str | None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     signature = record.get("signature")
-    if not isinstance(signature, dict):
+    # Whatever else stood in it would not be signed.
+    if not isinstance(signature, dict) or set(signature) != {"key", "value"}:
         return None
     key, value = str(signature.get("key")), str(signature.get("value"))
     if not _KEY.fullmatch(key) or not _SIGNATURE.fullmatch(value):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from valle.audio import save_audio
 from valle.corpora.recordings import read_manifest
 from valle.errors import OutputError, UsageError
-from valle.evaluation import consent, parts, tampering, watermark, zero_shot
+from valle.evaluation import alarms, consent, parts, tampering, watermark, zero_shot
 from valle.evaluation.borders import save_borders
 from valle.evaluation.material import (
     DEFAULT,
@@ -87,6 +87,15 @@ def evaluate_arguments(parent: argparse.ArgumentParser) -> None:
     agreed.add_argument("--seed", type=int, default=0, help="of what is drawn (%(default)s)")
     agreed.add_argument("-o", "--output", type=Path, default=Path("runs/consent.json"))
     _watermark_arguments(protocols.add_parser("watermark", **_WATERMARK), shared)
+    words = "how often speech without a mark is said to have one"
+    unmarked = protocols.add_parser("alarms", help=words, description=words, allow_abbrev=False)
+    unmarked.add_argument("--manifest", type=Path, default=shared / "speech" / "manifest.jsonl")
+    unmarked.add_argument("--real", type=float, default=100.0, metavar="HOURS", help="(all)")
+    unmarked.add_argument(
+        "--made", type=float, default=100.0, metavar="HOURS", help="(%(default)s)"
+    )
+    unmarked.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    unmarked.add_argument("-o", "--output", type=Path, default=Path("runs/alarms.json"))
     words = "receipts, records and speech with something changed: none may be taken, or crash it"
     changed = protocols.add_parser("tampering", help=words, description=words, allow_abbrev=False)
     changed.add_argument("--trials", type=int, default=10_000, help="of each kind (%(default)s)")
@@ -115,9 +124,10 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if arguments.protocol == "watermark":
         _watermark(arguments)
         return
-    if arguments.protocol == "tampering":
-        _tampering(arguments)
-        return
+    for name, command in (("alarms", _alarms), ("tampering", _tampering)):
+        if arguments.protocol == name:
+            command(arguments)
+            return
     protocol = _PROTOCOLS.get(arguments.protocol)
     if protocol and not 1 <= arguments.sentences <= protocol.per_speaker:
         raise UsageError(
@@ -222,6 +232,22 @@ def _parts(
     found = parts.results(measured) + parts.speaker_errors(model, speakers, quiet)
     rows = {"results": [asdict(one) for one in found]}
     return report("parts", rows, choices=parts.SENTENCES), parts.table(found)
+
+
+def _alarms(arguments: argparse.Namespace) -> None:
+    if not (arguments.real > 0 and arguments.made > 0):
+        raise UsageError("--real and --made are hours, more than 0")
+    _make_folder(arguments.output.parent)
+    check_target(arguments.output)
+    manifest, quiet = arguments.manifest, arguments.quiet
+    texts = sorted({row["text"] for row in read_manifest(manifest) if row["text"]})
+    searched = [
+        *alarms.run(alarms.REAL, alarms.real_speech(manifest), arguments.real, quiet),
+        *alarms.run(alarms.MADE, alarms.made_speech(texts), arguments.made, quiet),
+    ]
+    found = alarms.results(searched)
+    write_json(arguments.output, report("alarms", found))
+    print(alarms.table(found))
 
 
 def _tampering(arguments: argparse.Namespace) -> None:

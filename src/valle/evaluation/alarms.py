@@ -1,0 +1,100 @@
+"""`valle evaluate alarms`: how often a recording without a mark is said to have one.
+
+The bound of `watermark_search` holds for any recording; this counts, in case it, or the program,
+is wrong. Recordings, and sentences by espeak-ng, are joined to files of a minute, since most of a
+search's work is done once a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from valle.corpora.made import say
+from valle.corpora.made_speaker import MadeSpeaker
+from valle.corpora.recordings import read_manifest
+from valle.evaluation.material import Samples, read_samples
+from valle.evaluation.metrics import JUDGE_RATE
+from valle.safety.watermark_detect import FALSE_ALARMS, detect
+
+REAL, MADE = "real", "made"
+FILE_SECONDS = 60.0
+_TEXTS = 8  # sentences of one made speaker
+_MADE_SEED = 1_300_000_000  # made speakers from here on are in no training corpus
+
+
+@dataclass(frozen=True)
+class Searched:
+    """One file without a mark, and what was found in it."""
+
+    kind: str
+    seconds: float
+    found: bool
+    chance: float
+    """That so much is found where there is no mark, as `detect` bounds it."""
+
+
+def real_speech(manifest: Path) -> Iterator[Samples]:
+    """All recordings of the manifest, [N] at 16 kHz. Raises UsageError if it is missing."""
+    for row in read_manifest(manifest):
+        yield read_samples(manifest.parent / row["audio"])
+
+
+def made_speech(texts: Sequence[str]) -> Iterator[Samples]:
+    """Sentences by espeak-ng without end, [N] at 16 kHz; a new speaker for every few."""
+    number = 0
+    while True:
+        chosen = [texts[(number * _TEXTS + turn) % len(texts)] for turn in range(_TEXTS)]
+        for utterance in say(MadeSpeaker.draw(_MADE_SEED + number, {"espeak": 1.0}), chosen)[0]:
+            yield utterance.samples
+        number += 1
+
+
+def run(kind: str, speech: Iterable[Samples], hours: float, quiet: bool = True) -> list[Searched]:
+    """Search `hours` of speech, or all that there is, in files of a minute."""
+    searched: list[Searched] = []
+    length = round(FILE_SECONDS * JUDGE_RATE)
+    with tqdm(total=round(hours * 3600), desc=kind, unit="s", disable=quiet or None) as bar:
+        waiting: list[Samples] = []
+        for samples in speech:
+            waiting.append(samples)
+            if sum(map(len, waiting)) < length:
+                continue
+            joined, waiting = np.concatenate(waiting), []
+            found = detect(joined, JUDGE_RATE)
+            seconds = len(joined) / JUDGE_RATE
+            searched.append(Searched(kind, seconds, found.found, found.chance))
+            bar.update(round(seconds))
+            if sum(one.seconds for one in searched) >= hours * 3600:
+                break
+    return searched
+
+
+def results(searched: Sequence[Searched]) -> dict[str, Any]:
+    """By kind: hours, files, false alarms, and the least chance that was named."""
+    kinds = {}
+    for kind in dict.fromkeys(one.kind for one in searched):
+        own = [one for one in searched if one.kind == kind]
+        kinds[kind] = {
+            "hours": round(sum(one.seconds for one in own) / 3600, 3),
+            "files": len(own),
+            "alarms": sum(one.found for one in own),
+            "least_chance": min(one.chance for one in own),
+        }
+    return {"limit": FALSE_ALARMS, "kinds": kinds}
+
+
+def table(found: dict[str, Any]) -> str:
+    """The counts as lines of text."""
+    lines = [f"{'':8}{'hours':>8}{'files':>8}{'alarms':>8}  least chance"]
+    for kind, row in found["kinds"].items():
+        lines.append(
+            f"{kind:8}{row['hours']:8.2f}{row['files']:8}{row['alarms']:8}"
+            f"  {row['least_chance']:.1e}"
+        )
+    return "\n".join(lines)

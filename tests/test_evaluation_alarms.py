@@ -1,0 +1,41 @@
+"""Counting false alarms: what is searched, and that an alarm would be counted."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from valle.corpora.made import say
+from valle.corpora.made_speaker import MadeSpeaker
+from valle.evaluation import alarms
+from valle.safety.watermark import mark
+from valle.safety.watermark_search import Warp
+
+RATE = 16_000
+
+
+def test_speech_is_joined_to_files_and_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarms, "FILE_SECONDS", 3.0)
+    # Other speeds and pitches cost most of the time, and are not what is tried here.
+    monkeypatch.setattr("valle.safety.watermark_detect.WARPS", (Warp(1.05, 1.05),))
+    rng = np.random.default_rng(0)
+    noise = (rng.standard_normal(2 * RATE).astype(np.float32) / 9 for _ in itertools.count())
+    searched = alarms.run(alarms.REAL, noise, hours=10 / 3600)
+    assert [one.seconds for one in searched] == [4.0, 4.0, 4.0]
+    (said,) = say(MadeSpeaker.draw(5, {"espeak": 1.0}), ["This is a sentence that is marked."])[0]
+    marked = mark(np.tile(said.samples, 3), RATE)
+    searched += alarms.run(alarms.MADE, [marked], hours=1.0)
+    kinds = alarms.results(searched)["kinds"]
+    assert kinds["real"]["alarms"] == 0 and kinds["real"]["files"] == 3
+    assert kinds["real"]["least_chance"] > 1e-7
+    assert kinds["made"]["alarms"] == 1 and kinds["made"]["least_chance"] < 1e-7
+    assert alarms.table(alarms.results(searched)).splitlines()[2].split()[3] == "1"
+
+
+def test_made_speech_goes_on_in_other_voices() -> None:
+    texts = ["The house is green.", "It rains."]
+    drawn = list(itertools.islice(alarms.made_speech(texts), 18))
+    assert len(drawn) == 18 and all(len(one) > RATE // 4 for one in drawn)
+    assert len({one.tobytes() for one in drawn}) > 4

@@ -1,7 +1,7 @@
-"""Clone the sample voice, and show how well and how fast: demo.wav, demo.png, demo.json.
+"""Clone the sample voice, show how well and how fast, and what keeps the clone honest.
 
-Run by `make demo`, or `python examples/demo.py` where `valle[plot]` is installed. Writes into the
-current folder.
+Run by `make demo`, or `python examples/demo.py` where `valle[plot]` is installed. Writes demo.wav,
+demo.wav.json, demo.png and demo.json into the current folder.
 """
 
 from __future__ import annotations
@@ -16,14 +16,20 @@ from numpy.typing import NDArray
 import valle
 from valle.audio import resample
 from valle.evaluation.plot import save_plot
+from valle.safety import challenge, ledger
+from valle.safety.inspection import provenance_facts
+from valle.safety.watermark_detect import detect
 
 VOICE = Path(__file__).parent / "voice.wav"
 TEXT = "This voice was never recorded saying these words; a few seconds of it were enough."
 
 
 def main() -> None:
-    """Enrol, speak, measure, draw."""
+    """Be refused, enrol, speak, measure, draw, and find what was made again."""
     model = valle.load()
+    print("Without agreement there is no clone. A recording that reads no statement is none:")
+    print(f"  {refused(model)}\n")
+
     voice = model.enroll(VOICE, attest="I hold the rights to this voice")
     model.speak("Ready.", voice=voice)  # reads the graphs, so that the time below is speaking only
     started = time.perf_counter()
@@ -45,10 +51,42 @@ def main() -> None:
     title = f"RTF {rtf:.2f}, similarity {alike:.2f}, phoneme error rate {missed:.1%}"
     save_plot("demo.png", speech.audio, speech.sample_rate, speech.words, title)
 
-    print(f"demo.wav: {speech.seconds:.2f} s of speech; demo.png shows it")
-    print(f"RTF                 {rtf:.2f}  seconds of work for each second of speech")
-    print(f"similarity          {alike:.2f}  of the voices, 1 is the same (by our own encoder)")
-    print(f"phoneme error rate  {missed:.1%}  of what was asked (by our own listener)")
+    print("By your own word there is:")
+    print(f"  demo.wav            {speech.seconds:.2f} s of speech; demo.png shows it")
+    print(f"  RTF                 {rtf:.2f}  seconds of work for each second of speech")
+    print(f"  similarity          {alike:.2f}  of the voices, 1 is the same (by our own encoder)")
+    print(f"  phoneme error rate  {missed:.1%}  of what was asked (by our own listener)\n")
+
+    print("And it can be told from a recording (`valle detect demo.wav`, `valle verify demo.wav`):")
+    for line in traces(speech, voice):
+        print(f"  {line}")
+
+
+def refused(model: valle.Model) -> str:
+    """Why the sample voice, which reads no statement, is not taken for an agreement."""
+    challenge.new("Sample")
+    try:
+        model.enroll(VOICE, name="Sample", consent=VOICE)
+    except valle.ConsentError as error:
+        return str(error).split(". Record it again")[0].replace(str(VOICE), VOICE.name)
+    raise SystemExit("a recording that reads no statement was taken for an agreement")
+
+
+def traces(speech: valle.Speech, voice: valle.Voice) -> list[str]:
+    """What tells that demo.wav was made, by whom and from what; ends the program if none does."""
+    found = detect(speech.audio, speech.sample_rate, ledger.signer().watermark_key())
+    read = {span.payload for span in found.spans if span.payload is not None}
+    facts = provenance_facts("demo.wav")
+    if not (found.found and facts["verified"]):
+        raise SystemExit("demo.wav has no mark, or no valid signature")
+    receipt = voice.consent["id"]
+    named = ", ".join(f"{payload.receipt:04x}" for payload in read) or "not read"
+    chance = max(found.chance, 1e-99)  # no smaller one means anything
+    return [
+        f"watermark           found; chance of a false alarm {chance:.0e} at most",
+        f"payload             receipt {named}; the voice's is {receipt[:4]}...",
+        f"demo.wav.json       signed by {facts['sidecar']['key'][:16]}..., and fits the file",
+    ]
 
 
 def embedding(model: valle.Model, samples: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import itertools
+import json
 import os
 import re
 import shutil
@@ -130,8 +131,15 @@ def test_the_demo_runs(tmp_path: Path, reader: dict[str, str]) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    for name in ("demo.wav", "demo.png", "demo.json"):
+    for name in ("demo.wav", "demo.wav.json", "demo.png", "demo.json"):
         assert (tmp_path / name).stat().st_size > 0
+    shown = done.stdout
+    assert "voice.wav is not accepted as agreement: " in shown
+    assert "the words for today are not heard in it" in shown
+    assert "watermark           found" in shown
+    receipt = json.loads((tmp_path / "demo.wav.json").read_text())["consent"]["id"]
+    assert f"payload             receipt {receipt[:4]}; the voice's is {receipt[:4]}..." in shown
+    assert "signed by" in shown and str(tmp_path) not in shown
 
 
 def test_the_readme_names_the_commands_that_ci_runs() -> None:

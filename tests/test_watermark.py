@@ -198,7 +198,7 @@ def test_a_stream_is_marked_as_the_whole_is(
 
 def test_the_mark_changes_little_and_only_the_telephones_band(speech: Samples) -> None:
     change = mark(speech, RATE, KEY, PAYLOAD) - speech
-    assert 15 < 10 * np.log10(np.sum(speech**2.0) / np.sum(change**2.0)) < 25
+    assert 20 < 10 * np.log10(np.sum(speech**2.0) / np.sum(change**2.0)) < 30
     spectrum = np.abs(np.fft.rfft(change)) ** 2
     hertz = np.fft.rfftfreq(len(change), 1 / RATE)
     outside = (hertz < 200) | (hertz > 3450)
@@ -250,13 +250,16 @@ def test_the_code_is_as_strong_as_it_says(energy: float, wrong: float) -> None:
         bits = int(rng.integers(2**32))
         symbols = watermark_code.encode(bits)
         noise = rng.standard_normal(len(symbols)) * math.sqrt(0.5)
-        failed += watermark_code.decode(symbols * math.sqrt(energy / 320) + noise) != bits
+        failed += (
+            watermark_code.decode(symbols * math.sqrt(energy / watermark_code.SYMBOLS) + noise)
+            != bits
+        )
     assert failed <= wrong * 100
 
 
 def test_half_of_the_symbols_may_be_lost() -> None:
     symbols = watermark_code.encode(0xDEADBEEF)
-    for lost in (slice(0, 160), slice(100, 260), slice(1, None, 2)):
+    for lost in (slice(0, 192), slice(100, 292), slice(1, None, 2)):
         heard = symbols.copy()
         heard[lost] = 0
         assert watermark_code.decode(heard) == 0xDEADBEEF
@@ -265,7 +268,7 @@ def test_half_of_the_symbols_may_be_lost() -> None:
 def test_words_of_the_code_are_far_apart() -> None:
     assert len(watermark_code.encode(0)) == PAYLOAD_CELLS * PAYLOAD_PERIOD == watermark_code.SYMBOLS
     few = [1 << index for index in range(32)] + [3, 5, 7, 9, 11, 13, 15, 17, 257, 511, 2**32 - 1]
-    assert min((watermark_code.encode(bits) < 0).sum() for bits in few) >= 62
+    assert min((watermark_code.encode(bits) < 0).sum() for bits in few) >= 74
 
 
 # --- the chance of a false alarm
@@ -274,10 +277,10 @@ def test_words_of_the_code_are_far_apart() -> None:
 def test_places_are_spread_evenly_and_hang_on_key_and_use() -> None:
     one, other = places(KEY, "payload"), places(KEY, "presence")
     for each in (one, other, places(PUBLISHED_KEY, "presence")):
-        assert each.shape == (PERIOD, BANDS) and each.min() >= 0 and each.max() < GRID
-        counts = np.histogram(each, 16, (0, GRID))[0]
+        assert each.shape == (PERIOD, BANDS) and each.min() >= 0 and (each < GRID).all()
+        counts = np.histogram(each / GRID, 16, (0, 1))[0]
         assert np.sum((counts - 192) ** 2 / 192) < 40  # chi-square, 15 degrees of freedom
-    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.1
+    assert abs(np.corrcoef((one / GRID).ravel(), (other / GRID).ravel())[0, 1]) < 0.1
     np.testing.assert_array_equal(one, places(KEY, "payload"))
     assert (PRESENCE.sum(axis=1) == BANDS - PAYLOAD_CELLS).all()
 

@@ -7,6 +7,7 @@ search's work is done once a file.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from tqdm import tqdm
 from valle.corpora.made import say
 from valle.corpora.made_speaker import MadeSpeaker
 from valle.corpora.recordings import read_manifest
+from valle.errors import RecordingError
 from valle.evaluation.material import Samples, read_samples
 from valle.evaluation.metrics import JUDGE_RATE
 from valle.safety.watermark_detect import FALSE_ALARMS, detect
@@ -40,9 +42,13 @@ class Searched:
 
 
 def real_speech(manifest: Path) -> Iterator[Samples]:
-    """All recordings of the manifest, [N] at 16 kHz. Raises UsageError if it is missing."""
+    """The manifest's recordings with sound enough to be read, [N] at 16 kHz.
+
+    Raises UsageError if it is missing.
+    """
     for row in read_manifest(manifest):
-        yield read_samples(manifest.parent / row["audio"])
+        with contextlib.suppress(RecordingError):
+            yield read_samples(manifest.parent / row["audio"])
 
 
 def made_speech(texts: Sequence[str]) -> Iterator[Samples]:

@@ -18,6 +18,7 @@ from valle.safety.watermark_cells import (
     BANDS,
     COLUMN_HOPS,
     EDGES,
+    FURTHEST,
     GRID,
     HOPS_PER_SECOND,
     PAYLOAD_PERIOD,
@@ -34,7 +35,6 @@ Samples = NDArray[np.float32]
 VERSION = 1
 LOWEST_RATE = 8000
 """Hz; below it not all bands are there."""
-_FURTHEST = 3.5  # dB that a cell's step is moved, at most; further places are only approached
 # Windows reach over the borders of cells, which takes back so much of a change.
 _OVERDRIVE = 1.3
 _SILENCE = 1e-12  # power that keeps the logarithm of digital silence finite
@@ -168,7 +168,7 @@ class Marker:
         self._column += len(halves)
         away = 10 * np.log10(halves[:, 0] / halves[:, 1]) - self._places[index]
         away -= GRID * np.rint(away / GRID)
-        change = -_OVERDRIVE * np.clip(away, -_FURTHEST, _FURTHEST) * self._marked[index]
+        change = -_OVERDRIVE * np.clip(away, -FURTHEST, FURTHEST) * self._marked[index]
         # Half of the change to each half of the column, and the square root of a power's.
         return np.repeat(10 ** (change / 40), np.diff(EDGES), axis=1)
 

@@ -26,8 +26,14 @@ COLUMN_HOPS = 4
 # Edges of the bands in bins of 50 Hz: 200 Hz wide up to 1500 Hz, then 300 Hz wide.
 EDGES = np.array([6, 10, 14, 18, 22, 26, 30, 36, 42, 48, 54, 60, 66])
 BANDS = len(EDGES) - 1
-GRID = 10.5
-"""Decibels from one place of a grid to the next."""
+GRID = np.array([4.0, 4.0, 5.0, 6.0, 8.0, 8.0] + [10.5] * 6)
+"""Decibels from one place of a band's grid to the next, [BANDS].
+
+Speech is strongest, and best heard, in the lowest bands: there noise and codecs change a step by
+little, so that a narrow grid can be read, and a small move is enough to lay it.
+"""
+FURTHEST = np.array([0.8, 0.8, 1.2, 1.8, 3.0, 3.0] + [4.0] * 6)
+"""Decibels that a step is moved at most, [BANDS]; further places are only approached."""
 PERIOD = 256
 """Columns after which the pattern begins again: 10.24 s."""
 PAYLOAD_PERIOD = 64
@@ -39,19 +45,19 @@ PUBLISHED_KEY = bytes.fromhex("5b0c1f7e9a43d2886ee1b5f0c7293a14d85f60ab37c49e127
 
 
 def _presence() -> NDArray[np.bool_]:
-    """[PERIOD, BANDS]: of the 12 cells of a column 7, others in the next."""
+    """[PERIOD, BANDS]: of the 12 cells of a column half, others in the next."""
     column, band = np.ogrid[:PERIOD, :BANDS]
-    cells: NDArray[np.bool_] = (5 * band + 7 * (column % PAYLOAD_PERIOD)) % BANDS < 7
+    cells: NDArray[np.bool_] = (5 * band + 7 * (column % PAYLOAD_PERIOD)) % BANDS < BANDS // 2
     return cells
 
 
 PRESENCE = _presence()
-PAYLOAD_CELLS = BANDS - 7
+PAYLOAD_CELLS = BANDS - BANDS // 2
 """Cells of a column that carry the payload."""
 
 
 def places(key: bytes, what: str) -> NDArray[np.float64]:
-    """Where on the grid each cell's step should lie: [PERIOD, BANDS] dB in 0..GRID.
+    """Where on its band's grid each cell's step should lie: [PERIOD, BANDS] dB in 0..GRID.
 
     Uniform and independent, as far as anyone can tell who does not have the key: the numbers are
     SHAKE-256 of it. `what` keeps the numbers of different uses of one key apart.

@@ -26,13 +26,13 @@ COLUMN_HOPS = 4
 # Edges of the bands in bins of 50 Hz: 200 Hz wide up to 1500 Hz, then 300 Hz wide.
 EDGES = np.array([6, 10, 14, 18, 22, 26, 30, 36, 42, 48, 54, 60, 66])
 BANDS = len(EDGES) - 1
-GRID = np.array([4.0, 4.0, 5.0, 6.0, 8.0, 8.0] + [10.5] * 6)
+GRID = np.array([4.0, 4.0, 5.0, 6.5, 9.0, 9.0] + [10.5] * 6)
 """Decibels from one place of a band's grid to the next, [BANDS].
 
 Speech is strongest, and best heard, in the lowest bands: there noise and codecs change a step by
 little, so that a narrow grid can be read, and a small move is enough to lay it.
 """
-FURTHEST = np.array([0.8, 0.8, 1.2, 1.8, 3.0, 3.0] + [4.0] * 6)
+FURTHEST = np.array([1.0, 1.0, 1.4, 2.2, 3.5, 3.5] + [4.5] * 6)
 """Decibels that a step is moved at most, [BANDS]; further places are only approached."""
 PERIOD = 256
 """Columns after which the pattern begins again: 10.24 s."""

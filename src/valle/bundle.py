@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from valle.errors import BundleError, OutputError, UsageError
 from valle.hub import HUB_PREFIX, fetch
+from valle.style import CLASSES, STYLES
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -92,6 +93,24 @@ class NARConfig(_Strict):
     stages: int = Field(ge=1)  # codebooks after the first that it decides
 
 
+class StyleConfig(_Strict):
+    """What the style tokens mean: the borders between the classes of each, in its own unit.
+
+    In the order of `valle.style.STYLES`; a bundle without this reads no style.
+    """
+
+    borders: tuple[tuple[float, ...], ...]
+
+    @field_validator("borders")
+    @classmethod
+    def _ascending(cls, borders: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+        if [len(row) for row in borders] != [CLASSES - 1] * len(STYLES):
+            raise ValueError(f"{len(STYLES)} styles have {CLASSES - 1} borders each")
+        if any(list(row) != sorted(row) for row in borders):
+            raise ValueError("the borders of a style must go up")
+        return borders
+
+
 class BundleConfig(_Strict):
     """All of `config.json`. Rates in Hz, `hop` in samples a frame, `decoder_delay` in frames."""
 
@@ -110,6 +129,7 @@ class BundleConfig(_Strict):
     decoder_state: int = Field(ge=0)  # float32 numbers that the codec decoder carries on
     ar: ARConfig
     nar: NARConfig
+    style: StyleConfig | None = None
     graphs: dict[str, GraphConfig] = Field(default_factory=dict)
 
     @field_validator("symbols", "listener_symbols")
@@ -377,7 +397,7 @@ def _make_session(model: bytes, threads: int | None) -> onnxruntime.InferenceSes
 def _explain(error: ValidationError) -> str:
     known = {
         field
-        for model in (BundleConfig, ARConfig, NARConfig, GraphConfig, TensorConfig)
+        for model in (BundleConfig, ARConfig, NARConfig, StyleConfig, GraphConfig, TensorConfig)
         for field in model.model_fields
     }
     problems = []

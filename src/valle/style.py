@@ -9,16 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from valle import pitch
+from valle.errors import UsageError
+
+if TYPE_CHECKING:
+    from valle.bundle import BundleConfig
 
 STYLES = ("pitch", "pitch_range", "energy", "rate", "tilt")
 CLASSES = 8  # of each; 1 is the lowest, 8 the highest
 UNSET = 0
 FEATURES = 3  # semitones, level, tilt of each frame
+FRAMES_PER_SECOND = 50
 
 _SEMITONE_ZERO = 55.0  # Hz
 _SILENT = 30.0  # dB under a recording's loud frames that are no speech any more
@@ -78,9 +84,6 @@ def measure(features: NDArray[np.floating], phonemes: int) -> Floats:
     return found
 
 
-FRAMES_PER_SECOND = 50
-
-
 def borders_of(measured: NDArray[np.floating]) -> NDArray[np.float64]:
     """Borders [5, 7] between classes that are equally frequent in what was measured [items, 5].
 
@@ -99,3 +102,21 @@ def classes_of(
     """Classes [5], 1 to 8, of what was measured [5]; 0 (unset) for NaN. borders: [5, 7]."""
     above = np.asarray(measured, np.float64)[:, None] >= np.asarray(borders, np.float64)
     return np.where(np.isfinite(measured), 1 + above.sum(axis=1), UNSET).astype(np.int64)
+
+
+def style_input(
+    config: BundleConfig, style: NDArray[np.int64] | None
+) -> dict[str, NDArray[np.int64]]:
+    """What a graph of a bundle is fed as its style: classes [5] (None: all are unset).
+
+    Raises:
+        UsageError: a style is asked for that the bundle does not know.
+    """
+    if config.style is None:
+        if style is not None and style.any():
+            raise UsageError(f"the bundle {config.name!r} was trained without styles")
+        return {}
+    asked = np.full(len(STYLES), UNSET, np.int64) if style is None else style
+    if asked.shape != (len(STYLES),) or asked.min() < UNSET or asked.max() > CLASSES:
+        raise UsageError(f"a style has {len(STYLES)} classes from {UNSET} (unset) to {CLASSES}")
+    return {"style": asked[None]}

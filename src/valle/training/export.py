@@ -15,8 +15,17 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from valle.bundle import ARConfig, BundleConfig, NARConfig, NewGraph, Precision, write_bundle
+from valle.bundle import (
+    ARConfig,
+    BundleConfig,
+    NARConfig,
+    NewGraph,
+    Precision,
+    StyleConfig,
+    write_bundle,
+)
 from valle.corpora.store import HOP, SAMPLE_RATE
+from valle.errors import UsageError
 from valle.listener_symbols import LISTENER_SYMBOLS
 from valle.text import SYMBOLS
 from valle.training.checkpoints import load_ar, load_codec, load_listener, load_nar, load_speaker
@@ -28,6 +37,7 @@ from valle.training.models.nar import NAR
 from valle.training.models.speaker import SPEAKER_SIZES, SpeakerEncoder
 from valle.training.quantise import multiply_in_blocks, multiply_in_integers
 from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, size_named
+from valle.training.style_borders import kept_borders
 
 _MAX_STAY_PHONEME, _MAX_STAY_BORDER = 50, 75  # frames: 1 s on a sound, 1.5 s of silence
 Preset = Literal["fp32", "int8", "fast8", "fast4"]
@@ -46,6 +56,8 @@ class Models:
     speaker: SpeakerEncoder
     ar: AR
     nar: NAR
+    style_borders: NDArray[np.float64] | None = None
+    """[5, 7]; None: they know no styles, and the graphs do not ask for one."""
 
 
 class _CodecDecoder(nn.Module):
@@ -91,6 +103,8 @@ def export_bundle(
     samples = {"waveform": {0: "batch", 1: "samples"}}
     codes = torch.zeros(2, 5, CODEBOOKS, dtype=torch.int64)
     state = torch.zeros(2, codec.decoder.state_size)
+    borders = models.style_borders
+    styled = borders is not None
     protos = {
         "codec_encoder": _traced(_CodecEncoder(codec), (waveform,), samples, ["codes"]),
         "codec_decoder": _traced(
@@ -101,9 +115,9 @@ def export_bundle(
         ),
         "listener": _traced(models.listener, (waveform,), samples, ["ctc", "frame"]),
         "speaker": _traced(models.speaker, (waveform,), samples, ["embedding"]),
-        "phonemes": phonemes_graph(models.ar.phonemes),
+        "phonemes": phonemes_graph(models.ar.phonemes, styled),
         "ar": ar_graph(models.ar),
-        "nar": nar_graph(models.nar),
+        "nar": nar_graph(models.nar, styled),
     }
     graphs = {}
     for key, proto in protos.items():
@@ -138,6 +152,7 @@ def export_bundle(
             ahead=nar.ahead,
             stages=nar.stages,
         ),
+        style=None if borders is None else StyleConfig(borders=borders.tolist()),
     )
     write_bundle(folder, config, graphs, {CARD_NAME: card} if card is not None else None)
 
@@ -148,14 +163,21 @@ def export_runs(
     """Write a bundle of the models trained into `runs`/codec, /listener, /speaker, /ar and /nar.
 
     Raises:
-        UsageError: one of them has not been trained.
+        UsageError: one of them has not been trained, or AR and NAR learnt other styles.
     """
+    borders = [kept_borders(runs / stage) for stage in ("ar", "nar")]
+    if not np.array_equal(*(np.zeros(0) if one is None else one for one in borders)):
+        raise UsageError(
+            f"{runs / 'ar'} and {runs / 'nar'} learnt from styles with other borders; train both "
+            "on corpora that one `valle prepare styles` measured"
+        )
     models = Models(
         load_codec(runs / "codec"),
         load_listener(runs / "listener"),
         load_speaker(runs / "speaker"),
         load_ar(runs / "ar"),
         load_nar(runs / "nar"),
+        borders[0],
     )
     export_bundle(folder, name, models, precision, card)
 
@@ -175,7 +197,7 @@ def random_models(size: str, seed: int) -> Models:
         NAR(dial.nar, len(SYMBOLS)),
     )
     with torch.no_grad():
-        for model in vars(models).values():
+        for model in (models.codec, models.listener, models.speaker, models.ar, models.nar):
             for weight in model.parameters():
                 weight.add_(_JITTER * torch.randn_like(weight))
     return models

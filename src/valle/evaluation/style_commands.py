@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valle.errors import UsageError
-from valle.evaluation import hard, naturalness
+from valle.evaluation import hard, naturalness, style
 from valle.evaluation.material import Speaker
 from valle.evaluation.report import report
 from valle.files import check_target
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 HELP = {
     "hard": "texts that speech models trip over: words missing or doubled, beside recordings",
     "naturalness": "pitch range and pauses of made speech beside recordings of the same words",
+    "style": "whether asked styles are heard, and middles of recordings filled in",
 }
 
 
@@ -33,7 +35,7 @@ def add_arguments(name: str, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--seeds", type=int, default=hard.SEEDS, help="for each text (default: %(default)s)"
         )
-    else:
+    elif name == "naturalness":
         parser.add_argument(
             "--sentences", type=int, default=4, help="of each speaker (default: %(default)s, all)"
         )
@@ -64,6 +66,13 @@ def measure(
         trials = list(hard.trials(model, speakers, texts, seeds, quiet))
         rows = hard.as_json(trials)
         return report("hard", rows, seeds=seeds), hard.table(hard.results(trials))
+    if arguments.protocol == "style":
+        speakers = speakers[: style.VOICES]
+        asked = list(style.ask(model, speakers, seed, quiet))
+        filled = list(style.middles(model, speakers, seed, quiet))
+        figures = style.results(asked, filled)
+        clips = {"asked": list(map(asdict, asked)), "middle_clips": list(map(asdict, filled))}
+        return report("style", figures | clips, seed=seed), style.table(figures)
     found = list(naturalness.clips(model, speakers, arguments.sentences, seed, quiet))
     if arguments.picture:
         naturalness.save_picture(arguments.picture, found)

@@ -14,15 +14,14 @@ from valle.corpora.store import Labels, Store, Utterance, by_speaker
 from valle.corpora.styles import phonemes_in
 from valle.corpora.transcripts import IS_BORDER
 from valle.errors import UsageError
+from valle.infilling import CONTEXT, SIDE
 from valle.style import STYLES, UNSET, classes_of, measure
 from valle.text import SYMBOLS, UNKNOWN
 
-_CONTEXT = 6  # symbols that the phoneme encoder sees on each side of a frame's own
 _UNKNOWN_ID = SYMBOLS.index(UNKNOWN)
 _TRIES = 10_000  # draws for one pair; of a corpus that is fit for training a few are enough
 _VOICELESS = 0.1  # share of prompts whose speaker embedding is withheld
 INFILLING = 0.3  # share of examples in which a middle is filled in, unless asked otherwise
-_SIDE = 100  # frames on each side of a middle, at most: together as long as a prompt
 _LEAST_AROUND = 50  # frames around a middle: less tells too little of a voice
 _SHORTEST_MIDDLE = 10  # frames: a word
 _UNTOLD = 0.3  # share of examples without any style, and of each style in the others
@@ -93,7 +92,7 @@ class Source:
         path = self.labels.frame_symbol[start:end]
         first, last = int(path[0]), int(path[-1])
         ends = end == self.frames
-        stop = len(self.labels.symbols) if ends else last + 1 + _CONTEXT
+        stop = len(self.labels.symbols) if ends else last + 1 + CONTEXT
         rows = self.utterance.frames
         return Piece(
             self.store.codes[rows.start + start : rows.start + end].astype(np.int64),
@@ -110,8 +109,8 @@ class Source:
         It ends where the pointer passes its last symbol, which must be where `end` is.
         """
         path = self.labels.frame_symbol
-        first = max(0, int(path[start]) - _CONTEXT)
-        beyond = slice(first, int(path[end - 1]) + 1 + _CONTEXT)
+        first = max(0, int(path[start]) - CONTEXT)
+        beyond = slice(first, int(path[end - 1]) + 1 + CONTEXT)
         rows = self.utterance.frames
         return Piece(
             self.store.codes[rows.start + start : rows.start + end].astype(np.int64),
@@ -232,7 +231,7 @@ class ExampleSource:
             if not len(ends):
                 continue
             end = int(self.rng.choice(ends))
-            before, after = self.rng.integers(_LEAST_AROUND // 2, _SIDE + 1, 2)
+            before, after = self.rng.integers(_LEAST_AROUND // 2, SIDE + 1, 2)
             first, last = max(0, start - int(before)), min(end + int(after), source.frames)
             if (start - first) + (last - end) < _LEAST_AROUND:
                 continue

@@ -165,8 +165,9 @@ def export_runs(
     Raises:
         UsageError: one of them has not been trained, or AR and NAR learnt other styles.
     """
-    borders = [kept_borders(runs / stage) for stage in ("ar", "nar")]
-    if not np.array_equal(*(np.zeros(0) if one is None else one for one in borders)):
+    borders, others = (kept_borders(runs / stage) for stage in ("ar", "nar"))
+    known = [np.zeros(0) if one is None else one for one in (borders, others)]
+    if not np.array_equal(known[0], known[1]):
         raise UsageError(
             f"{runs / 'ar'} and {runs / 'nar'} learnt from styles with other borders; train both "
             "on corpora that one `valle prepare styles` measured"
@@ -177,7 +178,7 @@ def export_runs(
         load_speaker(runs / "speaker"),
         load_ar(runs / "ar"),
         load_nar(runs / "nar"),
-        borders[0],
+        borders,
     )
     export_bundle(folder, name, models, precision, card)
 

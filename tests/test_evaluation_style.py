@@ -62,7 +62,7 @@ def test_one_wrong_sound_is_no_missing_word() -> None:
 
 def test_too_short_and_too_long() -> None:
     assert found("abcdead", seconds=0.3).cut_short and not found("abcdead", seconds=0.5).cut_short
-    assert found("abcdead", seconds=3.6).runs_on and not found("abcdead", seconds=3.4).runs_on
+    assert found("abcdead", seconds=4.1).runs_on and not found("abcdead", seconds=3.9).runs_on
     short = said(heard("a", each=1), CLASSES, WORDS, 0.04)  # fewer frames than sounds
     assert short.cut_short and short.missing == ("ab", "cd", "ea")
 

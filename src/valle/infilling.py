@@ -35,6 +35,16 @@ class Side:
     frame_symbol: Ints
 
 
+def word_edges(frame_symbol: Ints, borders: NDArray[np.bool_]) -> Ints:
+    """Frames at which the pointer enters, leaves or skips a border: where words may be cut apart.
+
+    frame_symbol [frames]: the index of the symbol that each frame is at; borders [symbols].
+    """
+    at = 1 + np.flatnonzero(np.diff(frame_symbol) > 0)
+    before, after = frame_symbol[at - 1], frame_symbol[at]
+    return at[borders[before] | borders[after] | (after - before > 1)]
+
+
 def fill(
     ar: ARDecoder,
     nar: NAR,

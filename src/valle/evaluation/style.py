@@ -25,7 +25,7 @@ from valle.evaluation.material import Original, Samples, Speaker
 from valle.evaluation.metrics import JUDGE_RATE, bootstrap_interval
 from valle.evaluation.report import Figure
 from valle.evaluation.zero_shot import ATTESTATION
-from valle.infilling import SIDE, Side, fill
+from valle.infilling import SIDE, Side, fill, word_edges
 from valle.listener import Listener
 from valle.nar import NAR
 from valle.options import SpeakOptions
@@ -158,8 +158,7 @@ def _cut(
     symbols = Symbols(ids, stress, np.array([p.symbol in BORDERS for p in phonemes]))
     codes = model.codec.encode(samples)
     path = aligned.frame_symbol[: len(codes)]
-    at = 1 + np.flatnonzero(np.diff(path) > 0)
-    edges = at[symbols.borders[path[at]]]  # where the silence before a word begins, or its border
+    edges = word_edges(path, symbols.borders)
     start, end = (
         next((int(edge) for edge in edges if edge >= share * len(path)), 0)
         for share in (1 / 3, 2 / 3)

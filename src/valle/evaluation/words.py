@@ -20,6 +20,7 @@ from valle.text import BORDERS, Sentence
 
 # Seconds a phoneme, pauses included. Recordings of 20 speakers have 0.08 to 0.49.
 SHORTEST, LONGEST = 0.06, 0.5
+_AROUND = 0.5  # seconds of silence around, which count for much beside a single word
 # Nats by which a stretch must be likelier without a word. One word of fifty in recordings through
 # the codec is further off, and 0.95 of words that were not said at all.
 LOST = 11.0
@@ -75,7 +76,7 @@ def said(
     rows = [np.array([columns[p] for p in phonemes if p in columns]) for _, phonemes in words]
     total = sum(map(len, rows))
     cut_short = seconds < SHORTEST * total
-    runs_on = seconds > LONGEST * total
+    runs_on = seconds > LONGEST * total + _AROUND
     judged = [len(row) >= _FEWEST for row in rows]
     aligned = _align(ctc, rows)
     if aligned is None:  # fewer frames than sounds: where which word is cannot be said

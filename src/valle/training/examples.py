@@ -14,7 +14,7 @@ from valle.corpora.store import Labels, Store, Utterance, by_speaker
 from valle.corpora.styles import phonemes_in
 from valle.corpora.transcripts import IS_BORDER
 from valle.errors import UsageError
-from valle.infilling import CONTEXT, SIDE
+from valle.infilling import CONTEXT, SIDE, word_edges
 from valle.style import STYLES, UNSET, classes_of, measure
 from valle.text import SYMBOLS, UNKNOWN
 
@@ -128,13 +128,8 @@ class Source:
         return replace(piece, symbols=piece.symbols[own], stress=piece.stress[own], stop=None)
 
     def word_edges(self) -> Ints:
-        """Frames at which the pointer enters or leaves a border, where words may be cut apart."""
-        path = self.labels.frame_symbol
-        at = 1 + np.flatnonzero(np.diff(path) > 0)
-        border = IS_BORDER[self.labels.symbols]
-        before, after = path[at - 1], path[at]
-        # A border between two words may have no frame of its own.
-        return at[border[before] | border[after] | (after - before > 1)]
+        """Frames at which words may be cut apart."""
+        return word_edges(self.labels.frame_symbol, IS_BORDER[self.labels.symbols])
 
     def measured(self, start: int, end: int) -> NDArray[np.float32]:
         """The styles [5] of frames [start, end), NaN where there are none."""

@@ -201,6 +201,8 @@ def random_models(size: str, seed: int) -> Models:
         for model in (models.codec, models.listener, models.speaker, models.ar, models.nar):
             for weight in model.parameters():
                 weight.add_(_JITTER * torch.randn_like(weight))
+        for codes in (models.ar.codes, models.nar.codes):
+            codes.weight[-1].zero_()  # "no code" adds nothing: training keeps it so
     return models
 
 

@@ -85,7 +85,7 @@ class ARDecoder:
         rows.stay[0] = np.minimum(stay, STAYS - 1)
         rows.before[0] = count - 1
         rows.total[()] = count
-        BoundGraph(self._bundle, rows, cache, 1).run()
+        BoundGraph(self._bundle, rows, cache, slice(1)).run()
         return PromptCache(self._kept(cache, count), codes[-1].copy())
 
     @staticmethod

@@ -16,8 +16,7 @@ from valle.pointer import MOVES
 if TYPE_CHECKING:
     from valle.bundle import Bundle, BundleConfig
 
-Floats = NDArray[np.float32]
-Cache = dict[str, Floats]
+Cache = dict[str, NDArray[np.floating[Any]]]
 
 LEAST = 2  # sequences that are worth a thread of their own: a step of one is soon done
 
@@ -26,12 +25,14 @@ def empty_cache(config: BundleConfig, items: int) -> Cache:
     """Room for the keys and values of `items` sequences: `key_0`, `value_0`, ... a layer, each
     [items, heads, max_positions, head width]. It takes memory only as rows are written."""
     size = config.ar
+    half = config.graphs["ar"].precision == "fp16"
+    number = np.dtype(np.float16 if half else np.float32)
     shape = (items, size.heads, size.max_positions, size.width // size.heads)
     names = [f"{kind}_{layer}" for layer in range(size.layers) for kind in ("key", "value")]
     # Straight from the system: what numpy.zeros gives may be memory that was used before, and is
     # then written to, all of it, to be zeros.
-    memory = mmap.mmap(-1, len(names) * math.prod(shape) * 4)
-    whole = np.frombuffer(memory, np.float32).reshape(len(names), *shape)
+    memory = mmap.mmap(-1, len(names) * math.prod(shape) * number.itemsize)
+    whole = np.frombuffer(memory, number).reshape(len(names), *shape)
     return dict(zip(names, whole, strict=True))
 
 

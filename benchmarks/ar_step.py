@@ -20,6 +20,7 @@ from valle.ar_graph import BoundGraph, Rows, empty_cache
 from valle.bundle import Bundle
 from valle.decoder import ARDecoder, PromptCache
 from valle.plan import Symbols
+from valle.session import threads_for
 
 MATRICES = {"MatMul", "MatMulNBits", "DynamicQuantizeMatMul", "Gemm", "FusedMatMul"}
 
@@ -91,8 +92,7 @@ def operator_shares(bundle: Bundle, context: int) -> dict[str, float]:
         options.log_severity_level = 3
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
-        if bundle.threads is not None:
-            options.intra_op_num_threads = bundle.threads
+        options.intra_op_num_threads = threads_for("ar", bundle.config.ar, bundle.threads)
         session = onnxruntime.InferenceSession(
             bundle.read_graph("ar"), options, providers=["CPUExecutionProvider"]
         )

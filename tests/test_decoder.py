@@ -36,6 +36,7 @@ class Models:
     nar: nar_module.NAR
     config: SimpleNamespace
     sessions: dict[str, onnxruntime.InferenceSession] = field(default_factory=dict)
+    threads: int = 1
 
     def session(self, name):
         return self.sessions[name]
@@ -79,6 +80,7 @@ def models():
             past=n.past,
             ahead=n.ahead,
         ),
+        graphs={"ar": SimpleNamespace(precision="fp32")},
     )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

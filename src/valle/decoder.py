@@ -101,7 +101,7 @@ class ARDecoder:
         rows.stay[0] = np.minimum(stay, STAYS - 1)
         rows.before[0] = count - 1
         rows.total[()] = count
-        BoundGraph(self._bundle, rows, cache, 1).run()
+        BoundGraph(self._bundle, rows, cache, slice(1)).run()
         last = codes[prefix - 1].copy() if prefix else nothing
         return PromptCache(self._kept(cache, count), last)
 

@@ -129,8 +129,9 @@ def export_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRESETS,
         default="fast8",
-        help="int8 stores weights in 8 bits and computes in fp32, fast8 (default) also multiplies "
-        "8-bit integers, fast4 has 4-bit weights in the AR, for large ones",
+        help="fp16 is for graphics cards; int8 stores weights in 8 bits and computes in fp32, "
+        "fast8 (default) also multiplies 8-bit integers, fast4 has 4-bit weights in the AR, for "
+        "large ones",
     )
 
 

@@ -30,6 +30,7 @@ from valle.listener_symbols import LISTENER_SYMBOLS
 from valle.text import SYMBOLS
 from valle.training.checkpoints import load_ar, load_codec, load_listener, load_nar, load_speaker
 from valle.training.graphs import ar_graph, nar_graph, phonemes_graph
+from valle.training.halves import compute_in_halves
 from valle.training.models.ar import AR
 from valle.training.models.codec import CODEC_SIZES, DELAY, Codec
 from valle.training.models.listener import LISTENER_SIZES, Listener
@@ -40,7 +41,7 @@ from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, size_named
 from valle.training.style_borders import kept_borders
 
 _MAX_STAY_PHONEME, _MAX_STAY_BORDER = 50, 75  # frames: 1 s on a sound, 1.5 s of silence
-Preset = Literal["fp32", "int8", "fast8", "fast4"]
+Preset = Literal["fp32", "fp16", "int8", "fast8", "fast4"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 CARD_NAME = "MODEL_CARD.md"
 _SMALLEST = 4096  # weights with fewer numbers stay as they are: they cost nothing
@@ -86,6 +87,7 @@ def export_bundle(
 
     `precision` is one of
     - "fp32", which the tests compare with PyTorch;
+    - "fp16": the AR and the NAR in half precision, for ONNX Runtime's CUDA provider;
     - "int8": weights stored in 8 bits, a scale for each output channel, and computed in fp32, which
       makes the files four times smaller;
     - "fast8": the same, but the AR and the NAR multiply 8-bit integers;
@@ -241,6 +243,11 @@ def _quantised(graph: str, proto: onnx.ModelProto, preset: Preset) -> Precision:
     """Quantise one graph of a bundle, and say in how many bits its matrices are."""
     if preset == "fp32":
         return "fp32"
+    if preset == "fp16":
+        if graph not in ("ar", "nar"):
+            return "fp32"
+        compute_in_halves(proto)
+        return "fp16"
     fast = preset != "int8"
     in_4_bits = preset == "fast4" and graph == "ar"
     if fast and graph == "ar":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +20,8 @@ SIDE = 1024  # of the square matrices
 def describe(threads: int) -> dict[str, object]:
     """Processor, cores, versions and how busy the machine is."""
     return {
-        "processor": _processor(),
+        "processor": _of_cpuinfo("model name") or platform.processor() or platform.machine(),
+        "instructions": widest(_of_cpuinfo("flags").split()),
         "cores": os.cpu_count(),
         "threads": threads,
         "load": round(os.getloadavg()[0], 2),
@@ -29,13 +31,24 @@ def describe(threads: int) -> dict[str, object]:
     }
 
 
-def _processor() -> str:
+def widest(flags: Sequence[str]) -> str:
+    """The widest instructions that matter to the products, by the flags of a processor."""
+    known = {
+        "avx512_vnni": "AVX-512 VNNI",
+        "avx512f": "AVX-512",
+        "avx_vnni": "AVX2 VNNI",
+        "avx2": "AVX2",
+    }
+    return next((name for flag, name in known.items() if flag in flags), "unknown instructions")
+
+
+def _of_cpuinfo(field: str) -> str:
+    """A field of the first processor, "" where Linux does not tell."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return platform.processor()
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.machine()
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(field)), "")
 
 
 def reading(threads: int) -> Job:

@@ -18,7 +18,8 @@ def table(result: dict[str, Any]) -> str:
     """All of the result, in Markdown."""
     machine = result["machine"]
     lines = [
-        f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, "
+        f"{machine['processor']}, {machine['instructions']}, {machine['cores']} cores, "
+        f"{machine['threads']} threads, "
         f"onnxruntime {machine['onnxruntime']}, {result['date']}.",
     ]
     if machine["load"] > BUSY or result["quick"]:

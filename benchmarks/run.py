@@ -32,6 +32,7 @@ import report  # noqa: E402
 import rivals  # noqa: E402
 import whole  # noqa: E402
 from material import open_material  # noqa: E402
+from valle.session import processors  # noqa: E402
 from valle.text import SYMBOLS  # noqa: E402
 from valle.training.export import export_bundle, random_models  # noqa: E402
 from valle.training.models.ar import AR  # noqa: E402
@@ -58,7 +59,7 @@ def main() -> None:
         parser.error(
             f"no size is called {', '.join(sorted(unknown))}; there are {', '.join(SIZES)}"
         )
-    threads = arguments.threads or os.cpu_count() or 1
+    threads = arguments.threads or processors()
     torch.set_num_threads(threads)
     result: dict[str, Any] = {
         "date": report.today(),

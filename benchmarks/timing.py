@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -43,7 +43,9 @@ def interleaved(jobs: Mapping[str, Job], repeats: int, warm: bool = True) -> dic
             found = lap(job)
             if repeat >= warm:
                 laps[name].append(found)
-    return {
-        name: Lap(median(one.wall for one in found), median(one.cpu for one in found))
-        for name, found in laps.items()
-    }
+    return {name: median_lap(found) for name, found in laps.items()}
+
+
+def median_lap(laps: Sequence[Lap]) -> Lap:
+    """The median by each clock."""
+    return Lap(median(one.wall for one in laps), median(one.cpu for one in laps))

@@ -37,7 +37,7 @@ def bundle(
     if request.param != "fp32":
         quantise.multiply_in_blocks(proto, int(request.param[-1]))
     graphs = {
-        "ar": NewGraph(proto.SerializeToString()),
+        "ar": NewGraph(proto.SerializeToString(), request.param),
         "phonemes": NewGraph(whole.read_graph("phonemes")),
     }
     folder = tmp_path_factory.mktemp("batching") / "bundle"

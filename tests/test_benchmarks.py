@@ -109,6 +109,12 @@ def test_the_page_has_a_place_for_the_table(
     assert page.read_text(encoding="utf-8") == once  # the table took the place of the table
 
 
+def test_the_widest_instructions_are_named() -> None:
+    assert machine.widest(["sse2", "avx2", "avx512f", "avx512_vnni"]) == "AVX-512 VNNI"
+    assert machine.widest(["avx2", "fma"]) == "AVX2"
+    assert machine.widest([]) == "unknown instructions"
+
+
 def test_jobs_take_turns() -> None:
     turns: list[str] = []
     jobs = {

@@ -36,6 +36,7 @@ class Models:
     nar: nar_module.NAR
     config: SimpleNamespace
     sessions: dict[str, onnxruntime.InferenceSession] = field(default_factory=dict)
+    threads: int = 1
 
     def session(self, name):
         return self.sessions[name]
@@ -61,6 +62,7 @@ def models():
     config = SimpleNamespace(
         codebooks=8,
         codebook_size=NO_CODE,
+        style=None,
         ar=SimpleNamespace(
             layers=a.layers,
             heads=a.heads,
@@ -78,15 +80,16 @@ def models():
             past=n.past,
             ahead=n.ahead,
         ),
+        graphs={"ar": SimpleNamespace(precision="fp32")},
     )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     sessions = {
         name: onnxruntime.InferenceSession(graph.SerializeToString(), options)
         for name, graph in (
-            ("phonemes", graphs.phonemes_graph(ar.phonemes)),
+            ("phonemes", graphs.phonemes_graph(ar.phonemes, styled=False)),
             ("ar", graphs.ar_graph(ar)),
-            ("nar", graphs.nar_graph(nar)),
+            ("nar", graphs.nar_graph(nar, styled=False)),
         )
     }
     return Models(ar, nar, config, sessions)
@@ -329,7 +332,9 @@ def test_the_room_for_positions_is_kept(models):
 def test_training_forward_of_the_ar_reads_the_same_rows(models):
     both = said(15, symbols=9, frames=30)
     prompt_frames = 12
-    inputs = ar_module.input_codes(tensor(both.codes), torch.tensor([prompt_frames]))[0].numpy()
+    inputs = ar_module.input_codes(tensor(both.codes), *[torch.tensor([prompt_frames])] * 2)[
+        0
+    ].numpy()
     assert (inputs[0] == NO_CODE).all()
     assert (inputs[1 : prompt_frames + 1] == both.codes[:prompt_frames]).all()
     assert (inputs[prompt_frames + 1 :, 0] == both.codes[prompt_frames:-1, 0]).all()

@@ -14,7 +14,7 @@ from valle.corpora.store import Store  # noqa: E402
 from valle.corpora.transcripts import IS_BORDER  # noqa: E402
 from valle.errors import UsageError  # noqa: E402
 from valle.text import SYMBOLS, UNKNOWN  # noqa: E402
-from valle.training.examples import ExampleSource, Source, padded  # noqa: E402
+from valle.training.examples import Example, ExampleSource, Source, padded  # noqa: E402
 from valle.training.sizes import NO_CODE  # noqa: E402
 from valle.training.train_ar import ar_batch  # noqa: E402
 
@@ -48,10 +48,12 @@ def test_a_piece_fits_its_frames(store: Store, start: int, end: int) -> None:
     for name in ("symbols", "stress"):
         said = getattr(whole.labels, name)[whole.labels.frame_symbol[start:last]]
         np.testing.assert_array_equal(getattr(piece, name)[piece.frame_symbol], said)
-    assert piece.ends == (last == 150)
+    assert (piece.stop is not None) == (last == 150)
     # What the phoneme encoder sees ahead is there too: six symbols, or all that there are.
     first, at = whole.labels.frame_symbol[start], whole.labels.frame_symbol[last - 1]
-    ahead = whole.labels.symbols[first : at + 7] if not piece.ends else whole.labels.symbols[first:]
+    ahead = (
+        whole.labels.symbols[first : at + 7] if piece.stop is None else whole.labels.symbols[first:]
+    )
     np.testing.assert_array_equal(piece.symbols, ahead)
 
 
@@ -96,7 +98,7 @@ def test_a_single_clip_is_prompt_and_then_target(store: Store, tmp_path: Path) -
         np.testing.assert_array_equal(prompt.codes, single.codes[: len(prompt.codes)])
         follows = single.codes[len(prompt.codes) :][: len(target.codes)]
         np.testing.assert_array_equal(target.codes, follows)
-        assert IS_BORDER[target.symbols[0]] and not prompt.ends
+        assert IS_BORDER[target.symbols[0]] and prompt.stop is None
 
 
 def test_no_pair_is_an_error_and_not_a_search_without_end(tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_one_prompt_in_ten_hides_its_voice(store: Store) -> None:
 def test_a_batch_speaks_in_the_prompts_voices(store: Store) -> None:
     one, other = source(store, "many/0"), source(store, "many/2")
     pairs = [(a.piece(0, 40), b.piece(60, 130)) for a, b in ((one, other), (other, one))]
-    voice = ar_batch(pairs, torch.device("cpu"))["voice"]
+    voice = ar_batch([Example.after(*pair) for pair in pairs], torch.device("cpu"))["voice"]
     assert voice.dtype == torch.float32
     np.testing.assert_array_equal(voice, np.stack([one.voice, other.voice]))
     assert (one.voice != other.voice).any()
@@ -193,7 +195,7 @@ def test_moves_of_an_ended_piece_end(store: Store) -> None:
         (whole.piece(0, 40), whole.piece(100, 150)),  # ends
         (whole.piece(10, 50), whole.piece(60, 130)),  # is cut
     ]
-    batch = ar_batch(pairs, torch.device("cpu"))
+    batch = ar_batch([Example.after(*pair) for pair in pairs], torch.device("cpu"))
     ended, cut = batch["moves"][0], batch["moves"][1]
     assert ended[39] == -100 and ended[89] == 1
     assert set(ended[90:].tolist()) == {-100}
@@ -213,14 +215,15 @@ def test_a_piece_may_end_before_its_last_border(tmp_path: Path) -> None:
     path = np.minimum(label.frame_symbol, last - 1)
     store.write_labels({"a/0": type(label)(label.symbols, label.stress, path)})
     whole = source(Store(tmp_path), "a/0")
-    batch = ar_batch([(whole.piece(0, 40), whole.piece(100, 150))], torch.device("cpu"))
+    example = Example.after(whole.piece(0, 40), whole.piece(100, 150))
+    batch = ar_batch([example], torch.device("cpu"))
     assert batch["moves"][0, 89] == 2
 
 
 def test_a_batch_reads_what_running_reads(store: Store) -> None:
     whole = source(store, "many/0")
     prompt, target = whole.piece(0, 40), whole.piece(60, 130)
-    batch = ar_batch([(prompt, target)], torch.device("cpu"))
+    batch = ar_batch([Example.after(prompt, target)], torch.device("cpu"))
     inputs = batch["inputs"][0]
     assert (inputs[0] == NO_CODE).all()
     np.testing.assert_array_equal(inputs[1:41], prompt.codes)  # the last one before row 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ LOADERS = {
 
 def test_models_come_back_as_they_were(tmp_path: Path) -> None:
     models = random_models("debug", seed=1)
+    models = dataclasses.replace(models, style_borders=np.arange(35.0).reshape(5, 7))
     export_bundle(tmp_path / "bundle", "b", models, "fp32")
     assert import_bundle(Bundle.load(tmp_path / "bundle"), tmp_path / "runs") == list(LOADERS)
     for stage, load in LOADERS.items():

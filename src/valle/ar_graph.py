@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import mmap
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,20 +16,23 @@ from valle.pointer import MOVES
 if TYPE_CHECKING:
     from valle.bundle import Bundle, BundleConfig
 
-Floats = NDArray[np.float32]
-Cache = dict[str, Floats]
+Cache = dict[str, NDArray[np.floating[Any]]]
+
+LEAST = 2  # sequences that are worth a thread of their own: a step of one is soon done
 
 
 def empty_cache(config: BundleConfig, items: int) -> Cache:
     """Room for the keys and values of `items` sequences: `key_0`, `value_0`, ... a layer, each
     [items, heads, max_positions, head width]. It takes memory only as rows are written."""
     size = config.ar
+    half = config.graphs["ar"].precision == "fp16"
+    number = np.dtype(np.float16 if half else np.float32)
     shape = (items, size.heads, size.max_positions, size.width // size.heads)
     names = [f"{kind}_{layer}" for layer in range(size.layers) for kind in ("key", "value")]
     # Straight from the system: what numpy.zeros gives may be memory that was used before, and is
     # then written to, all of it, to be zeros.
-    memory = mmap.mmap(-1, len(names) * math.prod(shape) * 4)
-    whole = np.frombuffer(memory, np.float32).reshape(len(names), *shape)
+    memory = mmap.mmap(-1, len(names) * math.prod(shape) * number.itemsize)
+    whole = np.frombuffer(memory, number).reshape(len(names), *shape)
     return dict(zip(names, whole, strict=True))
 
 
@@ -51,9 +56,9 @@ class Rows:
 
 
 class BoundGraph:
-    """The AR graph on the first `items` sequences of some rows and their cache."""
+    """The AR graph on some of the sequences of rows and their cache."""
 
-    def __init__(self, bundle: Bundle, rows: Rows, cache: Cache, items: int) -> None:
+    def __init__(self, bundle: Bundle, rows: Rows, cache: Cache, items: slice) -> None:
         import onnxruntime
 
         self._session = bundle.session("ar")
@@ -63,7 +68,7 @@ class BoundGraph:
         # On the CPU an OrtValue shares the array's memory: to change the array is to feed the next
         # call. The graph must find its past and write its present at the same place.
         def value(array: NDArray[Any]) -> Any:
-            part = array[:items] if array.ndim else array
+            part = array[items] if array.ndim else array
             self._kept.append(part)
             return onnxruntime.OrtValue.ortvalue_from_numpy(part)
 
@@ -86,3 +91,43 @@ class BoundGraph:
     def run(self) -> None:
         """Append the rows to the cache; fills their `logits` and `moves`."""
         self._session.run_with_iobinding(self._binding)
+
+
+class SharedSteps:
+    """The AR graph on any number of the first sequences of rows and their cache.
+
+    A graph that computes on one thread is called by up to `threads` of them at once, each with its
+    part of the sequences. So the matrices of a small model are read once a thread, and its threads
+    meet once a step, not at every operator.
+    """
+
+    def __init__(self, bundle: Bundle, rows: Rows, threads: int) -> None:
+        self._bundle = bundle
+        self._rows = rows
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+        self._graphs: dict[int, list[BoundGraph]] = {}  # by how many sequences they run
+
+    def forget(self) -> None:
+        """The cache that was given before is not used any more."""
+        self._graphs.clear()
+
+    def run(self, cache: Cache, items: int) -> None:
+        """Append one row each to the first `items` sequences; fills their logits and moves."""
+        graphs = self._graphs.get(items)
+        if graphs is None:
+            parts = shared_out(items, self._threads)
+            graphs = [BoundGraph(self._bundle, self._rows, cache, part) for part in parts]
+            self._graphs[items] = graphs
+        others = [self._pool.submit(graph.run) for graph in graphs[1:]] if self._pool else []
+        graphs[0].run()
+        for other in others:
+            other.result()
+
+
+def shared_out(items: int, threads: int) -> list[slice]:
+    """`items` sequences in even parts, one a thread, each of LEAST or more where there are as
+    many."""
+    count = max(1, min(threads, items // LEAST))
+    edges = [items * number // count for number in range(count + 1)]
+    return [slice(begin, end) for begin, end in pairwise(edges)]

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from valle.ar_graph import BoundGraph, Cache, Rows, empty_cache
+from valle.ar_graph import Cache, Rows, SharedSteps, empty_cache
 from valle.pointer import STAYS, Pointer
 from valle.sampling import MoveSampler, Sampling, sample
+from valle.session import is_small, processors
 
 if TYPE_CHECKING:
     from valle.bundle import Bundle
@@ -80,7 +81,12 @@ class Batch:
         self._rows = Rows(bundle.config, MOST, 1)
         self._cache: Cache = {}
         self._room = 0  # sayings that the cache has room for: it grows when it must
-        self._graphs: dict[int, BoundGraph] = {}  # by how many sayings they run
+        ar = bundle.config.ar
+        threads = (bundle.threads or processors()) if is_small(ar) else 1  # else the graph's own
+        self._steps = SharedSteps(bundle, self._rows, threads)
+        # Without AVX-512, ONNX Runtime multiplies a single row by 4-bit weights in another order
+        # than several: there a sentence that is alone has an empty row beside it.
+        self._least = 2 if bundle.config.graphs["ar"].precision == "int4" else 1
 
     def join(self, prompt: PromptCache, saying: Saying) -> Frames:
         """Begin a sentence after a prompt. Waits while there is no room for another."""
@@ -130,9 +136,9 @@ class Batch:
             one.rows += 1
             total = max(total, one.rows)
         rows.total[()] = total
-        if count not in self._graphs:
-            self._graphs[count] = BoundGraph(self._bundle, rows, self._cache, count)
-        self._graphs[count].run()
+        if count < self._least:
+            rows.before[count : self._least] = 0
+        self._steps.run(self._cache, max(count, self._least))
         moves = rows.moves[:count, 0].tolist()
         for place, one in enumerate(sayings):
             symbol = one.pointer.index
@@ -163,10 +169,10 @@ class Batch:
                 array[place, :, : last.rows] = array[len(self._sayings), :, : last.rows]
 
     def _grow(self) -> None:
-        self._room = max(1, 2 * self._room)
+        self._room = max(self._least, 2 * self._room)
         cache = empty_cache(self._bundle.config, self._room)
         for name, old in self._cache.items():
             for place, one in enumerate(self._sayings):
                 cache[name][place, :, : one.rows] = old[place, :, : one.rows]
         self._cache = cache
-        self._graphs.clear()
+        self._steps.forget()

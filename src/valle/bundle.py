@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import os
 import re
 import shutil
 import threading
@@ -24,6 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from valle.errors import BundleError, OutputError, UsageError
 from valle.hub import HUB_PREFIX, fetch
+from valle.session import make_session, threads_for
+from valle.style import CLASSES, STYLES
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -92,6 +93,24 @@ class NARConfig(_Strict):
     stages: int = Field(ge=1)  # codebooks after the first that it decides
 
 
+class StyleConfig(_Strict):
+    """What the style tokens mean: the borders between the classes of each, in its own unit.
+
+    In the order of `valle.style.STYLES`; a bundle without this reads no style.
+    """
+
+    borders: tuple[tuple[float, ...], ...]
+
+    @field_validator("borders")
+    @classmethod
+    def _ascending(cls, borders: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+        if [len(row) for row in borders] != [CLASSES - 1] * len(STYLES):
+            raise ValueError(f"{len(STYLES)} styles have {CLASSES - 1} borders each")
+        if any(list(row) != sorted(row) for row in borders):
+            raise ValueError("the borders of a style must go up")
+        return borders
+
+
 class BundleConfig(_Strict):
     """All of `config.json`. Rates in Hz, `hop` in samples a frame, `decoder_delay` in frames."""
 
@@ -110,6 +129,7 @@ class BundleConfig(_Strict):
     decoder_state: int = Field(ge=0)  # float32 numbers that the codec decoder carries on
     ar: ARConfig
     nar: NARConfig
+    style: StyleConfig | None = None
     graphs: dict[str, GraphConfig] = Field(default_factory=dict)
 
     @field_validator("symbols", "listener_symbols")
@@ -147,8 +167,8 @@ class Bundle:
     def load(cls, source: str | Path | None = None, threads: int | None = None) -> Bundle:
         """Open a bundle: the default one (None), a folder, or `hf://owner/name[@revision]`.
 
-        `threads` bounds the threads each graph computes with; None leaves it to ONNX Runtime (one
-        for each core). Raises BundleError for a folder, file or format that cannot be read.
+        `threads` bounds the threads each graph computes with; None is one for each processor that
+        the process may use. Raises BundleError for a folder, file or format that cannot be read.
         """
         if isinstance(source, str) and source.startswith(HUB_PREFIX):
             folder = fetch(source, CONFIG_NAME)
@@ -172,22 +192,14 @@ class Bundle:
             if name not in self._sessions:
                 data = self.read_graph(name)
                 try:
-                    self._sessions[name] = _make_session(data, self._threads(name))
+                    threads = threads_for(name, self.config.ar, self.threads)
+                    self._sessions[name] = make_session(data, threads)
                 except Exception as error:  # ONNX Runtime's exceptions share no base class
                     raise BundleError(
                         f"{self._path(name)} cannot be run by the installed onnxruntime: {error}; "
                         "upgrade onnxruntime"
                     ) from error
             return self._sessions[name]
-
-    def _threads(self, name: str) -> int | None:
-        """The most threads for a graph; None leaves it to ONNX Runtime."""
-        most = self.config.ar.heads
-        # With more threads than heads, attention of a single row is computed in another order than
-        # that of several, and a sentence would no longer be the same alone and among others.
-        if name == "ar" and (self.threads or os.cpu_count() or 1) > most:
-            return most
-        return self.threads
 
     def graph_hash(self, name: str) -> str:
         """SHA-256 (hex) that graph `name` must have: the key for what was computed with it."""
@@ -340,7 +352,7 @@ def _replace_folder(new: Path, folder: Path) -> None:
 
 def _describe(name: str, graph: NewGraph) -> GraphConfig:
     try:
-        session = _make_session(graph.model, threads=1)
+        session = make_session(graph.model, threads=1)
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         raise BundleError(f"graph {name!r} cannot be run by onnxruntime: {error}") from error
 
@@ -363,21 +375,10 @@ def _describe(name: str, graph: NewGraph) -> GraphConfig:
     )
 
 
-def _make_session(model: bytes, threads: int | None) -> onnxruntime.InferenceSession:
-    import onnxruntime  # here, because importing it takes longer than `valle --help` should
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only: stderr belongs to the command line
-    if threads is not None:
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
 def _explain(error: ValidationError) -> str:
     known = {
         field
-        for model in (BundleConfig, ARConfig, NARConfig, GraphConfig, TensorConfig)
+        for model in (BundleConfig, ARConfig, NARConfig, StyleConfig, GraphConfig, TensorConfig)
         for field in model.model_fields
     }
     problems = []

@@ -18,6 +18,7 @@ from valle.batching import Batch, Frames, Saying
 from valle.errors import UsageError
 from valle.pointer import STAYS, Pointer
 from valle.sampling import MoveSampler, Pace, Sampling
+from valle.style import style_input
 
 if TYPE_CHECKING:
     from valle.bundle import Bundle
@@ -32,7 +33,7 @@ class PromptCache:
 
     cache: keys and values by the names of ``empty_cache``, each [heads, frames, head width].
     last_codes [codebooks]: the codes of its last frame, which the first new frame reads ("no code"
-    everywhere for an empty prompt).
+    everywhere for an empty prompt). Of a prompt around a middle, of the frame before that.
     """
 
     cache: Cache
@@ -53,23 +54,37 @@ class ARDecoder:
         self._codebooks = bundle.config.codebooks
         self._no_code = bundle.config.codebook_size
 
-    def encode(self, symbols: Ints, stress: Ints, voice: Floats) -> Floats:
+    def encode(
+        self, symbols: Ints, stress: Ints, voice: Floats, style: Ints | None = None
+    ) -> Floats:
         """Encoded symbols [S, width] of one sequence: symbol ids and stress (0..2), both [S].
 
-        voice: the speaker's embedding [192] of unit length, or zeros.
+        voice: the speaker's embedding [192] of unit length, or zeros. style: classes [5] as in
+        `valle.style`, None for unset; a prompt is read without, so that it serves any. UsageError
+        for a style that the bundle does not know.
         """
         feeds = {"symbols": symbols[None], "stress": stress[None], "voice": voice[None]}
+        feeds |= style_input(self._bundle.config, style)
         encoded: Floats = self._bundle.session("phonemes").run(["encoded"], feeds)[0][0]
         return encoded
 
-    def prompt(self, codes: Ints, encoded: Floats, stay: Ints) -> PromptCache:
+    def prompt(
+        self, codes: Ints, encoded: Floats, stay: Ints, prefix: int | None = None
+    ) -> PromptCache:
         """Read a voice once: codes [P, codebooks], encoded [P, width] (the symbol that each frame
         is at, ``encode(...)[frame_symbol]``) and stay [P] (``pointer.stays(frame_symbol)``).
+
+        prefix: to fill in a middle, how many of the frames come before it (0 to P); the others come
+        after it, encoded by themselves. They begin anew, reading no code, and what is generated
+        then goes on from the prefix's last frame. None: all of them come before.
 
         UsageError for a prompt that leaves no room for speech.
         """
         if not len(codes) == len(encoded) == len(stay):
             raise ValueError("a prompt has one encoded symbol and one stay for each frame of codes")
+        prefix = len(codes) if prefix is None else prefix
+        if not 0 <= prefix <= len(codes):
+            raise ValueError(f"{prefix} of {len(codes)} frames cannot come first")
         nothing = np.full(self._codebooks, self._no_code, np.int64)
         count = len(codes)
         if not count:
@@ -81,12 +96,14 @@ class ARDecoder:
             )
         rows, cache = Rows(self._bundle.config, 1, count), empty_cache(self._bundle.config, 1)
         rows.codes[0] = np.concatenate((nothing[None], codes[:-1]))
+        rows.codes[0, prefix : prefix + 1] = nothing
         rows.encoded[0] = encoded
         rows.stay[0] = np.minimum(stay, STAYS - 1)
         rows.before[0] = count - 1
         rows.total[()] = count
-        BoundGraph(self._bundle, rows, cache, 1).run()
-        return PromptCache(self._kept(cache, count), codes[-1].copy())
+        BoundGraph(self._bundle, rows, cache, slice(1)).run()
+        last = codes[prefix - 1].copy() if prefix else nothing
+        return PromptCache(self._kept(cache, count), last)
 
     @staticmethod
     def _kept(cache: Cache, frames: int) -> Cache:

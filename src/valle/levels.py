@@ -37,9 +37,14 @@ def level(power: Powers) -> float:
     return 10 * math.log10(mean) if mean else -math.inf
 
 
+def sound_gate(power: Powers) -> float:
+    """The power above which a step is sound: 20 dB under the mean, and never digital silence."""
+    return max(_mean_of_sound(power) * _GATE, SILENCE)
+
+
 def sound(power: Powers) -> NDArray[np.bool_]:
     """Which steps are sound. Short pauses within it count, silence around it does not."""
-    loud = np.pad(power > max(_mean_of_sound(power) * _GATE, SILENCE), _PAUSE)
+    loud = np.pad(power > sound_gate(power), _PAUSE)
     closed = ~_widen(~_widen(loud, _PAUSE), _PAUSE)
     return _widen(closed, _BREATH)[_PAUSE : len(loud) - _PAUSE]
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from valle.style import style_input
+
 if TYPE_CHECKING:
     from valle.bundle import Bundle
 
@@ -76,6 +78,7 @@ class NAR:
         frames: Iterable[tuple[int, int, int]],
         temperature: float = 0.0,
         rng: np.random.Generator | None = None,
+        style: Ints | None = None,
     ) -> Iterator[Ints]:
         """Frames (code of codebook 1, symbol id, stress) as they come -> codes [n, codebooks].
 
@@ -84,6 +87,8 @@ class NAR:
         At temperature 0 each code is the likeliest; above it, codes are drawn with `rng`. Where
         many codes are nearly as likely as one another, as in the later codebooks, the likeliest is
         one that none of a voice's frames would have together: drawn codes keep more of the voice.
+
+        style: classes [5] as in `valle.style`, None for unset.
 
         One piece a block; the last holds whatever is left (up to block + ahead - 1 frames). All
         pieces together have as many frames as came in. Several sentences may pass through one call:
@@ -113,7 +118,7 @@ class NAR:
             if past == len(rows):
                 return
             block = len(rows) - past if ended else config.block
-            decided = self._decide(prompt, rows, spoken, past, temperature, rng)
+            decided = self._decide(prompt, rows, spoken, past, temperature, rng, style)
             rows[past : past + block] = decided[past : past + block]
             yield rows[past : past + block].copy()
             if ended:
@@ -130,16 +135,23 @@ class NAR:
         past: int,
         temperature: float,
         rng: np.random.Generator | None,
+        style: Ints | None,
     ) -> Ints:
         """Codes [rows, codebooks] with every row after the first ``past`` filled in, by stage."""
         codes = rows.copy()
         for stage in range(1, 1 + self._config.stages):
-            logits, _, _ = self._run(prompt, codes, spoken[:, 0], spoken[:, 1], stage)
+            logits, _, _ = self._run(prompt, codes, spoken[:, 0], spoken[:, 1], stage, style)
             codes[past:, stage] = draw_rows(logits[past:], temperature, rng)
         return codes
 
     def _run(
-        self, prompt: NARPrompt, codes: Ints, symbols: Ints, stress: Ints, stage: int
+        self,
+        prompt: NARPrompt,
+        codes: Ints,
+        symbols: Ints,
+        stress: Ints,
+        stage: int,
+        style: Ints | None = None,
     ) -> tuple[Floats, Floats, Floats]:
         positions = prompt.frames + np.arange(len(codes), dtype=np.int64)
         logits, key, value = self._bundle.session("nar").run(
@@ -153,6 +165,7 @@ class NAR:
                 "stage": np.array(stage, np.int64),
                 "past_key": prompt.key,
                 "past_value": prompt.value,
+                **style_input(self._bundle.config, style),
             },
         )
         return logits[0], key, value

@@ -56,13 +56,15 @@ def sample(
     """One code drawn from logits [codes]; ``recent``: the codes before it, latest last."""
     if sampling.temperature == 0.0:
         return int(logits.argmax())
-    odds = np.exp((logits - logits.max()) / sampling.temperature)
+    odds = logits - logits.max()
+    odds /= sampling.temperature
+    np.exp(odds, odds)
     mass = odds.cumsum(dtype=np.float64)
     code = _draw(mass, rng)
     # To draw anew until the code is among the likeliest is to draw among them, without sorting:
     # it is one of them when all that are likelier hold less than the share.
     share = sampling.top_p * mass.item(-1)
-    while sampling.top_p < 1.0 and (odds * (odds > odds[code])).sum() >= share:
+    while sampling.top_p < 1.0 and odds.dot(odds > odds[code]) >= share:
         code = _draw(mass, rng)
     window = recent[-sampling.window :] if sampling.window else ()
     if window and window.count(code) > sampling.repetition * len(window):

@@ -48,6 +48,7 @@ class Begun:
 
     frames: Frames
     rng: np.random.Generator  # the NAR's chances
+    style: Ints | None  # [5] classes as in `valle.style`
 
 
 class Sayer:
@@ -98,18 +99,27 @@ class Sayer:
         return Task(sentence, symbols, expected)
 
     def begin(
-        self, reader: Reader, slot: Slot, options: SpeakOptions, index: int, attempt: int
+        self,
+        reader: Reader,
+        slot: Slot,
+        options: SpeakOptions,
+        index: int,
+        attempt: int,
+        style: Ints | None = None,
     ) -> Begun:
-        """Begin to say a sentence, the `index`th of a text, for the `attempt`th time."""
+        """Begin to say a sentence, the `index`th of a text, for the `attempt`th time.
+
+        style: classes [5] as in `valle.style`; None leaves it to the prompt.
+        """
         # Each sentence and attempt has chances of its own, whatever was said before it.
         chances = np.random.SeedSequence((options.seed, index, attempt)).spawn(2)
         rng, nar_rng = (np.random.Generator(np.random.PCG64(one)) for one in chances)
         symbols = slot.task.symbols
-        encoded = self._ar.encode(symbols.ids, symbols.stress, reader.nar.voice)
+        encoded = self._ar.encode(symbols.ids, symbols.stress, reader.nar.voice, style)
         sampling = Sampling(options.temperature, options.top_p)
         pace = None if slot.frames is None else Pace(slot.frames, slot.task.expected)
         frames = self._ar.generate(reader.ar, encoded, symbols.borders, sampling, rng, pace)
-        return Begun(frames, nar_rng)
+        return Begun(frames, nar_rng, style)
 
     def say(
         self,
@@ -133,7 +143,9 @@ class Sayer:
 
         done = 0
         temperature = options.temperature
-        for codes in self._nar.refine(reader.nar, first_codes(), temperature, begun.rng):
+        for codes in self._nar.refine(
+            reader.nar, first_codes(), temperature, begun.rng, begun.style
+        ):
             yield codes, np.array(visited[done : done + len(codes)], np.int64)
             done += len(codes)
             go_on()

@@ -8,10 +8,11 @@ from pathlib import Path
 from valle.corpora.made_store import prepare_made
 from valle.corpora.recordings import prepare_recordings
 from valle.corpora.store import Store
+from valle.corpora.styles import prepare_styles
 
 
 def prepare_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `valle prepare recordings|made|codes|labels`."""
+    """Arguments of `valle prepare recordings|made|codes|labels|styles`."""
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
 
     recordings = stages.add_parser("recordings", help="recordings listed in a manifest")
@@ -49,11 +50,15 @@ def prepare_arguments(parser: argparse.ArgumentParser) -> None:
         "codes", help="codes and voices, by a trained codec and speaker encoder"
     )
     labels = stages.add_parser("labels", help="phonemes and times, by a trained listener")
-    for stage in (codes, labels):
+    styles = stages.add_parser(
+        "styles", help="how things are said, and the classes of it: of all corpora at once"
+    )
+    for stage in (codes, labels, styles):
         stage.add_argument("folder", type=Path, nargs="+", help="prepared corpora")
+    for stage in (codes, labels):
         stage.add_argument("--runs", type=Path, default=Path("runs"), help="what was trained")
 
-    for stage in (recordings, made, codes, labels):
+    for stage in (recordings, made, codes, labels, styles):
         stage.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
         stage.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 
@@ -83,6 +88,10 @@ def prepare(arguments: argparse.Namespace) -> None:
             quiet=quiet,
         )
         print(f"{arguments.folder}: {tally.kept} sentences, {tally.share:.0%} of those tried")
+        return
+    if arguments.stage == "styles":
+        count = prepare_styles(arguments.folder, workers, quiet)
+        print(f"{', '.join(map(str, arguments.folder))}: styles of {count} utterances")
         return
     # The last two stages run models, which only the training half may do.
     from valle.training.checkpoints import load_codec, load_speaker

@@ -6,7 +6,8 @@ A store is a folder:
   whole number of codec frames, so that a frame's place follows from a sample's place;
 - `utterances.jsonl`: one JSON object an utterance (see `Utterance`);
 - `codes.npy` [all frames, codebooks] int16 and `voices.npy` [utterances, 192] float32, written by
-  `valle prepare codes`; `labels.npz`, by `valle prepare labels`.
+  `valle prepare codes`; `labels.npz`, by `valle prepare labels`; `styles.npz`, by
+  `valle prepare styles`.
 
 Everything is memory-mapped, so that a store larger than memory costs nothing to open.
 """
@@ -133,6 +134,24 @@ class Store:
         voices: NDArray[np.float32] = np.load(path, allow_pickle=False)
         return voices
 
+    @cached_property
+    def styles(self) -> tuple[NDArray[np.float16], NDArray[np.float64]] | None:
+        """What `valle.style` measured in each frame [frames, 3], and the borders [5, 7] of classes.
+
+        None where `valle prepare styles` has not written them: a corpus will do without.
+        """
+        path = self.folder / "styles.npz"
+        if not path.is_file():
+            return None
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["features"], arrays["borders"]
+
+    def write_styles(self, features: NDArray[np.float16], borders: NDArray[np.float64]) -> None:
+        """Put features [all frames, 3] and borders [5, 7] beside the samples, whole or not."""
+        temporary = self.folder / "styles.tmp.npz"
+        np.savez(temporary, features=features, borders=borders)
+        temporary.replace(self.folder / "styles.npz")
+
     def write_voices(self, voices: NDArray[np.float32]) -> None:
         """Put speaker embeddings [utterances, 192] beside the samples, whole or not at all."""
         temporary = self.folder / "voices.tmp.npy"
@@ -208,7 +227,7 @@ class StoreWriter:
             (self.folder / "audio.tmp").unlink()
             raise UsageError(f"nothing was kept for {self.folder}: there is nothing to prepare")
         # A store that was here ends first: all that lies beside its samples fits no others.
-        for old in ("utterances.jsonl", "codes.npy", "labels.npz", "voices.npy"):
+        for old in ("utterances.jsonl", "codes.npy", "labels.npz", "voices.npy", "styles.npz"):
             (self.folder / old).unlink(missing_ok=True)
         (self.folder / "audio.tmp").replace(self.folder / "audio.i16")
         index = self.folder / "utterances.tmp"

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 from valle.audio import save_audio
 from valle.corpora.recordings import read_manifest
 from valle.errors import OutputError, UsageError
-from valle.evaluation import alarms, consent, parts, tampering, watermark, zero_shot
+from valle.evaluation import (
+    alarms,
+    consent,
+    parts,
+    style_commands,
+    tampering,
+    watermark,
+    zero_shot,
+)
 from valle.evaluation.borders import save_borders
 from valle.evaluation.material import (
     DEFAULT,
@@ -61,12 +69,16 @@ def evaluate_arguments(parent: argparse.ArgumentParser) -> None:
     other = protocols.add_parser("parts", help=words, description=words, allow_abbrev=False)
     words = "agreements read aloud: how often true ones are accepted, and false ones of each kind"
     agreed = protocols.add_parser("consent", help=words, description=words, allow_abbrev=False)
+    style_parsers = {
+        name: protocols.add_parser(name, help=words, description=words, allow_abbrev=False)
+        for name, words in style_commands.HELP.items()
+    }
     shared = Path("../shared")
-    for parser in (*zero_shot_parsers.values(), other, agreed):
+    for parser in (*zero_shot_parsers.values(), other, agreed, *style_parsers.values()):
         parser.add_argument("--bundle", help="bundle to evaluate (default: the one in the package)")
         parser.add_argument("--manifest", type=Path, default=shared / "speech" / "manifest.jsonl")
         parser.add_argument("--heldout", type=Path, default=shared / "heldout.txt")
-        if parser is not agreed:
+        if parser is not agreed and parser not in style_parsers.values():
             parser.add_argument("--text", type=Path, default=shared / "text" / "sentences.tsv")
         parser.add_argument("--speakers", type=int, help="only this many speakers (default: all)")
         parser.add_argument("--threads", type=int, help="of the model (default: all processors)")
@@ -86,6 +98,8 @@ def evaluate_arguments(parent: argparse.ArgumentParser) -> None:
     agreed.add_argument("--trials", type=int, default=300, help="of each kind (%(default)s)")
     agreed.add_argument("--seed", type=int, default=0, help="of what is drawn (%(default)s)")
     agreed.add_argument("-o", "--output", type=Path, default=Path("runs/consent.json"))
+    for name, parser in style_parsers.items():
+        style_commands.add_arguments(name, parser)
     _watermark_arguments(protocols.add_parser("watermark", **_WATERMARK), shared)
     words = "how often speech without a mark is said to have one"
     unmarked = protocols.add_parser("alarms", help=words, description=words, allow_abbrev=False)
@@ -133,6 +147,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
         raise UsageError(
             f"--sentences must be 1 to {protocol.per_speaker}, not {arguments.sentences}"
         )
+    if arguments.protocol in style_commands.HELP:
+        style_commands.check_arguments(arguments)
     begun = time.perf_counter()
     if arguments.protocol == "consent":
         _report(arguments, begun, *_consent(arguments))
@@ -146,7 +162,10 @@ def evaluate(arguments: argparse.Namespace) -> None:
     )
     wanted = _wanted(arguments, len(speakers), 1)
     model = _model(arguments)
-    if protocol is not None:
+    if arguments.protocol in style_commands.HELP:
+        with _home_apart():
+            result, lines = style_commands.measure(arguments, model, speakers[:wanted])
+    elif protocol is not None:
         result, lines = _zero_shot(arguments, protocol, model, speakers, chooser, wanted)
     else:
         result, lines = _parts(arguments, model, speakers[:wanted], chooser)

@@ -11,6 +11,7 @@ from valle.bundle import Bundle
 from valle.corpora.store import Store
 from valle.errors import UsageError
 from valle.training.checkpoints import load_codec
+from valle.training.examples import INFILLING
 from valle.training.export import PRESETS, export_runs
 from valle.training.imported import import_bundle
 from valle.training.loop import Job, run
@@ -67,6 +68,13 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="codec: train only the decoder, so that an AR and a NAR still fit",
     )
+    parser.add_argument(
+        "--infilling",
+        type=float,
+        metavar="SHARE",
+        help="ar and nar: share of the examples in which a middle is filled in, 0 to 1 "
+        f"(default: {INFILLING})",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 
 
@@ -81,6 +89,11 @@ def train(arguments: argparse.Namespace) -> None:
     shares = arguments.share or [1.0] * len(stores)
     if arguments.keep_codes and arguments.stage != "codec":
         raise UsageError(f"--keep-codes is for the codec, not for {arguments.stage}")
+    infilling = INFILLING if arguments.infilling is None else arguments.infilling
+    if arguments.infilling is not None and arguments.stage not in ("ar", "nar"):
+        raise UsageError(f"--infilling is for ar and nar, not for {arguments.stage}")
+    if not 0.0 <= infilling <= 1.0:
+        raise UsageError(f"--infilling must be 0 to 1, not {infilling}")
     if len(shares) != len(stores):
         raise UsageError(f"{len(shares)} --share for {len(stores)} --data: give one for each")
     job: Job
@@ -91,9 +104,9 @@ def train(arguments: argparse.Namespace) -> None:
     elif arguments.stage == "speaker":
         job = SpeakerJob(stores, *common)
     elif arguments.stage == "ar":
-        job = ARJob(stores, shares, *common, load_codec(arguments.runs / "codec"))
+        job = ARJob(stores, shares, *common, load_codec(arguments.runs / "codec"), infilling)
     else:
-        job = NARJob(stores, shares, *common, load_codec(arguments.runs / "codec"))
+        job = NARJob(stores, shares, *common, load_codec(arguments.runs / "codec"), infilling)
     if arguments.learning_rate is not None:
         if not 0.0 < arguments.learning_rate < 1.0:
             raise UsageError(
@@ -116,8 +129,9 @@ def export_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRESETS,
         default="fast8",
-        help="int8 stores weights in 8 bits and computes in fp32, fast8 (default) also multiplies "
-        "8-bit integers, fast4 has 4-bit weights in the AR, for large ones",
+        help="fp16 is for graphics cards; int8 stores weights in 8 bits and computes in fp32, "
+        "fast8 (default) also multiplies 8-bit integers, fast4 has 4-bit weights in the AR, for "
+        "large ones",
     )
 
 

@@ -15,12 +15,22 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from valle.bundle import ARConfig, BundleConfig, NARConfig, NewGraph, Precision, write_bundle
+from valle.bundle import (
+    ARConfig,
+    BundleConfig,
+    NARConfig,
+    NewGraph,
+    Precision,
+    StyleConfig,
+    write_bundle,
+)
 from valle.corpora.store import HOP, SAMPLE_RATE
+from valle.errors import UsageError
 from valle.listener_symbols import LISTENER_SYMBOLS
 from valle.text import SYMBOLS
 from valle.training.checkpoints import load_ar, load_codec, load_listener, load_nar, load_speaker
 from valle.training.graphs import ar_graph, nar_graph, phonemes_graph
+from valle.training.halves import compute_in_halves
 from valle.training.models.ar import AR
 from valle.training.models.codec import CODEC_SIZES, DELAY, Codec
 from valle.training.models.listener import LISTENER_SIZES, Listener
@@ -28,9 +38,10 @@ from valle.training.models.nar import NAR
 from valle.training.models.speaker import SPEAKER_SIZES, SpeakerEncoder
 from valle.training.quantise import multiply_in_blocks, multiply_in_integers
 from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, size_named
+from valle.training.style_borders import kept_borders
 
 _MAX_STAY_PHONEME, _MAX_STAY_BORDER = 50, 75  # frames: 1 s on a sound, 1.5 s of silence
-Preset = Literal["fp32", "int8", "fast8", "fast4"]
+Preset = Literal["fp32", "fp16", "int8", "fast8", "fast4"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 CARD_NAME = "MODEL_CARD.md"
 _SMALLEST = 4096  # weights with fewer numbers stay as they are: they cost nothing
@@ -46,6 +57,8 @@ class Models:
     speaker: SpeakerEncoder
     ar: AR
     nar: NAR
+    style_borders: NDArray[np.float64] | None = None
+    """[5, 7]; None: they know no styles, and the graphs do not ask for one."""
 
 
 class _CodecDecoder(nn.Module):
@@ -74,6 +87,7 @@ def export_bundle(
 
     `precision` is one of
     - "fp32", which the tests compare with PyTorch;
+    - "fp16": the AR and the NAR in half precision, for ONNX Runtime's CUDA provider;
     - "int8": weights stored in 8 bits, a scale for each output channel, and computed in fp32, which
       makes the files four times smaller;
     - "fast8": the same, but the AR and the NAR multiply 8-bit integers;
@@ -91,6 +105,8 @@ def export_bundle(
     samples = {"waveform": {0: "batch", 1: "samples"}}
     codes = torch.zeros(2, 5, CODEBOOKS, dtype=torch.int64)
     state = torch.zeros(2, codec.decoder.state_size)
+    borders = models.style_borders
+    styled = borders is not None
     protos = {
         "codec_encoder": _traced(_CodecEncoder(codec), (waveform,), samples, ["codes"]),
         "codec_decoder": _traced(
@@ -101,9 +117,9 @@ def export_bundle(
         ),
         "listener": _traced(models.listener, (waveform,), samples, ["ctc", "frame"]),
         "speaker": _traced(models.speaker, (waveform,), samples, ["embedding"]),
-        "phonemes": phonemes_graph(models.ar.phonemes),
+        "phonemes": phonemes_graph(models.ar.phonemes, styled),
         "ar": ar_graph(models.ar),
-        "nar": nar_graph(models.nar),
+        "nar": nar_graph(models.nar, styled),
     }
     graphs = {}
     for key, proto in protos.items():
@@ -138,6 +154,7 @@ def export_bundle(
             ahead=nar.ahead,
             stages=nar.stages,
         ),
+        style=None if borders is None else StyleConfig(borders=borders.tolist()),
     )
     write_bundle(folder, config, graphs, {CARD_NAME: card} if card is not None else None)
 
@@ -148,14 +165,22 @@ def export_runs(
     """Write a bundle of the models trained into `runs`/codec, /listener, /speaker, /ar and /nar.
 
     Raises:
-        UsageError: one of them has not been trained.
+        UsageError: one of them has not been trained, or AR and NAR learnt other styles.
     """
+    borders, others = (kept_borders(runs / stage) for stage in ("ar", "nar"))
+    known = [np.zeros(0) if one is None else one for one in (borders, others)]
+    if not np.array_equal(known[0], known[1]):
+        raise UsageError(
+            f"{runs / 'ar'} and {runs / 'nar'} learnt from styles with other borders; train both "
+            "on corpora that one `valle prepare styles` measured"
+        )
     models = Models(
         load_codec(runs / "codec"),
         load_listener(runs / "listener"),
         load_speaker(runs / "speaker"),
         load_ar(runs / "ar"),
         load_nar(runs / "nar"),
+        borders,
     )
     export_bundle(folder, name, models, precision, card)
 
@@ -175,9 +200,11 @@ def random_models(size: str, seed: int) -> Models:
         NAR(dial.nar, len(SYMBOLS)),
     )
     with torch.no_grad():
-        for model in vars(models).values():
+        for model in (models.codec, models.listener, models.speaker, models.ar, models.nar):
             for weight in model.parameters():
                 weight.add_(_JITTER * torch.randn_like(weight))
+        for codes in (models.ar.codes, models.nar.codes):
+            codes.weight[-1].zero_()  # "no code" adds nothing: training keeps it so
     return models
 
 
@@ -216,6 +243,11 @@ def _quantised(graph: str, proto: onnx.ModelProto, preset: Preset) -> Precision:
     """Quantise one graph of a bundle, and say in how many bits its matrices are."""
     if preset == "fp32":
         return "fp32"
+    if preset == "fp16":
+        if graph not in ("ar", "nar"):
+            return "fp32"
+        compute_in_halves(proto)
+        return "fp16"
     fast = preset != "int8"
     in_4_bits = preset == "fast4" and graph == "ar"
     if fast and graph == "ar":

@@ -17,9 +17,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from valle.pointer import MOVES, STAYS
+from valle.style import STYLES
 from valle.training.models.ar import AR
 from valle.training.models.nar import NAR
-from valle.training.models.phonemes import PADDING, PhonemeEncoder, VoiceInput
+from valle.training.models.phonemes import PADDING, PhonemeEncoder, StyleInput, VoiceInput
 from valle.training.models.speaker import EMBEDDING
 from valle.training.models.transformer import (
     EPSILON,
@@ -116,6 +117,15 @@ class _Graph:
         row = self.op("MatMul", "voice", self.weight("voice.weight", weight))
         return self.op("Unsqueeze", row, self.axes(1))
 
+    def style(self, style: StyleInput) -> str:
+        """The input `style` [B, 5] as a row [B, 1, width] to add to all."""
+        table = self.weight("style.weight", style.weight)
+        rows = self.op("Add", "style", self.weight("style.offsets", style.offsets - 1))
+        rows = self.op("Gather", table, self.op("Max", rows, self.whole(0)), axis=0)
+        asked = self.op("Cast", self.op("Greater", "style", self.whole(0)), to=FLOAT)
+        asked = self.op("Unsqueeze", asked, self.axes(-1))
+        return self.op("ReduceSum", self.op("Mul", rows, asked), self.axes(1), keepdims=1)
+
     def name(self, produced: str, wanted: str) -> str:
         """Call a result what the bundle calls it."""
         self.nodes.append(helper.make_node("Identity", [produced], [wanted]))
@@ -145,8 +155,15 @@ def _floats(name: str, *shape: int | str) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, FLOAT, shape)
 
 
-def phonemes_graph(encoder: PhonemeEncoder) -> onnx.ModelProto:
-    """symbols, stress [B, S], voice [B, 192] -> encoded [B, S, width]; symbol -1 is padding."""
+def _style_input(styled: bool) -> list[onnx.ValueInfoProto]:
+    return [_ids("style", "batch", len(STYLES))] if styled else []
+
+
+def phonemes_graph(encoder: PhonemeEncoder, styled: bool) -> onnx.ModelProto:
+    """symbols, stress [B, S], voice [B, 192] -> encoded [B, S, width]; symbol -1 is padding.
+
+    `styled`: also style [B, 5], classes from 0 (unset) to 8.
+    """
     g = _Graph()
     known = g.op("Not", g.op("Equal", "symbols", g.whole(PADDING)))
     known = g.op("Cast", g.op("Unsqueeze", known, g.axes(-1)), to=FLOAT)
@@ -167,7 +184,10 @@ def phonemes_graph(encoder: PhonemeEncoder) -> onnx.ModelProto:
         heard = g.op("Conv", heard, kernel, bias, pads=[pad, pad])
         x = g.op("Add", x, g.op("Gelu", g.op("Transpose", heard, perm=[0, 2, 1])))
     x = g.norm(x, "out_norm", encoder.out_norm)
-    g.name(g.op("Add", x, g.voice(encoder.voice)), "encoded")
+    x = g.op("Add", x, g.voice(encoder.voice))
+    if styled:
+        x = g.op("Add", x, g.style(encoder.style))
+    g.name(x, "encoded")
     width = encoder.symbols.embedding_dim
     return g.model(
         "phonemes",
@@ -175,6 +195,7 @@ def phonemes_graph(encoder: PhonemeEncoder) -> onnx.ModelProto:
             _ids("symbols", "batch", "symbols"),
             _ids("stress", "batch", "symbols"),
             _floats("voice", "batch", EMBEDDING),
+            *_style_input(styled),
         ],
         [_floats("encoded", "batch", "symbols", width)],
     )
@@ -237,12 +258,13 @@ def ar_graph(model: AR) -> onnx.ModelProto:
     return g.model("ar", inputs, outputs)
 
 
-def nar_graph(model: NAR) -> onnx.ModelProto:
+def nar_graph(model: NAR, styled: bool) -> onnx.ModelProto:
     """One stage over rows that see the past (the prompt's keys and values) and one another.
 
     codes [B, T, 8], symbols, stress, positions [B, T], voice [B, 192], stage int64 scalar,
     past_key, past_value [layers, B, H, P, hd] (P may be 0)
     -> logits [B, T, 1024], key, value [layers, B, H, T, hd].
+    `styled`: also style [B, 5], classes from 0 (unset) to 8.
     """
     size = model.size
     head = size.width // size.heads
@@ -255,6 +277,8 @@ def nar_graph(model: NAR) -> onnx.ModelProto:
     x = g.op("Add", x, g.embedding("stress", "stress.weight", model.stress))
     x = g.op("Add", x, g.embedding("stage", "stage.weight", model.stage))
     x = g.op("Add", x, g.voice(model.voice))
+    if styled:
+        x = g.op("Add", x, g.style(model.style))
     # The rotation reads its angles from a table by number: one row here for each row there is.
     angles = g.op(
         "Mul",
@@ -307,6 +331,7 @@ def nar_graph(model: NAR) -> onnx.ModelProto:
             _ids("stage"),
             _floats("past_key", *past),
             _floats("past_value", *past),
+            *_style_input(styled),
         ],
         [
             _floats("logits", "batch", "rows", CODEBOOK_SIZE),

@@ -32,6 +32,7 @@ from valle.training.models.phonemes import VoiceInput
 from valle.training.models.speaker import SpeakerEncoder, SpeakerSize
 from valle.training.quantise import from_blocks
 from valle.training.sizes import ARSize, NARSize
+from valle.training.style_borders import keep_borders
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -68,6 +69,8 @@ def import_bundle(bundle: Bundle, runs: Path) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "size.json").write_text(json.dumps(asdict(size)), encoding="utf-8")
         # No optimizer and no time spent: training goes on as from a start with good weights.
+        if bundle.config.style is not None and stage in ("ar", "nar"):
+            keep_borders(folder, np.array(bundle.config.style.borders))
         write_checkpoint(folder / "checkpoint.pt", {stage: module}, step=0, spent_seconds=0.0)
     return list(stages)
 

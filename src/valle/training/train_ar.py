@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from valle.corpora.store import Store
 from valle.pointer import stays
 from valle.text import SYMBOLS
-from valle.training.examples import ExampleSource, Piece, padded
+from valle.training.examples import INFILLING, Example, ExampleSource, Piece, padded
 from valle.training.loop import (
     keep_size,
     learning_rate,
@@ -23,6 +24,7 @@ from valle.training.models.ar import AR, input_codes
 from valle.training.models.codec import Codec
 from valle.training.models.phonemes import PADDING, gather_rows
 from valle.training.sizes import NO_CODE, size_named
+from valle.training.style_borders import keep_borders, kept_borders
 
 _BATCH = 8
 _PROMPT = (75, 150)  # frames: 1.5 to 4 s
@@ -46,10 +48,11 @@ class ARJob:
         device: str,
         seed: int,
         codec: Codec | None = None,
+        infilling: float = INFILLING,
     ) -> None:
         torch.manual_seed(seed)
         self.device = torch.device(device)
-        self.examples = ExampleSource(stores, shares, seed)
+        self.examples = ExampleSource(stores, shares, seed, infilling, kept_borders(folder))
         shape = size_named(size).ar
         self.ar = AR(shape, len(SYMBOLS))
         if codec is not None:
@@ -60,36 +63,25 @@ class ARJob:
             self.ar.parameters(), lr=self.peak_rate, betas=(0.9, 0.95), weight_decay=0.05
         )
         self.optimizers: dict[str, torch.optim.Optimizer] = {"ar": self.optimizer}
-        self.generators = {"examples": self.examples.rng}
+        self.generators = {"examples": self.examples.rng, "styles": self.examples.style_rng}
         keep_size(folder, shape)
+        keep_borders(folder, self.examples.borders)
 
     def step(self, number: int, progress: float) -> dict[str, float]:
         set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))
-        pairs = [self.examples.pair(_PROMPT, _TARGET, _FROM_START) for _ in range(_BATCH)]
-        code_loss, move_loss, figures = self.losses(pairs)
+        drawn = [self.examples.example(_PROMPT, _TARGET, _FROM_START) for _ in range(_BATCH)]
+        code_loss, move_loss, figures = self.losses(drawn)
         self.optimizer.zero_grad(set_to_none=True)
         (code_loss + move_loss).backward()
         nn.utils.clip_grad_norm_(self.ar.parameters(), 1.0)
         self.optimizer.step()
         return figures
 
-    def losses(self, pairs: list[tuple[Piece, Piece]]) -> tuple[Tensor, Tensor, dict[str, float]]:
+    def losses(self, examples: list[Example]) -> tuple[Tensor, Tensor, dict[str, float]]:
         """Cross-entropy of codes and of moves, in nats; figures are of the targets alone."""
-        batch = ar_batch(pairs, self.device)
+        batch = ar_batch(examples, self.device)
         with mixed_precision(self.device):
-            encoded = torch.cat(
-                [
-                    self.ar.phonemes(
-                        batch["prompt_symbols"], batch["prompt_stress"], batch["voice"]
-                    ),
-                    self.ar.phonemes(
-                        batch["target_symbols"], batch["target_stress"], batch["voice"]
-                    ),
-                ],
-                dim=1,
-            )
-            rows = gather_rows(encoded, batch["frame_symbol"])
-            logits, moves = self.ar.forward_rows(batch["inputs"], rows, batch["stay"])
+            logits, moves = ar_outputs(self.ar, batch)
         wanted = batch["codes"][..., 0]
         each = functional.cross_entropy(
             logits.float().flatten(0, 1), wanted.flatten(), reduction="none", ignore_index=NO_CODE
@@ -110,39 +102,85 @@ class ARJob:
         """Its samples need the whole chain: `valle export`, then `valle speak`."""
 
 
-def ar_batch(pairs: list[tuple[Piece, Piece]], device: torch.device) -> dict[str, Tensor]:
-    """Tensors of the pairs: prompt rows, then target rows, padded on the right."""
-    prompt_frames = np.array([len(prompt.codes) for prompt, _ in pairs])
-    width = max(len(prompt.symbols) for prompt, _ in pairs)
-    both = list(zip(pairs, prompt_frames, strict=True))
-    codes = padded([np.concatenate([p.codes, t.codes]) for p, t in pairs], NO_CODE)
-    arrays = {
-        "prompt_symbols": padded([p.symbols for p, _ in pairs], PADDING),
-        "prompt_stress": padded([p.stress for p, _ in pairs], 0),
-        "target_symbols": padded([t.symbols for _, t in pairs], PADDING),
-        "target_stress": padded([t.stress for _, t in pairs], 0),
-        "codes": codes,
-        "frame_symbol": padded(
-            [np.concatenate([p.frame_symbol, width + t.frame_symbol]) for p, t in pairs], 0
-        ),
-        "stay": padded(
-            [np.concatenate([stays(p.frame_symbol), stays(t.frame_symbol)]) for p, t in pairs], 0
-        ),
-        "moves": padded([np.concatenate([_moves(p), _moves(t)]) for p, t in pairs], _IGNORED),
+def ar_outputs(ar: AR, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Logits [B, T, 1024] and moves [B, T, 3] of a batch; T: the context's rows, then the target's.
+
+    Every piece is encoded by itself, the context without the style: so running reads it.
+    """
+    encoded = [
+        ar.phonemes(batch[f"{place}_symbols"], batch[f"{place}_stress"], batch["voice"], style)
+        for place, style in (("first", None), ("second", None), ("target", batch["style"]))
+        if f"{place}_symbols" in batch
+    ]
+    rows = gather_rows(torch.cat(encoded, dim=1), batch["frame_symbol"])
+    return ar.forward_rows(batch["inputs"], rows, batch["stay"])
+
+
+def ar_batch(examples: list[Example], device: torch.device) -> dict[str, Tensor]:
+    """Tensors of the examples: rows of the context, then of the target, padded on the right.
+
+    Symbols lie in columns: the context's first piece, its second where any example has one, the
+    target; `frame_symbol` counts through all of them.
+    """
+    pieces = [(*example.context, example.target) for example in examples]
+    places: dict[str, list[Piece | None]] = {
+        "first": [example.context[0] for example in examples],
+        "second": [example.context[1] if example.context[1:] else None for example in examples],
+        "target": [example.target for example in examples],
+    }
+    if not any(places["second"]):
+        del places["second"]
+    none = np.zeros(0, np.int64)
+    arrays: dict[str, NDArray[np.int64]] = {}
+    begin = 0
+    begins: dict[str, int] = {}
+    for place, own in places.items():
+        symbols = padded([none if piece is None else piece.symbols for piece in own], PADDING)
+        arrays[f"{place}_symbols"] = symbols
+        stress = [none if piece is None else piece.stress for piece in own]
+        arrays[f"{place}_stress"] = padded(stress, 0)
+        begins[place] = begin
+        begin += symbols.shape[1]
+    paths = [
+        np.concatenate(
+            [
+                begins[place] + piece.frame_symbol
+                for place, own in places.items()
+                if (piece := own[index]) is not None
+            ]
+        )
+        for index in range(len(examples))
+    ]
+    arrays |= {
+        "codes": padded([_joined([p.codes for p in row]) for row in pieces], NO_CODE),
+        "frame_symbol": padded(paths, 0),
+        "stay": padded([_joined([stays(p.frame_symbol) for p in row]) for row in pieces], 0),
+        "moves": padded([_joined([_moves(p) for p in row]) for row in pieces], _IGNORED),
         "is_target": padded(
-            [(np.arange(len(p.codes) + len(t.codes)) >= n).astype(np.int64) for (p, t), n in both],
+            [
+                (np.arange(len(p)) >= e.frames).astype(np.int64)
+                for p, e in zip(paths, examples, strict=True)
+            ],
             0,
         ),
+        "style": np.stack([example.style for example in examples]),
+        "prompt_frames": np.array([example.frames for example in examples]),
+        "prefix_frames": np.array([example.prefix for example in examples]),
     }
     tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
     tensors["is_target"] = tensors["is_target"].bool()
     # The voice is the prompt's, as it is when a stranger's recording is all there is.
-    tensors["voice"] = torch.from_numpy(np.stack([p.voice for p, _ in pairs])).to(device)
-    tensors["inputs"] = input_codes(tensors["codes"], torch.from_numpy(prompt_frames).to(device))
+    tensors["voice"] = torch.from_numpy(np.stack([e.context[0].voice for e in examples])).to(device)
+    frames = tensors["prompt_frames"], tensors["prefix_frames"]
+    tensors["inputs"] = input_codes(tensors["codes"], *frames)
     return tensors
 
 
-def _moves(piece: Piece) -> np.ndarray:
+def _joined(arrays: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate(arrays)
+
+
+def _moves(piece: Piece) -> NDArray[np.int64]:
     """The move after each frame; where a piece was cut, its last one is not known."""
-    last = len(piece.symbols) - piece.frame_symbol[-1] if piece.ends else _IGNORED
+    last = _IGNORED if piece.stop is None else piece.stop - piece.frame_symbol[-1]
     return np.append(np.diff(piece.frame_symbol), last)

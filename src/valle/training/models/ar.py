@@ -58,15 +58,16 @@ class AR(nn.Module):
         voice: Tensor,
         frame_symbol: Tensor,
         stay: Tensor,
+        style: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """One symbol sequence an item: encoded, gathered by frame_symbol, then ``forward_rows``.
 
         codes [B, T, 8] previous frame's codes; symbols, stress [B, S] (symbol -1: padding); voice
-        [B, 192];
-        frame_symbol [B, T] index into the sequence; stay [B, T] -> logits [B, T, 1024],
+        [B, 192]; frame_symbol [B, T] index into the sequence; stay [B, T]; style [B, 5] classes
+        (None: unset) -> logits [B, T, 1024],
         moves [B, T, 3].
         """
-        encoded = gather_rows(self.phonemes(symbols, stress, voice), frame_symbol)
+        encoded = gather_rows(self.phonemes(symbols, stress, voice, style), frame_symbol)
         return self.forward_rows(codes, encoded, stay)
 
     def forward_rows(self, codes: Tensor, encoded: Tensor, stay: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,14 +87,23 @@ class AR(nn.Module):
         return self.code_head(x), self.move_head(x)
 
 
-def input_codes(codes: Tensor, prompt_frames: Tensor) -> Tensor:
+def input_codes(codes: Tensor, prompt_frames: Tensor, prefix_frames: Tensor) -> Tensor:
     """What the AR reads when ``codes`` [B, T, 8] are to be predicted: each frame's predecessor.
 
     prompt_frames [B]: the first frames of each item, of which all 8 codebooks are read; of later
     ones only codebook 1 is there when the next is made. The very first row reads no code at all.
+    prefix_frames [B]: how many frames of the prompt come before what is to be said (all of them,
+    unless a middle is filled in): what comes after begins anew, with a row that reads no code, and
+    the first row after the prompt reads the codes of the prefix's last frame.
     """
     shifted = F.pad(codes[:, :-1], (0, 0, 1, 0), value=NO_CODE)
     row = torch.arange(codes.shape[1], device=codes.device)
     unknown = row[None, :, None] > prompt_frames[:, None, None]
     unknown = unknown & (torch.arange(CODEBOOKS, device=codes.device) > 0)
-    return torch.where(unknown, NO_CODE, shifted)
+    shifted = torch.where(unknown, NO_CODE, shifted)
+    items = torch.arange(len(codes), device=codes.device)
+    before = codes[items, (prefix_frames - 1).clamp(min=0)]
+    before = torch.where(prefix_frames[:, None] > 0, before, NO_CODE)
+    begins = (row == prefix_frames[:, None])[..., None]  # the suffix; without one, the target
+    follows = (row == prompt_frames[:, None])[..., None]
+    return torch.where(follows, before[:, None], torch.where(begins, NO_CODE, shifted))

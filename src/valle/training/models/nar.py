@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from valle.training.models.phonemes import STRESSES, VoiceInput
+from valle.training.models.phonemes import STRESSES, StyleInput, VoiceInput
 from valle.training.models.transformer import (
     EPSILON,
     Block,
@@ -31,6 +31,7 @@ class NAR(nn.Module):
         self.symbols = nn.Embedding(table, size.width)
         self.stress = nn.Embedding(STRESSES, size.width)
         self.voice = VoiceInput(size.width)
+        self.style = StyleInput(size.width)
         self.stage = nn.Embedding(CODEBOOKS, size.width)  # 0: the prompt's rows
         self.blocks = nn.ModuleList(
             Block(size.width, size.heads, size.feed_forward, size.dropout, size.layers)
@@ -60,16 +61,18 @@ class NAR(nn.Module):
         past_key: Tensor | None = None,
         past_value: Tensor | None = None,
         mask: Tensor | None = None,
+        style: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """codes [B, T, 8] (NO_CODE where unknown), symbols, stress, positions [B, T] a frame,
         voice [B, 192] (zeros: not known),
         stage int64 scalar or [B]: 0 the prompt (all codes known; its logits mean nothing), 1 to
         `stages` the codebook index to predict; past_key, past_value [layers, B, H, P, hd] of the
-        prompt; mask [B, P + T] true where the past and then the own rows are real
+        prompt; mask [B, P + T] true where the past and then the own rows are real;
+        style [B, 5] classes (None: unset)
         -> logits [B, T, 1024], key, value [layers, B, H, T, hd] of the own rows.
         """
         hidden, key, value = self._hidden(
-            codes, symbols, stress, voice, positions, stage, past_key, past_value, mask
+            codes, symbols, stress, voice, positions, stage, past_key, past_value, mask, style
         )
         heads = self.heads[(stage - 1).clamp(min=0)]  # [W, V], or [B, W, V] for a stage an item
         return hidden @ heads, key, value
@@ -82,12 +85,14 @@ class NAR(nn.Module):
         prompt_frames: Tensor,
         target_frames: Tensor,
         stage: Tensor,
+        style: Tensor | None = None,
     ) -> Tensor:
         """Prompt rows, then target rows that see them -> the target's logits [B, T, 1024].
 
         prompt and target: codes [B, P or T, 8], symbols and stress [B, P or T], padded on the right
         (with any valid ids; code NO_CODE); prompt_frames, target_frames [B]: how many are real;
-        stage [B] int64, 1 to `stages`. Target codes must already be masked: see ``known_codes``.
+        stage [B] int64, 1 to `stages`; style [B, 5] of the target (the prompt's rows serve any, and
+        have none). Target codes must already be masked: see ``known_codes``.
         """
         prompt_rows = torch.arange(prompt[1].shape[1], device=stage.device)
         target_rows = torch.arange(target[1].shape[1], device=stage.device)
@@ -102,7 +107,7 @@ class NAR(nn.Module):
             mask=prompt_real | (prompt_rows == 0),
         )
         positions = prompt_frames[:, None] + target_rows  # right after each item's own prompt
-        logits, _, _ = self(*target, voice, positions, stage, key, value, real)
+        logits, _, _ = self(*target, voice, positions, stage, key, value, real, style)
         return logits
 
     def _hidden(
@@ -116,10 +121,13 @@ class NAR(nn.Module):
         past_key: Tensor | None = None,
         past_value: Tensor | None = None,
         mask: Tensor | None = None,
+        style: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         staged = self.stage(stage.reshape(-1, 1))  # [1 or B, 1, width]
         x = self.codes(codes) + self.symbols(symbols) + self.stress(stress) + staged
         x = x + self.voice(voice)[:, None]
+        if style is not None:
+            x = x + self.style(style)[:, None]
         x = F.dropout(x, self.size.dropout, self.training)
         cos, sin = rotary_angles(positions[:, None], self.size.width // self.size.heads)
         seen = None if mask is None else mask[:, None, None, :]

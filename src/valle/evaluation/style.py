@@ -1,0 +1,229 @@
+"""`valle evaluate style`: whether asked styles are heard, and whether middles are filled in.
+
+Every style is asked for in all its classes, one at a time, in held-out voices; Spearman's rank
+correlation tells whether what is measured rises with what was asked. Then the middle third of the
+voices' own recordings is said anew, and our listener's phoneme error rate there stands beside that
+of the recordings through the codec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from valle.audio import resample
+from valle.check import phoneme_error_rate
+from valle.colour import SENTENCES
+from valle.decoder import ARDecoder
+from valle.errors import UsageError
+from valle.evaluation.material import Original, Samples, Speaker
+from valle.evaluation.metrics import JUDGE_RATE, bootstrap_interval
+from valle.evaluation.report import Figure
+from valle.evaluation.zero_shot import ATTESTATION
+from valle.infilling import SIDE, Side, fill, word_edges
+from valle.listener import Listener
+from valle.nar import NAR
+from valle.options import SpeakOptions
+from valle.plan import Slot, Symbols
+from valle.sampling import Sampling
+from valle.sayer import Sayer
+from valle.speaker import SpeakerEncoder
+from valle.style import CLASSES, STYLES, UNSET, frame_features, measure
+from valle.text import BORDERS, symbol_ids, to_sentences
+
+if TYPE_CHECKING:
+    from valle import Model
+
+VOICES = 10
+CODEC, FILLED = "through the codec", "filled in"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One clip: a class of one style was asked for, and `measured` (None: could not be)."""
+
+    style: str
+    speaker: str
+    asked: int
+    measured: float | None
+
+
+@dataclass(frozen=True)
+class Middle:
+    """The middle of one recording, as `row` says it: edits by our listener, of how many phonemes.
+
+    `frames`: how long it is."""
+
+    row: str
+    speaker: str
+    errors: float
+    phonemes: int
+    frames: int
+
+
+def spearman(one: Sequence[float], other: Sequence[float]) -> float:
+    """Rank correlation, -1 to 1; equal values share their mean rank. NaN where all are equal."""
+    ranks = [_ranks(np.asarray(values, np.float64)) for values in (one, other)]
+    first, second = (rank - rank.mean() for rank in ranks)
+    scale = np.sqrt((first @ first) * (second @ second))
+    return float(first @ second / scale) if scale else float("nan")
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    _, group, count = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    return (last - (count - 1) / 2.0)[group]
+
+
+def ask(model: Model, speakers: Sequence[Speaker], seed: int, quiet: bool) -> Iterator[Asked]:
+    """Ask every voice for all classes of all styles, with the same chance in each.
+
+    Raises:
+        UsageError: the bundle was trained without styles.
+    """
+    config = model.bundle.config
+    if config.style is None:
+        raise UsageError(f"the bundle {config.name!r} was trained without styles")
+    sayer = Sayer(model.bundle, model.codec)
+    options = SpeakOptions.of(seed=seed)
+    total = len(speakers) * len(STYLES) * CLASSES
+    with tqdm(total=total, desc="styles", unit="clip", disable=quiet or None) as bar:
+        for place, speaker in enumerate(speakers):
+            voice = model.enroll((speaker.prompt, JUDGE_RATE), attest=ATTESTATION)
+            reader = sayer.reader(voice)
+            (sentence, *_), _ = to_sentences(SENTENCES[place % len(SENTENCES)])
+            task = sayer.task(sentence, reader)
+            spoken = sum(phoneme.symbol not in BORDERS for phoneme in sentence.phonemes)
+            for number, style in enumerate(STYLES):
+                for wanted in range(1, CLASSES + 1):
+                    classes = np.full(len(STYLES), UNSET, np.int64)
+                    classes[number] = wanted
+                    slot = Slot(task, 0, None)
+                    begun = sayer.begin(reader, slot, options, place, 0, classes)
+                    blocks = [codes for codes, _ in sayer.say(reader, slot, options, begun)]
+                    samples = model.codec.decode(np.concatenate(blocks))
+                    features = frame_features(samples, config.sample_rate, config.hop)
+                    found = float(measure(features, spoken)[number])
+                    known = found if np.isfinite(found) else None
+                    yield Asked(style, speaker.name, wanted, known)
+                    bar.update()
+
+
+def middles(model: Model, speakers: Sequence[Speaker], seed: int, quiet: bool) -> Iterator[Middle]:
+    """The middle of every original, of the recording and filled in.
+
+    Recordings in which the words cannot be found, or that have no word in their middle, are left
+    out.
+    """
+    listener = Listener(model.bundle)
+    embed = SpeakerEncoder(model.bundle).embed
+    models = ARDecoder(model.bundle), NAR(model.bundle)
+    originals = [(s, original) for s in speakers for original in s.originals]
+    for place, (speaker, original) in enumerate(
+        tqdm(originals, desc="middles", unit="clip", disable=quiet or None)
+    ):
+        samples = resample(original.samples(), JUDGE_RATE, model.sample_rate)
+        cut = _cut(model, listener, original, samples)
+        if cut is None:
+            continue
+        before, middle, after, codes, span = cut
+        options = SpeakOptions.of()
+        sampling = Sampling(options.temperature, options.top_p)
+        rng = np.random.default_rng((seed, place))
+        made = fill(*models, before, after, middle, embed(samples), sampling, rng)
+        asked = [model.bundle.config.symbols[i] for i in middle.ids[~middle.borders]]
+        for row, own in ((CODEC, codes[span]), (FILLED, made)):
+            whole = np.concatenate([codes[: span.start], own, codes[span.stop :]])
+            heard = listener.hear(model.codec.decode(whole))
+            there = (heard.frames >= span.start) & (heard.frames < span.start + len(own))
+            guesses = [g for g, inside in zip(heard.guesses, there, strict=True) if inside]
+            errors = phoneme_error_rate(asked, guesses) * len(asked)
+            yield Middle(row, speaker.name, errors, len(asked), len(own))
+
+
+def _cut(
+    model: Model, listener: Listener, original: Original, samples: Samples
+) -> tuple[Side, Symbols, Side, NDArray[np.int64], slice] | None:
+    """What is before, in, and after the middle third, all codes, and the frames of the middle."""
+    phonemes = [p for sentence in to_sentences(original.text)[0] for p in sentence.phonemes]
+    aligned = listener.align(samples, [phoneme.symbol for phoneme in phonemes])
+    if aligned is None:
+        return None
+    ids, stress = symbol_ids(phonemes)
+    symbols = Symbols(ids, stress, np.array([p.symbol in BORDERS for p in phonemes]))
+    codes = model.codec.encode(samples)
+    path = aligned.frame_symbol[: len(codes)]
+    edges = word_edges(path, symbols.borders)
+    start, end = (
+        next((int(edge) for edge in edges if edge >= share * len(path)), 0)
+        for share in (1 / 3, 2 / 3)
+    )
+    if not 0 < start < end:
+        return None
+    middle = _part(symbols, int(path[start]), int(path[end]))
+    if middle.borders.all():
+        return None
+    first, last = max(0, start - SIDE), min(len(path), end + SIDE)
+    sides = [
+        Side(codes[a:b], _part(symbols, int(path[a]), int(path[b - 1]) + 1), path[a:b] - path[a])
+        for a, b in ((first, start), (end, last))
+    ]
+    return sides[0], middle, sides[1], codes, slice(start, end)
+
+
+def _part(symbols: Symbols, start: int, stop: int) -> Symbols:
+    span = slice(start, stop)
+    return Symbols(symbols.ids[span], symbols.stress[span], symbols.borders[span])
+
+
+def results(asked: Sequence[Asked], filled: Sequence[Middle]) -> dict[str, Any]:
+    """By style, Spearman's correlation within each voice (mean, interval over voices) and over all
+    clips together; by row, the phoneme error rate of the middles."""
+    styles = {}
+    for style in dict.fromkeys(one.style for one in asked):
+        own = [one for one in asked if one.style == style and one.measured is not None]
+        each = []
+        for speaker in sorted({one.speaker for one in own}):
+            pairs = [(one.asked, one.measured or 0.0) for one in own if one.speaker == speaker]
+            each.append(spearman(*zip(*pairs, strict=True)))
+        known = [value for value in each if np.isfinite(value)]
+        together = spearman([one.asked for one in own], [one.measured or 0.0 for one in own])
+        styles[style] = {
+            "clips": len(own),
+            "within_voices": asdict(Figure(*bootstrap_interval(known, [1.0] * len(known))))
+            if known
+            else None,
+            "together": together if np.isfinite(together) else None,
+        }
+    rows = {}
+    for row in dict.fromkeys(one.row for one in filled):
+        sums = {name: np.zeros(2) for name in sorted({one.speaker for one in filled})}
+        for middle in filled:
+            if middle.row == row:
+                sums[middle.speaker] += (middle.errors, middle.phonemes)
+        figure = Figure(*bootstrap_interval(*np.array(list(sums.values())).T))
+        rows[row] = {"phoneme_error_rate": asdict(figure)}
+    return {"styles": styles, "middles": rows}
+
+
+def table(found: dict[str, Any]) -> str:
+    """The figures as lines of text, intervals in brackets."""
+
+    def cell(figure: dict[str, float] | None) -> str:
+        if figure is None:
+            return "-"
+        return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+
+    lines = [f"{'asked and measured':22}{'Spearman in a voice':>26}{'in all':>10}"]
+    for style, row in found["styles"].items():
+        together = "-" if row["together"] is None else f"{row['together']:.3f}"
+        lines.append(f"{style:22}{cell(row['within_voices']):>26}{together:>10}")
+    lines.append(f"{'middles':22}{'phoneme error rate':>26}")
+    for name, row in found["middles"].items():
+        lines.append(f"{name:22}{cell(row['phoneme_error_rate']):>26}")
+    return "\n".join(lines)

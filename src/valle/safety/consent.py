@@ -19,6 +19,7 @@ from valle.audio import resample
 from valle.bundle import Bundle
 from valle.listener import Listener
 from valle.safety.challenge import Statement
+from valle.safety.detector import judge
 from valle.safety.fingerprint import Fingerprint, heard_before
 from valle.safety.said import LOWEST, Said, how_surely_said, margin
 from valle.safety.splices import background_jump, least_alike_thirds
@@ -198,7 +199,7 @@ def _decoys(statement: Statement) -> list[str]:
 def made_speech(bundle: Bundle, samples: Samples) -> float | None:
     """The probability that `samples` (at the bundle's rate) are made speech, not a person's.
 
-    None means not checked. It is always that: no bundle has a model that tells them apart yet, and
-    this is the place where one will be asked.
+    None means not checked: the bundle has no detector.
     """
-    return None
+    verdict = judge(bundle, samples, bundle.config.sample_rate)
+    return None if verdict is None else verdict.whole["made"]

@@ -71,8 +71,8 @@ class Heard:
 
     @property
     def score(self) -> float:
-        """Log odds that it is made."""
-        return float(np.log(self.made + 1e-9) - np.log(1 - self.made + 1e-9))
+        """Log likelihood ratio of made against real speech."""
+        return float(np.log(self.made + 1e-9) - np.log(self.real + 1e-9))
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from valle.safety.detector import KINDS
 from valle.training.loop import keep_size, learning_rate, mixed_precision, set_learning_rate
 from valle.training.models.detector import DETECTOR_SIZES, Detector
 
-_BATCH, _SECONDS = 30, 2
-_HELD, _HELD_SECONDS = 24, 4  # of the batches that calibrate
+_BATCH, _SECONDS = 18, 2
+_HELD, _HELD_SECONDS = 18, 4  # of the batches that calibrate
 _HELD_SHARE = 10  # one speaker in so many is kept for calibration
 _CALIBRATE_EVERY = 8  # steps
 _CALIBRATION_RATE = 3e-2

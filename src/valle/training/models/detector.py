@@ -46,8 +46,8 @@ class Detector(nn.Module):
         super().__init__()
         self.features = LogSpectrum()
         first, second = _CHANNELS
-        self.fine = nn.Conv2d(1, first, (3, 5), stride=(1, 2), padding=(1, 2))
-        self.coarse = nn.Conv2d(first, second, 3, stride=2, padding=1)
+        self.fine = nn.Conv2d(1, first, (3, 5), stride=2, padding=(1, 2))
+        self.coarse = nn.Conv2d(first, second, 3, stride=(1, 2), padding=1)
         self.input = nn.Linear(second * ((BINS + 3) // 4), size.width)
         self.input_norm = nn.LayerNorm(size.width)
         self.blocks = nn.ModuleList(ConvNeXt(size.width, _KERNEL) for _ in range(size.layers))
@@ -58,8 +58,8 @@ class Detector(nn.Module):
     def raw(self, waveform: Tensor) -> Tensor:
         """Logits of each second [B, S, 3] before calibration."""
         spectrum = self.features(waveform)[:, None]
-        hidden = nn.functional.gelu(self.fine(spectrum), approximate="tanh")
-        hidden = nn.functional.gelu(self.coarse(hidden), approximate="tanh")
+        hidden = nn.functional.relu(self.fine(spectrum))
+        hidden = nn.functional.relu(self.coarse(hidden))
         hidden = self.input_norm(self.input(hidden.transpose(1, 2).flatten(2)))
         for block in self.blocks:
             hidden = block(hidden)

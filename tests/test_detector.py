@@ -100,7 +100,7 @@ def test_consent_asks_the_detector(debug_bundle: Path, tmp_path: Path, babble: S
     made = consent.made_speech(with_detector(debug_bundle, tmp_path / "m", certain("made")), babble)
     real = consent.made_speech(with_detector(debug_bundle, tmp_path / "r", certain("real")), babble)
     assert made is not None and real is not None
-    assert real < 0.1 < 0.9 < made
+    assert real < 0.1 < 0.9 < made  # e^3 against 1 and 1
     assert real < consent.MADE_SPEECH_LIMIT < made
     assert consent.made_speech(Bundle.load(debug_bundle), babble) is None
 
@@ -262,6 +262,9 @@ def test_half_of_each_kind_is_marked(debug_bundle: Path, tmp_path: Path, babble:
 
 def test_it_comes_back_from_a_bundle(tmp_path: Path) -> None:
     detector = certain("re-encoded")
+    with torch.no_grad():
+        for weight in detector.parameters():  # equal ones would be one weight of the graph
+            weight.add_(0.05 * torch.randn_like(weight))
     models = random_models("debug", seed=1)
     export_bundle(tmp_path / "b", "b", type(models)(**{**vars(models), "detector": detector}))
     stages = import_bundle(Bundle.load(tmp_path / "b"), tmp_path / "runs")
@@ -286,7 +289,7 @@ def test_figures_of_known_verdicts() -> None:
     assert found["valle", "nothing", "EER"] == 0.0
     assert found["flite", "nothing", "EER"] == pytest.approx(0.5, abs=0.13)
     limit = consent.MADE_SPEECH_LIMIT
-    assert found["real", "nothing", "called made"] == sum(one > limit for one in real) / 4
+    assert found["real", "nothing", "refused"] == sum(one > limit for one in real) / 4
     moved = evaluation.changed_by_mark(all_heard).figure.value
     assert moved == ((limit < 0.3) != (limit < 0.9)) / 4
 

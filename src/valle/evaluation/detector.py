@@ -45,7 +45,7 @@ _LETTERS = range(25, 110)  # of a sentence
 _MADE_SEED = 1_200_000_000  # made speakers from here on are in no training corpus
 _ATTACKED = (REAL, OWN)  # what is heard after every change
 _DRAWS = 1000  # of the bootstrap
-_RIDGE = 1.0  # of the control
+_RIDGE, _DIRECTIONS = 1.0, 24  # of the control
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ class Heard:
     real: float
     made: float
     """Probabilities."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the check of consent would refuse it."""
+        return 1.0 - self.real > MADE_SPEECH_LIMIT
 
     @property
     def score(self) -> float:
@@ -213,8 +218,8 @@ def _heard(model: Model, piece: Piece, change: str, samples: Samples) -> Heard:
 
 
 def results(heard: Sequence[Heard]) -> list[Result]:
-    """The share called made at the consent check's limit for every row and change, and the equal
-    error rate against recordings that were changed alike."""
+    """The share called made and that which the consent check would refuse, for every row and
+    change, and the equal error rate against recordings that were changed alike."""
     found = []
     real = {
         change: [h for h in heard if (h.row, h.change) == (REAL, change)]
@@ -222,9 +227,12 @@ def results(heard: Sequence[Heard]) -> list[Result]:
     }
     for row, change in dict.fromkeys((h.row, h.change) for h in heard):
         own = [h for h in heard if (h.row, h.change) == (row, change)]
-        called = sum(h.made > MADE_SPEECH_LIMIT for h in own)
-        share = Figure(*wilson_interval(called, len(own)))
-        found.append(Result(row, change, "called made", share, len(own)))
+        for name, called in (
+            ("called made", [h.made > 0.5 for h in own]),
+            ("refused", [h.refused for h in own]),
+        ):
+            share = Figure(*wilson_interval(sum(called), len(own)))
+            found.append(Result(row, change, name, share, len(own)))
         if row != REAL and real[change]:
             scored = [
                 (h.speaker, h.score, is_made)
@@ -282,10 +290,11 @@ _CONTROLS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
 def _linear(
     seen: NDArray[np.float64], made: NDArray[np.bool_], judged: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Scores of a ridge regression in 24 directions of greatest variance."""
+    """Scores of a ridge regression in the directions of greatest variance."""
     mean = seen.mean(axis=0)
     _, spread, axes = np.linalg.svd(seen - mean, full_matrices=False)
-    kept = axes[: min(24, len(spread))] / (spread[: min(24, len(spread)), None] + 1e-9)
+    count = max(1, min(_DIRECTIONS, len(seen) // 8))
+    kept = axes[:count] / (spread[:count, None] + 1e-9)
     rows = (seen - mean) @ kept.T * np.sqrt(len(seen))
     square = rows.T @ rows + _RIDGE * np.eye(len(kept))
     weights = np.linalg.solve(square, rows.T @ (2.0 * made - 1.0))
@@ -310,7 +319,7 @@ def _rate(scored: Sequence[tuple[str, float, bool]]) -> Figure:
 def changed_by_mark(heard: Sequence[Heard]) -> Result:
     """In how many recordings the watermark alone moves the verdict over the limit, or back."""
     before, after = (
-        [h.made > MADE_SPEECH_LIMIT for h in heard if (h.row, h.change) == (REAL, change)]
+        [h.refused for h in heard if (h.row, h.change) == (REAL, change)]
         for change in ("nothing", "watermark")
     )
     moved = sum(a != b for a, b in zip(before, after, strict=True))

@@ -64,7 +64,7 @@ BACKGROUND_LIMIT = 8.0
 REPLAY_LIMIT = 0.63
 # Probability that it is re-encoded or made. Provisional: docs/SAFETY.md has what it lets through
 # and what it refuses.
-MADE_SPEECH_LIMIT = 0.5
+MADE_SPEECH_LIMIT = 0.8
 
 LONGEST = 60.0  # seconds of a statement's recording; reading one takes about 20
 

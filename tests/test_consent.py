@@ -270,7 +270,8 @@ def test_the_right_words_in_the_right_voice_are_accepted_and_others_are_not(
     ) -> str:
         earlier = [] if known is None else [fingerprint(known, RATE)]
         scores = consent.score(default.bundle, reference, recorded, asked, earlier)
-        return "; ".join(scores.faults())
+        # All these voices are made, which the detector hears; here the other checks are asked.
+        return "; ".join(dataclasses.replace(scores, made_speech=None).faults())
 
     assert faults(read) == ""
     assert "the words for today are not heard" in faults((spoken(3, stale), RATE))

@@ -14,9 +14,10 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from valle.corpora.own_speech import home_apart
 from valle.corpora.split import is_evaluation_sentence, plain_words
 from valle.errors import UsageError
-from valle.evaluation import commands, zero_shot
+from valle.evaluation import zero_shot
 from valle.evaluation.commands import evaluate as evaluate_command
 from valle.evaluation.commands import evaluate_arguments
 from valle.evaluation.material import (
@@ -359,12 +360,12 @@ def test_plot(tmp_path: Path, voice: Samples) -> None:
 
 def test_what_an_evaluation_enrolls_is_not_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VALLE_HOME", "mine")
-    with pytest.raises(KeyError), commands._home_apart():
+    with pytest.raises(KeyError), home_apart():
         apart = data_folder()
         assert apart != Path("mine") and apart.is_dir()
         raise KeyError
     assert data_folder() == Path("mine") and not apart.exists()
     monkeypatch.delenv("VALLE_HOME")
-    with commands._home_apart():
+    with home_apart():
         pass
     assert "VALLE_HOME" not in os.environ

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from valle.bundle import Bundle
 from valle.corpora.made_store import prepare_made
 from valle.corpora.recordings import prepare_recordings
 from valle.corpora.store import Store
 from valle.corpora.styles import prepare_styles
+from valle.errors import UsageError
 
 
 def prepare_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +60,38 @@ def prepare_arguments(parser: argparse.ArgumentParser) -> None:
     for stage in (codes, labels):
         stage.add_argument("--runs", type=Path, default=Path("runs"), help="what was trained")
 
+    own = stages.add_parser("own", help="speech of a bundle, in the voices of a prepared corpus")
+    own.add_argument("folder", type=Path, help="where the prepared corpus goes")
+    own.add_argument(
+        "--data", type=Path, required=True, metavar="FOLDER", help="prepared recordings"
+    )
+    own.add_argument(
+        "--sentences",
+        type=Path,
+        default=Path("../shared/text/sentences.tsv"),
+        help="lines of source, tab, sentence",
+    )
+    own.add_argument("--minutes", type=float, default=26.0, help="of speech (default: 26)")
+    detector = stages.add_parser(
+        "detector", help="real, re-encoded and made speech through the same channels"
+    )
+    detector.add_argument("folder", type=Path, help="where the prepared corpus goes")
+    detector.add_argument(
+        "--data",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="FOLDER",
+        help="what recordings, made and own wrote; given several times",
+    )
+    detector.add_argument(
+        "--minutes", type=float, default=52.0, help="of real speech (default: 52)"
+    )
+    for stage in (own, detector):
+        stage.add_argument("--bundle", help="a folder or hf://owner/name (the package's)")
+        stage.add_argument("--seed", type=int, default=0)
+        stage.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+
     for stage in (recordings, made, codes, labels, styles):
         stage.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
         stage.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
@@ -65,6 +99,9 @@ def prepare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare(arguments: argparse.Namespace) -> None:
     """Run one stage of the preparation."""
+    if arguments.stage in ("own", "detector"):
+        _prepare_for_detector(arguments)
+        return
     workers, quiet = arguments.workers, arguments.quiet
     if arguments.stage == "recordings":
         count = prepare_recordings(
@@ -110,3 +147,34 @@ def prepare(arguments: argparse.Namespace) -> None:
         else:
             count = write_alignments(store, arguments.runs / "listener", workers, quiet)
             print(f"{folder}: labels of {count} of {len(store.utterances)} utterances")
+
+
+def _prepare_for_detector(arguments: argparse.Namespace) -> None:
+    if not arguments.minutes > 0:
+        raise UsageError(f"--minutes must be above 0, not {arguments.minutes}")
+    folder, quiet = arguments.folder, arguments.quiet
+    if arguments.stage == "own":
+        from valle.corpora.own_speech import prepare_own
+
+        count = prepare_own(
+            arguments.data,
+            arguments.sentences,
+            folder,
+            bundle=arguments.bundle,
+            minutes=arguments.minutes,
+            seed=arguments.seed,
+            quiet=quiet,
+        )
+        print(f"{folder}: {count} sentences")
+        return
+    from valle.corpora.detector_store import prepare_detector
+
+    count = prepare_detector(
+        [Store(data) for data in arguments.data],
+        folder,
+        bundle=Bundle.load(arguments.bundle),
+        minutes=arguments.minutes,
+        seed=arguments.seed,
+        quiet=quiet,
+    )
+    print(f"{folder}: {count} pieces")

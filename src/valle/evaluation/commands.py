@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valle.audio import save_audio
+from valle.corpora.own_speech import home_apart
 from valle.corpora.recordings import read_manifest
 from valle.errors import OutputError, UsageError
 from valle.evaluation import (
     alarms,
     consent,
+    detector,
     parts,
     style_commands,
     tampering,
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 _WATERMARK: dict[str, Any] = dict.fromkeys(
     ("help", "description"), "what the watermark withstands, costs, and takes for one"
+) | {"allow_abbrev": False}
+_DETECTOR: dict[str, Any] = dict.fromkeys(
+    ("help", "description"), "made speech told from recordings, each generator, sent in many ways"
 ) | {"allow_abbrev": False}
 _PROTOCOLS = {protocol.name: protocol for protocol in (QUICK, DEFAULT)}
 
@@ -116,6 +119,7 @@ def evaluate_arguments(parent: argparse.ArgumentParser) -> None:
     changed.add_argument("--seed", type=int, default=0, help="of what is changed (%(default)s)")
     changed.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     changed.add_argument("-o", "--output", type=Path, default=Path("runs/tampering.json"))
+    _detector_arguments(protocols.add_parser("detector", **_DETECTOR), shared)
 
 
 def _watermark_arguments(parser: argparse.ArgumentParser, shared: Path) -> None:
@@ -128,6 +132,17 @@ def _watermark_arguments(parser: argparse.ArgumentParser, shared: Path) -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/watermark.json"))
 
 
+def _detector_arguments(parser: argparse.ArgumentParser, shared: Path) -> None:
+    parser.add_argument("--bundle", help="whose detector is judged (default: the package's)")
+    parser.add_argument("--manifest", type=Path, default=shared / "speech" / "manifest.jsonl")
+    parser.add_argument("--heldout", type=Path, default=shared / "heldout.txt")
+    parser.add_argument("--text", type=Path, default=shared / "text" / "sentences.tsv")
+    parser.add_argument("--each", type=int, default=10, help="clips of a speaker (default: 10)")
+    parser.add_argument("--threads", type=int, help="of the model (default: all processors)")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/detector.json"))
+
+
 def evaluate(arguments: argparse.Namespace) -> None:
     """`valle evaluate PROTOCOL`: print the table, write the JSON.
 
@@ -138,7 +153,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if arguments.protocol == "watermark":
         _watermark(arguments)
         return
-    for name, command in (("alarms", _alarms), ("tampering", _tampering)):
+    for name, command in (("alarms", _alarms), ("tampering", _tampering), ("detector", _detector)):
         if arguments.protocol == name:
             command(arguments)
             return
@@ -163,7 +178,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     wanted = _wanted(arguments, len(speakers), 1)
     model = _model(arguments)
     if arguments.protocol in style_commands.HELP:
-        with _home_apart():
+        with home_apart():
             result, lines = style_commands.measure(arguments, model, speakers[:wanted])
     elif protocol is not None:
         result, lines = _zero_shot(arguments, protocol, model, speakers, chooser, wanted)
@@ -212,7 +227,7 @@ def _zero_shot(
     wanted: int,
 ) -> _Result:
     sentences = draw_sentences(arguments.text, arguments.manifest, chooser, protocol.choices)
-    with _home_apart():
+    with home_apart():
         clips = zero_shot.evaluate(
             model,
             speakers,
@@ -274,7 +289,7 @@ def _tampering(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--trials must be 1 or more, not {arguments.trials}")
     _make_folder(arguments.output.parent)
     check_target(arguments.output)
-    with _home_apart(), tempfile.TemporaryDirectory() as folder:
+    with home_apart(), tempfile.TemporaryDirectory() as folder:
         trials = tampering.run_trials(
             Path(folder), arguments.trials, arguments.seed, arguments.quiet
         )
@@ -289,7 +304,7 @@ def _consent(arguments: argparse.Namespace) -> tuple[Model, dict[str, Any], str]
     talkers = consent.read_talkers(arguments.manifest, arguments.heldout)
     talkers = talkers[: _wanted(arguments, len(talkers), 2)]
     model = _model(arguments)
-    with _home_apart():
+    with home_apart():
         trials = list(
             consent.run_trials(model, talkers, arguments.trials, arguments.seed, arguments.quiet)
         )
@@ -299,21 +314,6 @@ def _consent(arguments: argparse.Namespace) -> tuple[Model, dict[str, Any], str]
     }
     settings = {"seed": arguments.seed, "limits": limits}
     return model, report("consent", found, **settings), consent.table(found)
-
-
-@contextlib.contextmanager
-def _home_apart() -> Iterator[None]:
-    """A data folder for the time of an evaluation: what it enrolls and speaks is not the user's."""
-    before = os.environ.get("VALLE_HOME")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["VALLE_HOME"] = folder
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ["VALLE_HOME"]
-            else:
-                os.environ["VALLE_HOME"] = before
 
 
 def _watermark(arguments: argparse.Namespace) -> None:
@@ -340,6 +340,31 @@ def _watermark(arguments: argparse.Namespace) -> None:
     }
     write_json(arguments.output, report("watermark", rows, pieces=len(pieces), made=made))
     print(watermark.table(found))
+
+
+def _detector(arguments: argparse.Namespace) -> None:
+    if arguments.each < 1:
+        raise UsageError(f"--each must be 1 or more, not {arguments.each}")
+    begun = time.perf_counter()
+    model = _model(arguments)
+    quiet = arguments.quiet
+    with home_apart():
+        pieces = detector.read_pieces(
+            model, arguments.manifest, arguments.heldout, arguments.text, arguments.each, quiet
+        )
+    heard = detector.hear(model, pieces, quiet)
+    found = [
+        *detector.results(heard),
+        detector.changed_by_mark(heard),
+        *detector.control_results(pieces),
+    ]
+    rows = {
+        "results": [asdict(one) for one in found],
+        "heard": [asdict(one) for one in heard],
+    }
+    settings = {"limit": safety_consent.MADE_SPEECH_LIMIT, "each": arguments.each}
+    result = report("detector", rows, **settings)
+    _report(arguments, begun, model, result, detector.table(found))
 
 
 def _keeper(folder: Path | None) -> Callable[[str, Samples], None]:

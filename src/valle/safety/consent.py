@@ -19,6 +19,7 @@ from valle.audio import resample
 from valle.bundle import Bundle
 from valle.listener import Listener
 from valle.safety.challenge import Statement
+from valle.safety.detector import judge
 from valle.safety.fingerprint import Fingerprint, heard_before
 from valle.safety.said import LOWEST, Said, how_surely_said, margin
 from valle.safety.splices import background_jump, least_alike_thirds
@@ -64,8 +65,9 @@ BACKGROUND_LIMIT = 8.0
 # recording as MP3, Vorbis, Opus (lowest rate), under noise at 5 dB, in a room, through our own
 # codec or 2 % faster never fell under 0.648.
 REPLAY_LIMIT = 0.63
-# Probability. No detector yet, so never applied yet.
-MADE_SPEECH_LIMIT = 0.5
+# Probability that it is re-encoded or made. Provisional: docs/SAFETY.md has what it lets through
+# and what it refuses.
+MADE_SPEECH_LIMIT = 0.8
 
 LONGEST = 60.0  # seconds of a statement's recording; reading one takes about 20
 
@@ -99,7 +101,7 @@ class Scores:
     replay: float
     """Greatest likeness to a statement used before, 0 when there is none."""
     made_speech: float | None
-    """Probability that it is made speech; None: not checked."""
+    """Probability that it is made speech, or re-encoded; None: not checked."""
 
     def as_facts(self) -> dict[str, Any]:
         """Plain values for a receipt, rounded."""
@@ -199,9 +201,10 @@ def _decoys(statement: Statement) -> list[str]:
 
 
 def made_speech(bundle: Bundle, samples: Samples) -> float | None:
-    """The probability that `samples` (at the bundle's rate) are made speech, not a person's.
+    """The probability that `samples` (at the bundle's rate) are no plain recording of a person.
 
-    None means not checked. It is always that: no bundle has a model that tells them apart yet, and
-    this is the place where one will be asked.
+    Re-encoded counts as made here: what our own model speaks comes out of the same codec, and a
+    statement is to be read into a microphone. None means not checked: the bundle has no detector.
     """
-    return None
+    verdict = judge(bundle, samples, bundle.config.sample_rate)
+    return None if verdict is None else 1.0 - verdict.whole["real"]

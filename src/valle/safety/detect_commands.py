@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from valle.audio import load_recording
+from valle.bundle import Bundle
 from valle.errors import ProvenanceError, RecordingError, UsageError
 from valle.files import check_target
+from valle.safety.detector import KINDS, judge
 from valle.safety.inspection import (
     detector_facts,
     own_watermark_key,
@@ -23,43 +25,49 @@ from valle.safety.watermark_detect import detect as detect_mark
 
 _LEAST_CHANCE = 1e-99  # smaller ones are said to be less than this: no figure is better than it
 _LEAST_SECONDS = 0.5  # of sound: in less, a mark is seldom found
+_MOST_SECONDS = 30  # shown; --json has all
 _LONGEST = 80  # characters shown of what a file says of itself
 
 
 def detect_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `valle detect`."""
     parser.add_argument("recording", metavar="FILE", help="any recording")
+    parser.add_argument("--bundle", help="whose detector is asked (default: the package's)")
     parser.add_argument(
         "--owner-key", metavar="FILE", help="of another who marked it; yours is tried without"
     )
-    parser.add_argument("--picture", metavar="FILE.png", help="draw where it is marked")
+    parser.add_argument(
+        "--picture", metavar="FILE.png", help="draw where it is marked, or heard as made"
+    )
     parser.add_argument("--json", action="store_true", help="print all that was found as JSON")
 
 
 def detect(arguments: argparse.Namespace) -> None:
-    """Look for the watermark, and for what lies beside and inside the file."""
+    """Look for the watermark, hear whether it is made, and read what lies beside and inside it."""
     if arguments.picture is not None:
         check_target(arguments.picture)
     own = own_watermark_key()
     key = own if arguments.owner_key is None else read_owner_key(arguments.owner_key)
     recording = load_recording(arguments.recording, least=_LEAST_SECONDS)
     found = detect_mark(recording.samples, recording.sample_rate, key)
+    verdict = judge(Bundle.load(arguments.bundle), recording.samples, recording.sample_rate)
     # Other owners' receipts are in other ledgers.
     facts = {
         "file": arguments.recording,
         "seconds": round(recording.seconds, 3),
         "watermark": watermark_facts(found, in_ledger=key == own),
-        "detector": detector_facts(recording.samples, recording.sample_rate),
+        "detector": detector_facts(verdict),
         "provenance": provenance_facts(arguments.recording),
     }
     if arguments.picture is not None:
         spans = [(span.start, span.end) for span in found.spans]
-        save_picture(arguments.picture, recording.samples, recording.sample_rate, spans)
+        made = None if verdict is None else verdict.seconds[:, KINDS.index("made")]
+        save_picture(arguments.picture, recording.samples, recording.sample_rate, spans, made)
     if arguments.json:
         print(json.dumps(facts))
         return
     print(f"watermark:  {_watermark_line(facts['watermark'])}")
-    print(f"detector:   not checked: {facts['detector']['why']}")
+    print("\n".join(_detector_lines(facts["detector"])))
     print("\n".join(_provenance_lines(facts["provenance"])))
 
 
@@ -114,6 +122,19 @@ def _payload_line(payload: dict[str, Any] | None) -> str:
             f", the last {_shown(entry['last'])}" if entry["last"] else ""
         )
     return says
+
+
+def _detector_lines(facts: dict[str, Any]) -> list[str]:
+    if not facts["checked"]:
+        return [f"detector:   not checked: {facts['why']}"]
+    whole = ", ".join(f"{kind} {one:.0%}" for kind, one in facts["probability"].items())
+    seconds = " ".join(f"{100 * second['made']:.0f}" for second in facts["seconds"][:_MOST_SECONDS])
+    more = " ..." if len(facts["seconds"]) > _MOST_SECONDS else ""
+    return [
+        f"detector:   sounds {facts['kind']}: {whole}",
+        f"            made, % a second: {seconds}{more}",
+        f"            it cannot know: {facts['cannot_know']}",
+    ]
 
 
 def _provenance_lines(facts: dict[str, Any]) -> list[str]:

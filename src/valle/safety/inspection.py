@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from valle.errors import RecordingError, UsageError
 from valle.safety import content_credentials, keys, ledger, provenance
+from valle.safety.detector import CANNOT_KNOW, KINDS, Verdict
 from valle.safety.watermark import Payload
 from valle.safety.watermark_detect import Detection
 
@@ -68,9 +66,20 @@ def receipt_facts(payload: Payload) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def detector_facts(samples: NDArray[np.float32], sample_rate: int) -> dict[str, Any]:
-    """What a model that learnt to tell made speech from recordings thinks: there is none yet."""
-    return {"checked": False, "why": "this version has no model that tells made speech by ear"}
+def detector_facts(verdict: Verdict | None) -> dict[str, Any]:
+    """What a model that learnt to tell made speech from recordings thinks: plain values."""
+    if verdict is None:
+        return {"checked": False, "why": "this bundle has no model that tells made speech by ear"}
+    return {
+        "checked": True,
+        "kind": verdict.kind,
+        "probability": {kind: round(one, 4) for kind, one in verdict.whole.items()},
+        "seconds": [
+            {kind: round(float(one), 4) for kind, one in zip(KINDS, second, strict=True)}
+            for second in verdict.seconds
+        ],
+        "cannot_know": CANNOT_KNOW,
+    }
 
 
 def provenance_facts(path: str | Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A picture of where a recording is marked (extra `plot`)."""
+"""A picture of where a recording is marked, and where it sounds made (extra `plot`)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,12 @@ def save_picture(
     samples: NDArray[np.float32],
     sample_rate: int,
     spans: Sequence[tuple[float, float]],
+    made: NDArray[np.float64] | None,
 ) -> None:
     """Draw `samples` [N], N at least 1, with the marked spans (seconds) in colour; PNG.
+
+    `made` [S]: the probability that each second is made speech, 0 to 1, drawn as steps from bottom
+    to top; None where there is no detector.
 
     Raises UsageError without matplotlib, OutputError if the file cannot be written.
     """
@@ -38,10 +42,14 @@ def save_picture(
     axes.fill_between(times, low, high, color="0.3", linewidth=0)
     for start, end in spans:
         axes.axvspan(start, end, color="tab:orange", alpha=0.35, linewidth=0)
+    if made is not None:
+        edges = np.minimum(np.arange(len(made) + 1), len(samples) / sample_rate)
+        axes.stairs(2 * made - 1, edges, baseline=None, color="tab:red", linewidth=1.5)
     axes.set_xlim(0, len(samples) / sample_rate)
     axes.set_ylim(-1, 1)
     axes.set_yticks([])
     axes.set_xlabel("seconds")
-    axes.set_title("marked as made by valle" if spans else "no watermark found")
+    title = "marked as made by valle" if spans else "no watermark found"
+    axes.set_title(title if made is None else f"{title}; red: how surely each second sounds made")
     with replacing(target) as part:
         figure.savefig(part, format="png")

@@ -14,6 +14,7 @@ from valle.text import SYMBOLS
 from valle.training.loop import load_checkpoint
 from valle.training.models.ar import AR
 from valle.training.models.codec import Codec, CodecSize
+from valle.training.models.detector import Detector, DetectorSize
 from valle.training.models.listener import Listener, ListenerSize
 from valle.training.models.nar import NAR
 from valle.training.models.speaker import SpeakerEncoder, SpeakerSize
@@ -51,6 +52,12 @@ def load_speaker(run: Path) -> SpeakerEncoder:
     speaker = SpeakerEncoder(_size(run, SpeakerSize))
     _filled(speaker, run, "speaker")
     return speaker
+
+
+def load_detector(run: Path) -> Detector:
+    detector = Detector(_size(run, DetectorSize))
+    _filled(detector, run, "detector")
+    return detector
 
 
 def load_ar(run: Path) -> AR:

@@ -18,11 +18,12 @@ from valle.training.loop import Job, run
 from valle.training.sizes import SIZES
 from valle.training.train_ar import ARJob
 from valle.training.train_codec import CodecJob
+from valle.training.train_detector import DetectorJob
 from valle.training.train_listener import ListenerJob
 from valle.training.train_nar import NARJob
 from valle.training.train_speaker import SpeakerJob
 
-_STAGES = ("codec", "listener", "speaker", "ar", "nar")
+_STAGES = ("codec", "listener", "speaker", "ar", "nar", "detector")
 
 
 def train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,6 +104,8 @@ def train(arguments: argparse.Namespace) -> None:
         job = ListenerJob(stores, *common)
     elif arguments.stage == "speaker":
         job = SpeakerJob(stores, *common)
+    elif arguments.stage == "detector":
+        job = DetectorJob(stores, *common)
     elif arguments.stage == "ar":
         job = ARJob(stores, shares, *common, load_codec(arguments.runs / "codec"), infilling)
     else:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from valle.bundle import (
     ARConfig,
+    Bundle,
     BundleConfig,
     NARConfig,
     NewGraph,
@@ -27,12 +28,21 @@ from valle.bundle import (
 from valle.corpora.store import HOP, SAMPLE_RATE
 from valle.errors import UsageError
 from valle.listener_symbols import LISTENER_SYMBOLS
+from valle.safety.detector import GRAPH as DETECTOR
 from valle.text import SYMBOLS
-from valle.training.checkpoints import load_ar, load_codec, load_listener, load_nar, load_speaker
+from valle.training.checkpoints import (
+    load_ar,
+    load_codec,
+    load_detector,
+    load_listener,
+    load_nar,
+    load_speaker,
+)
 from valle.training.graphs import ar_graph, nar_graph, phonemes_graph
 from valle.training.halves import compute_in_halves
 from valle.training.models.ar import AR
 from valle.training.models.codec import CODEC_SIZES, DELAY, Codec
+from valle.training.models.detector import Detector
 from valle.training.models.listener import LISTENER_SIZES, Listener
 from valle.training.models.nar import NAR
 from valle.training.models.speaker import SPEAKER_SIZES, SpeakerEncoder
@@ -59,6 +69,8 @@ class Models:
     nar: NAR
     style_borders: NDArray[np.float64] | None = None
     """[5, 7]; None: they know no styles, and the graphs do not ask for one."""
+    detector: Detector | None = None
+    """A bundle does without it, and then says of no speech whether it is made."""
 
 
 class _CodecDecoder(nn.Module):
@@ -121,10 +133,9 @@ def export_bundle(
         "ar": ar_graph(models.ar),
         "nar": nar_graph(models.nar, styled),
     }
-    graphs = {}
-    for key, proto in protos.items():
-        bits = _quantised(key, proto, precision)
-        graphs[key] = NewGraph(proto.SerializeToString(), bits)
+    if models.detector is not None:
+        protos[DETECTOR] = detector_graph(models.detector)
+    graphs = {key: _new_graph(key, proto, precision) for key, proto in protos.items()}
     ar, nar = models.ar.size, models.nar.size
     config = BundleConfig(
         name=name,
@@ -162,7 +173,8 @@ def export_bundle(
 def export_runs(
     runs: Path, folder: Path, name: str, precision: Preset = "fast8", card: str | None = None
 ) -> None:
-    """Write a bundle of the models trained into `runs`/codec, /listener, /speaker, /ar and /nar.
+    """Write a bundle of the models trained into `runs`/codec, /listener, /speaker, /ar and /nar,
+    and of /detector if there is one.
 
     Raises:
         UsageError: one of them has not been trained, or AR and NAR learnt other styles.
@@ -181,8 +193,33 @@ def export_runs(
         load_ar(runs / "ar"),
         load_nar(runs / "nar"),
         borders,
+        load_detector(runs / DETECTOR) if (runs / DETECTOR).is_dir() else None,
     )
     export_bundle(folder, name, models, precision, card)
+
+
+def add_detector(bundle: Bundle, detector: Detector, precision: Preset = "fast8") -> None:
+    """Write `bundle` again with this detector; its other graphs and documents stay byte for byte.
+
+    Raises:
+        BundleError: a file of the bundle is missing or altered.
+        OutputError: the folder cannot be written.
+    """
+    graphs = {
+        name: NewGraph(bundle.read_graph(name), graph.precision)
+        for name, graph in bundle.config.graphs.items()
+    }
+    graphs[DETECTOR] = _new_graph(DETECTOR, detector_graph(detector), precision)
+    documents = {path.name: path.read_text(encoding="utf-8") for path in bundle.folder.glob("*.md")}
+    write_bundle(bundle.folder, bundle.config, graphs, documents)
+
+
+def detector_graph(detector: Detector) -> onnx.ModelProto:
+    """waveform [B, N], N whole seconds -> seconds [B, S, 3], whole [B, 3]."""
+    detector.eval()
+    axes = {"waveform": {0: "batch", 1: "samples"}}
+    waveform = torch.zeros(2, 3 * SAMPLE_RATE)
+    return _traced(detector, (waveform,), axes, ["seconds", "whole"])
 
 
 def random_models(size: str, seed: int) -> Models:
@@ -200,7 +237,7 @@ def random_models(size: str, seed: int) -> Models:
         NAR(dial.nar, len(SYMBOLS)),
     )
     with torch.no_grad():
-        for model in (models.codec, models.listener, models.speaker, models.ar, models.nar):
+        for model in (each for each in vars(models).values() if isinstance(each, nn.Module)):
             for weight in model.parameters():
                 weight.add_(_JITTER * torch.randn_like(weight))
         for codes in (models.ar.codes, models.nar.codes):
@@ -214,6 +251,11 @@ def debug_bundle(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def _new_graph(key: str, proto: onnx.ModelProto, precision: Preset) -> NewGraph:
+    bits = _quantised(key, proto, precision)
+    return NewGraph(proto.SerializeToString(), bits)
+
+
 def _traced(
     module: nn.Module,
     inputs: tuple[Tensor, ...],
@@ -222,7 +264,7 @@ def _traced(
 ) -> onnx.ModelProto:
     module.eval()
     for name in outputs:
-        whole = name in ("embedding", "state_out")  # no axis of time
+        whole = name in ("embedding", "state_out", "whole")  # no axis of time
         axes = {**axes, name: {0: "batch"} if whole else {0: "batch", 1: name}}
     buffer = io.BytesIO()
     torch.onnx.export(

@@ -22,10 +22,12 @@ from torch import Tensor, nn
 from valle.bundle import Bundle
 from valle.errors import BundleError, OutputError
 from valle.listener_symbols import LISTENER_SYMBOLS
+from valle.safety.detector import GRAPH as DETECTOR
 from valle.text import SYMBOLS
 from valle.training.loop import write_checkpoint
 from valle.training.models.ar import AR
 from valle.training.models.codec import Codec, CodecSize
+from valle.training.models.detector import Detector, DetectorSize
 from valle.training.models.listener import Listener, ListenerSize
 from valle.training.models.nar import NAR
 from valle.training.models.phonemes import VoiceInput
@@ -41,7 +43,8 @@ Weights = dict[str, NDArray[Any]]
 
 
 def import_bundle(bundle: Bundle, runs: Path) -> list[str]:
-    """Write `runs`/codec, /listener, /speaker, /ar and /nar from a bundle's graphs.
+    """Write `runs`/codec, /listener, /speaker, /ar and /nar from a bundle's graphs, and /detector
+    if it has one.
 
     Returns the names of the stages written.
 
@@ -56,7 +59,10 @@ def import_bundle(bundle: Bundle, runs: Path) -> list[str]:
         ("speaker", _speaker),
         ("ar", _ar),
         ("nar", _nar),
+        (DETECTOR, _detector),
     ):
+        if stage == DETECTOR and stage not in bundle.config.graphs:
+            continue
         try:
             stages[stage] = read(bundle)
         except KeyError as error:
@@ -156,6 +162,14 @@ def _speaker(bundle: Bundle) -> tuple[SpeakerSize, SpeakerEncoder]:
     speaker = SpeakerEncoder(size)
     _filled(speaker, weights, False, "speaker.onnx")
     return size, speaker
+
+
+def _detector(bundle: Bundle) -> tuple[DetectorSize, Detector]:
+    weights = weights_of(bundle, DETECTOR)
+    size = DetectorSize(_count(weights, "blocks."), len(weights["input.bias"]))
+    detector = Detector(size)
+    _filled(detector, weights, False, "detector.onnx")
+    return size, detector
 
 
 def _ar(bundle: Bundle) -> tuple[ARSize, AR]:

@@ -17,6 +17,7 @@ import valle
 from valle.audio import resample
 from valle.evaluation.plot import save_plot
 from valle.safety import challenge, ledger
+from valle.safety.detector import judge
 from valle.safety.inspection import provenance_facts
 from valle.safety.watermark_detect import detect
 
@@ -58,7 +59,7 @@ def main() -> None:
     print(f"  phoneme error rate  {missed:.1%}  of what was asked (by our own listener)\n")
 
     print("And it can be told from a recording (`valle detect demo.wav`, `valle verify demo.wav`):")
-    for line in traces(speech, voice):
+    for line in traces(model, speech, voice):
         print(f"  {line}")
 
 
@@ -72,7 +73,7 @@ def refused(model: valle.Model) -> str:
     raise SystemExit("a recording that reads no statement was taken for an agreement")
 
 
-def traces(speech: valle.Speech, voice: valle.Voice) -> list[str]:
+def traces(model: valle.Model, speech: valle.Speech, voice: valle.Voice) -> list[str]:
     """What tells that demo.wav was made, by whom and from what; ends the program if none does."""
     found = detect(speech.audio, speech.sample_rate, ledger.signer().watermark_key())
     read = {span.payload for span in found.spans if span.payload is not None}
@@ -82,9 +83,16 @@ def traces(speech: valle.Speech, voice: valle.Voice) -> list[str]:
     receipt = voice.consent["id"]
     named = ", ".join(f"{payload.receipt:04x}" for payload in read) or "not read"
     chance = max(found.chance, 1e-99)  # no smaller one means anything
+    verdict = judge(model.bundle, speech.audio, speech.sample_rate)
+    heard = "not asked: this bundle has none"
+    if verdict is not None:
+        heard = f"sounds {verdict.kind}: " + ", ".join(
+            f"{kind} {one:.0%}" for kind, one in verdict.whole.items()
+        )
     return [
         f"watermark           found; chance of a false alarm {chance:.0e} at most",
         f"payload             receipt {named}; the voice's is {receipt[:4]}...",
+        f"detector            {heard}",
         f"demo.wav.json       signed by {facts['sidecar']['key'][:16]}..., and fits the file",
     ]
 

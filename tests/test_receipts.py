@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import random
@@ -13,6 +12,7 @@ import pytest
 
 from valle.canonical import canonical, sha256_of
 from valle.errors import ConsentError
+from valle.evaluation.tampering import ODD, altered
 from valle.safety import keys, ledger, receipts
 
 RECORDING = "ab" * 32
@@ -68,7 +68,7 @@ def test_receipts_that_are_none(receipt: Facts) -> None:
     mine = ledger.signer()
     unsigned = {name: value for name, value in receipt.items() if name != "signature"}
     blank = signed_by(mine, receipt | {"statement": " "})
-    for altered, why in (
+    for changed, why in (
         (None, "no consent receipt"),
         ({}, "no consent receipt"),
         ([1], "no consent receipt"),
@@ -86,7 +86,7 @@ def test_receipts_that_are_none(receipt: Facts) -> None:
         (blank, "nothing is stated"),
     ):
         with pytest.raises(ConsentError, match=why):
-            receipts.check(altered, RECORDING)
+            receipts.check(changed, RECORDING)
     with pytest.raises(ConsentError, match="not the one that its consent receipt is for"):
         receipts.check(receipt, "ef" * 32)
 
@@ -99,49 +99,11 @@ def test_what_is_signed_as_one_thing_is_not_another() -> None:
         receipts.check(facts | {"signature": other}, RECORDING)
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths to everything in nested JSON."""
-    found = [path] if path else []
-    inside = value.items() if isinstance(value, dict) else []
-    if isinstance(value, list):
-        inside = enumerate(value)
-    for key, held in inside:
-        found += places(held, (*path, key))
-    return found
-
-
-ODD: list[Any] = [
-    None, True, 0, -1, 1e308, float("nan"), float("inf"), "", "\ud800", "\0", "0" * 64, "x" * 5000,
-    [], {}, [[[[]]]], {"a": {"b": []}}, "attested", "consented", 10**400, b"bytes", ("a",), {1: 2},
-]  # fmt: skip
-
-
-def altered(facts: Facts, rng: random.Random) -> Facts:
-    """The facts with something in them changed."""
-    facts = copy.deepcopy(facts)
-    *way, last = rng.choice(places(facts))
-    inside: Any = facts
-    for step in way:
-        inside = inside[step]
-    value = inside[last]
-    change = rng.randrange(4)
-    if change == 0:
-        del inside[last]
-    elif change == 1 and isinstance(inside, dict):
-        inside[rng.choice(["more", "Kind", "key ", "x" * 100])] = value
-    elif change == 2 and isinstance(value, str) and value:
-        at = rng.randrange(len(value))
-        inside[last] = value[:at] + rng.choice("0123456789abcdefXYZ \n") + value[at + 1 :]
-    else:
-        inside[last] = rng.choice(ODD)
-    return facts
-
-
 def test_of_thousands_of_altered_receipts_none_is_taken_and_none_crashes(receipt: Facts) -> None:
-    rng = random.Random(0)
+    rng, odd = random.Random(0), (*ODD, b"bytes", ("a",), {1: 2})
     refused = 0
     for _ in range(2500):
-        tried = altered(receipt, rng)
+        tried = altered(receipt, rng, odd)
         if tried == receipt:
             continue
         with pytest.raises(ConsentError):

@@ -47,8 +47,11 @@ ODD: tuple[Any, ...] = (
 )
 
 
-def altered(facts: Facts, rng: random.Random) -> Facts:
-    """The facts, nested as JSON is, with one thing in them taken out, renamed or changed."""
+def altered(facts: Facts, rng: random.Random, odd: Sequence[Any] = ODD) -> Facts:
+    """The facts, nested as JSON is, with one thing in them taken out, renamed or changed.
+
+    `odd`: values that are put in the place of another.
+    """
     facts = copy.deepcopy(facts)
     *way, last = rng.choice(_places(facts))
     inside: Any = facts
@@ -64,7 +67,7 @@ def altered(facts: Facts, rng: random.Random) -> Facts:
         at = rng.randrange(len(value))
         inside[last] = value[:at] + rng.choice("0123456789abcdefXYZ \n") + value[at + 1 :]
     else:
-        inside[last] = rng.choice(ODD)
+        inside[last] = rng.choice(odd)
     return facts
 
 

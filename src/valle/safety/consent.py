@@ -44,9 +44,9 @@ WORD_LIMIT = -5.5
 # listener that hears nothing clearly (random weights) gives 0 and less, though the three scores
 # before find any text in what it hears.
 MARGIN_LIMIT = 0.7
-# Cosine. True pairs 0.69 and more; 1 in 5 pairs of two speakers too, which is what the speaker
-# encoder can tell.
-VOICE_LIMIT = 0.65
+# Cosine. None of 38 pairs of two speakers had as much; nearly half of the true pairs have less, so
+# little can the speaker encoder tell. A refused owner reads again; an accepted stranger is cloned.
+VOICE_LIMIT = 0.9
 # Cosine. Provisional: six made speakers reading a statement had 0.79 and more; with another
 # speaker from a third, the half or 0.7 of the statement on, 0.38 and less; true ones 0.61 and more.
 # Who has no recording of the words for today in the voice can but speak them himself, behind an old

@@ -164,6 +164,15 @@ def test_checkpoints_without_generators_still_load(tmp_path: Path) -> None:
     assert len(again.progress) == 1
 
 
+def test_a_checkpoint_of_an_earlier_model_is_refused(tmp_path: Path) -> None:
+    run(TinyJob(), tmp_path / "run", steps=1, quiet=True)
+    more = TinyJob()
+    weights = [*more.model.parameters(), nn.Parameter(torch.zeros(2))]
+    more.optimizers["model"] = torch.optim.AdamW(weights, lr=0.1)
+    with pytest.raises(UsageError, match="valle import"):
+        run(more, tmp_path / "run", steps=2, quiet=True)
+
+
 def test_figures_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "_LOG_EVERY", 2)
     run(TinyJob(), tmp_path, steps=5, quiet=True)

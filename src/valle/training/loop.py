@@ -114,11 +114,20 @@ def restore(job: Job, state: dict[str, Any]) -> None:
 
     A checkpoint that `valle import` wrote has the models alone: what only training needs (a
     discriminator, optimizers, generators) then begins anew.
+
+    Raises:
+        UsageError: the job's model has other weights than the one that the checkpoint is of.
     """
     for name, weights in state["modules"].items():
         job.modules[name].load_state_dict(weights)
     for name, moments in state.get("optimizers", {}).items():
-        job.optimizers[name].load_state_dict(moments)
+        try:
+            job.optimizers[name].load_state_dict(moments)
+        except ValueError as error:
+            raise UsageError(
+                "the checkpoint is of an earlier version, whose model had other weights: export "
+                "it by that version, `valle import` the bundle, and train on from there"
+            ) from error
     for name, generator in state.get("generators", {}).items():
         job.generators[name].bit_generator.state = generator
     if "torch_generator" in state:

@@ -159,7 +159,7 @@ def test_training_reads_what_running_reads(
     given.stay[0] = np.minimum(stays(target.frame_symbol), 31)
     given.before[0] = given.total[()] = kept.frames + count
     given.before[0] -= 1
-    BoundGraph(bundle, given, cache, 1).run()
+    BoundGraph(bundle, given, cache, slice(1)).run()
     np.testing.assert_allclose(given.logits[0], logits[0, rows].numpy(), **CLOSE)
     np.testing.assert_allclose(given.moves[0], moves[0, rows].numpy(), **CLOSE)
     # The comparison says something: without the break, or the style, it comes out otherwise.

@@ -69,7 +69,9 @@ def multiply_in_integers(proto: onnx.ModelProto) -> None:
         if weight is None:
             nodes.extend(product.nodes)
             continue
-        small, scale = in_integers(weight)
+        # What is chosen while it runs cannot be changed for processors without VNNI when the graph
+        # is read (`valle.session`): with 7 bits their sums of two products do not overflow.
+        small, scale = in_integers(weight, 127 if product.which is None else 63)
         stored = [f"{product.name}.{kind}" for kind in ("int8", "scale")]
         _replace(proto.graph, product.name, dict(zip(stored, (small, scale), strict=True)))
         if product.which is not None:
@@ -128,9 +130,9 @@ def from_blocks(proto: onnx.ModelProto) -> dict[str, Floats]:
     return weights
 
 
-def in_integers(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
-    """[..., rows, columns] -> the same in -127..127, and a scale a column, [..., columns]."""
-    scale = np.abs(weight).max(axis=-2) / np.float32(127)
+def in_integers(weight: Floats, most: int = 127) -> tuple[NDArray[np.int8], Floats]:
+    """[..., rows, columns] -> the same in -most..most, and a scale a column, [..., columns]."""
+    scale = np.abs(weight).max(axis=-2) / np.float32(most)
     scale = np.where(scale == 0, np.float32(1), scale)
     return np.rint(weight / scale[..., None, :]).astype(np.int8), scale
 

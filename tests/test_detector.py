@@ -260,6 +260,22 @@ def test_half_of_each_kind_is_marked(debug_bundle: Path, tmp_path: Path, babble:
     assert 2 <= marked <= len(real) - 2
 
 
+def test_own_speech_is_not_marked_again(
+    debug_bundle: Path, tmp_path: Path, babble: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detector_store, "_MARKED", 1.0)
+    monkeypatch.setattr(detector_store, "channel", lambda samples, rng: samples)
+    writer = StoreWriter(tmp_path / "data")
+    for name, corpus, made in (("a", "c", False), ("b", "made-valle", True), ("c", "made-x", True)):
+        writer.add(name, corpus, name, babble, "x", waveform_is_clean=True, made=made)
+    writer.close()
+    bundle, store = Bundle.load(debug_bundle, threads=1), Store(tmp_path / "data")
+    detector_store.prepare_detector([store], tmp_path / "d", bundle=bundle, minutes=0.1, quiet=True)
+    found = Store(tmp_path / "d")
+    marked = {u.corpus: detect_mark(found.waveform(u), RATE).found for u in found.utterances}
+    assert marked["real/c"] and marked["made/x"] and not marked["made/valle"]
+
+
 def test_it_comes_back_from_a_bundle(tmp_path: Path) -> None:
     detector = certain("re-encoded")
     with torch.no_grad():

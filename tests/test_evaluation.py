@@ -14,7 +14,6 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from valle.corpora.own_speech import home_apart
 from valle.corpora.split import is_evaluation_sentence, plain_words
 from valle.errors import UsageError
 from valle.evaluation import zero_shot
@@ -31,7 +30,7 @@ from valle.evaluation.material import (
 )
 from valle.evaluation.metrics import SentenceChooser, VoiceJudge, bootstrap_interval
 from valle.evaluation.report import Clip, clip_rows, figures, report, table, write_json
-from valle.files import data_folder
+from valle.files import data_folder, home_apart
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"

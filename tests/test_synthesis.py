@@ -347,5 +347,5 @@ def test_another_order_of_symbols_is_the_bundles_own(model: valle.Model) -> None
     other = synthesis.Model(
         Bundle(model.bundle.folder, config.model_copy(update={"symbols": turned}))
     )
-    ids = other._sayer._symbols(["^", "h", "not one"], [0, 0, 0]).ids
+    ids = other._sayer.symbols(["^", "h", "not one"], [0, 0, 0]).ids
     assert ids.tolist() == [turned.index("^"), turned.index("h"), 0]

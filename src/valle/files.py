@@ -23,6 +23,21 @@ def data_folder() -> Path:
     return Path(home).expanduser() if home else Path(platformdirs.user_data_dir("valle"))
 
 
+@contextlib.contextmanager
+def home_apart() -> Iterator[None]:
+    """A data folder for a while: what is enrolled and spoken in it is not the user's."""
+    before = os.environ.get("VALLE_HOME")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["VALLE_HOME"] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["VALLE_HOME"]
+            else:
+                os.environ["VALLE_HOME"] = before
+
+
 def check_target(target: str | Path) -> Path:
     """The path that `replacing` would write, links followed.
 

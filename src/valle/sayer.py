@@ -70,7 +70,7 @@ class Sayer:
             # A voice made with another codec may have another number of frames.
             frames = np.arange(len(codes)) * len(voice.frame_symbol) // len(codes)
             at = voice.frame_symbol[frames]
-            symbols = self._symbols(voice.symbols, voice.stress)
+            symbols = self.symbols(voice.symbols, voice.stress)
             embedding = self._embedding(voice)
             encoded = self._ar.encode(symbols.ids, symbols.stress, embedding)
             self._readers[voice] = Reader(
@@ -91,7 +91,7 @@ class Sayer:
     def task(self, sentence: Sentence, reader: Reader) -> Task:
         """A sentence as the models read it, with the frames it would take in this voice."""
         phonemes = sentence.phonemes
-        symbols = self._symbols([p.symbol for p in phonemes], [p.stress for p in phonemes])
+        symbols = self.symbols([p.symbol for p in phonemes], [p.stress for p in phonemes])
         voice = reader.symbols
         expected = expected_frames(
             symbols.ids, symbols.borders, voice.ids, voice.borders, reader.durations
@@ -150,7 +150,8 @@ class Sayer:
             done += len(codes)
             go_on()
 
-    def _symbols(self, symbols: Sequence[str], stress: Sequence[int]) -> Symbols:
+    def symbols(self, symbols: Sequence[str], stress: Sequence[int]) -> Symbols:
+        """Symbols and their stress as the bundle's models read them."""
         return Symbols(
             np.array([self._ids.get(symbol, 0) for symbol in symbols], np.int64),
             np.array(stress, np.int64),

@@ -14,7 +14,7 @@ from valle.errors import UsageError
 
 
 def prepare_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `valle prepare recordings|made|codes|labels|styles`."""
+    """Arguments of `valle prepare`, one set for each stage."""
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
 
     recordings = stages.add_parser("recordings", help="recordings listed in a manifest")
@@ -38,15 +38,8 @@ def prepare_arguments(parser: argparse.ArgumentParser) -> None:
 
     made = stages.add_parser("made", help="speech made with espeak-ng, flite and festival")
     made.add_argument("folder", type=Path, help="where the prepared corpus goes")
-    made.add_argument(
-        "--sentences",
-        type=Path,
-        default=Path("../shared/text/sentences.tsv"),
-        help="lines of source, tab, sentence",
-    )
     made.add_argument("--speakers", type=int, default=120, help="made speakers to draw")
     made.add_argument("--utterances", type=int, default=10, help="texts for each")
-    made.add_argument("--seed", type=int, default=0)
 
     codes = stages.add_parser(
         "codes", help="codes and voices, by a trained codec and speaker encoder"
@@ -64,12 +57,6 @@ def prepare_arguments(parser: argparse.ArgumentParser) -> None:
     own.add_argument("folder", type=Path, help="where the prepared corpus goes")
     own.add_argument(
         "--data", type=Path, required=True, metavar="FOLDER", help="prepared recordings"
-    )
-    own.add_argument(
-        "--sentences",
-        type=Path,
-        default=Path("../shared/text/sentences.tsv"),
-        help="lines of source, tab, sentence",
     )
     own.add_argument("--minutes", type=float, default=26.0, help="of speech (default: 26)")
     detector = stages.add_parser(
@@ -89,11 +76,18 @@ def prepare_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for stage in (own, detector):
         stage.add_argument("--bundle", help="a folder or hf://owner/name (the package's)")
+    for stage in (made, own):
+        stage.add_argument(
+            "--sentences",
+            type=Path,
+            default=Path("../shared/text/sentences.tsv"),
+            help="lines of source, tab, sentence",
+        )
+    for stage in (made, own, detector):
         stage.add_argument("--seed", type=int, default=0)
-        stage.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
-
     for stage in (recordings, made, codes, labels, styles):
         stage.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
+    for stage in stages.choices.values():
         stage.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 
 
@@ -130,7 +124,7 @@ def prepare(arguments: argparse.Namespace) -> None:
         count = prepare_styles(arguments.folder, workers, quiet)
         print(f"{', '.join(map(str, arguments.folder))}: styles of {count} utterances")
         return
-    # The last two stages run models, which only the training half may do.
+    # Codes and labels are made by models, which only the training half may do.
     from valle.training.checkpoints import load_codec, load_speaker
     from valle.training.label import write_alignments, write_codes, write_voices
 

@@ -18,7 +18,7 @@ from valle.bundle import Bundle
 from valle.codec import Codec
 from valle.corpora.channel import channel, recorded
 from valle.corpora.griffin_lim import griffin_lim
-from valle.corpora.own_speech import OWN
+from valle.corpora.own_speech import GENERATOR, OWN
 from valle.corpora.store import SAMPLE_RATE, Store, StoreWriter, Utterance
 from valle.errors import UsageError
 from valle.safety.watermark import Payload, mark
@@ -77,9 +77,8 @@ def prepare_detector(
                 samples = re_encoded(codec, samples, int(kind.rpartition("/")[2]))
             elif kind == "made/griffin-lim":
                 samples = griffin_lim(samples, rng)
-            own = kind.endswith(OWN.removeprefix("made"))
             # Own speech comes half marked as it is.
-            if not own and rng.random() < _MARKED:
+            if kind != f"made/{GENERATOR}" and rng.random() < _MARKED:
                 samples = mark(samples, SAMPLE_RATE, None, Payload(0, 0))
             # Recordings have been through a coder before they came here.
             samples = samples if kind == "real" else recorded(samples, rng)

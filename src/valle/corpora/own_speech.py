@@ -7,10 +7,7 @@ beside other speech of which half is marked, cannot live on the mark.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +18,15 @@ from valle.corpora.made_store import read_sentences
 from valle.corpora.split import is_evaluation_sentence
 from valle.corpora.store import SAMPLE_RATE, Store, StoreWriter, Utterance, by_speaker
 from valle.errors import RecordingError, TextError, UsageError
+from valle.files import home_apart
 from valle.synthesis import Model, load
 
-OWN = "made-valle"
+GENERATOR = "valle"
+OWN = f"made-{GENERATOR}"
 """The corpus of such speech."""
 SENTENCES = 5  # in each voice: enrolling costs about as much as two
-_LETTERS = range(25, 110)  # of a sentence: 2 to 7 s
-_PROMPT = 2.5  # seconds of a recording that becomes a voice, at least
+LETTERS = range(25, 110)  # of a sentence: 2 to 7 s
+PROMPT = 2.5  # seconds of a recording that becomes a voice, at least
 _ATTESTATION = "Recordings for research; what is made of them trains a detector of made speech."
 
 
@@ -53,7 +52,7 @@ def prepare_own(
     texts = [
         text
         for text in read_sentences(sentences)
-        if len(text) in _LETTERS and not is_evaluation_sentence(text)
+        if len(text) in LETTERS and not is_evaluation_sentence(text)
     ]
     if not texts:
         raise UsageError(f"{sentences} has no sentence of a fit length; give another --sentences")
@@ -78,29 +77,14 @@ def prepare_own(
     return count
 
 
-@contextmanager
-def home_apart() -> Iterator[None]:
-    """A data folder for a while: what is enrolled and spoken in it is not the user's."""
-    before = os.environ.get("VALLE_HOME")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["VALLE_HOME"] = folder
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ["VALLE_HOME"]
-            else:
-                os.environ["VALLE_HOME"] = before
-
-
 def _prompts(store: Store, rng: np.random.Generator) -> Iterator[Utterance]:
     """A recording for each voice: corpora take turns, and in each its speakers."""
-    long = [u for u in store.utterances if u.samples >= _PROMPT * SAMPLE_RATE and not u.made]
+    long = [u for u in store.utterances if u.samples >= PROMPT * SAMPLE_RATE and not u.made]
     corpora: dict[str, list[list[Utterance]]] = {}
     for group in by_speaker(long).values():
         corpora.setdefault(group[0].corpus, []).append(group)
     if not corpora:
-        raise UsageError(f"{store.folder} has no recording of {_PROMPT} s or more")
+        raise UsageError(f"{store.folder} has no recording of {PROMPT} s or more")
     turns = {
         name: [groups[i] for i in rng.permutation(len(groups))] for name, groups in corpora.items()
     }

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valle.audio import save_audio
-from valle.corpora.own_speech import home_apart
 from valle.corpora.recordings import read_manifest
 from valle.errors import OutputError, UsageError
 from valle.evaluation import (
@@ -37,7 +36,7 @@ from valle.evaluation.material import (
 )
 from valle.evaluation.metrics import JUDGE_RATE, SentenceChooser
 from valle.evaluation.report import clip_rows, report, table, write_json
-from valle.files import check_target
+from valle.files import check_target, home_apart
 from valle.safety import consent as safety_consent
 from valle.synthesis import load
 
@@ -150,13 +149,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
         UsageError: a file or a package is missing, or a limit is out of range.
         OutputError: the JSON or a clip cannot be written.
     """
-    if arguments.protocol == "watermark":
-        _watermark(arguments)
+    if arguments.protocol in _ALONE:
+        _ALONE[arguments.protocol](arguments)
         return
-    for name, command in (("alarms", _alarms), ("tampering", _tampering), ("detector", _detector)):
-        if arguments.protocol == name:
-            command(arguments)
-            return
     protocol = _PROTOCOLS.get(arguments.protocol)
     if protocol and not 1 <= arguments.sentences <= protocol.per_speaker:
         raise UsageError(
@@ -196,9 +191,7 @@ def _wanted(arguments: argparse.Namespace, there: int, least: int) -> int:
 
 def _model(arguments: argparse.Namespace) -> Model:
     model = load(arguments.bundle, threads=arguments.threads)
-    # Before the work, so that a wrong path does not cost an hour.
-    _make_folder(arguments.output.parent)
-    check_target(arguments.output)
+    _check_output(arguments.output)
     return model
 
 
@@ -271,8 +264,7 @@ def _parts(
 def _alarms(arguments: argparse.Namespace) -> None:
     if not (arguments.real > 0 and arguments.made > 0):
         raise UsageError("--real and --made are hours, more than 0")
-    _make_folder(arguments.output.parent)
-    check_target(arguments.output)
+    _check_output(arguments.output)
     manifest, quiet = arguments.manifest, arguments.quiet
     texts = sorted({row["text"] for row in read_manifest(manifest) if row["text"]})
     searched = [
@@ -287,8 +279,7 @@ def _alarms(arguments: argparse.Namespace) -> None:
 def _tampering(arguments: argparse.Namespace) -> None:
     if arguments.trials < 1:
         raise UsageError(f"--trials must be 1 or more, not {arguments.trials}")
-    _make_folder(arguments.output.parent)
-    check_target(arguments.output)
+    _check_output(arguments.output)
     with home_apart(), tempfile.TemporaryDirectory() as folder:
         trials = tampering.run_trials(
             Path(folder), arguments.trials, arguments.seed, arguments.quiet
@@ -319,8 +310,7 @@ def _consent(arguments: argparse.Namespace) -> tuple[Model, dict[str, Any], str]
 def _watermark(arguments: argparse.Namespace) -> None:
     if arguments.pieces < 4:
         raise UsageError(f"--pieces must be 4 or more, not {arguments.pieces}")
-    _make_folder(arguments.output.parent)
-    check_target(arguments.output)
+    _check_output(arguments.output)
     quiet = arguments.quiet
     made = round(arguments.pieces * watermark.MADE_SHARE)
     pieces = watermark.real_pieces(arguments.manifest, arguments.heldout, arguments.pieces - made)
@@ -367,6 +357,15 @@ def _detector(arguments: argparse.Namespace) -> None:
     _report(arguments, begun, model, result, detector.table(found))
 
 
+_ALONE = {
+    "watermark": _watermark,
+    "alarms": _alarms,
+    "tampering": _tampering,
+    "detector": _detector,
+}
+"""Protocols that need no speakers with prompts."""
+
+
 def _keeper(folder: Path | None) -> Callable[[str, Samples], None]:
     """What writes kept clips as FOLDER/NAME.wav; without a folder, nothing is kept."""
 
@@ -377,6 +376,12 @@ def _keeper(folder: Path | None) -> Callable[[str, Samples], None]:
             save_audio(target, samples, JUDGE_RATE)
 
     return keep
+
+
+def _check_output(output: Path) -> None:
+    """Before the work, so that a wrong path does not cost an hour."""
+    _make_folder(output.parent)
+    check_target(output)
 
 
 def _make_folder(folder: Path) -> None:

@@ -24,6 +24,7 @@ from valle.corpora.griffin_lim import griffin_lim
 from valle.corpora.made import available_engines, say
 from valle.corpora.made_speaker import MadeSpeaker
 from valle.corpora.made_store import read_sentences
+from valle.corpora.own_speech import LETTERS, PROMPT
 from valle.corpora.recordings import read_heldout, read_manifest
 from valle.corpora.split import is_evaluation_sentence
 from valle.errors import UsageError
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 REAL, OWN, OWN_MARKED = "real", "valle", "valle, marked"
 _SECONDS = 6.0  # of a piece, at most
-_SHORTEST, _PROMPT = 1.5, 2.5  # seconds
-_LETTERS = range(25, 110)  # of a sentence
 _MADE_SEED = 1_200_000_000  # made speakers from here on are in no training corpus
 _ATTACKED = (REAL, OWN)  # what is heard after every change
 _DRAWS = 1000  # of the bootstrap
@@ -129,12 +128,12 @@ def read_pieces(
     names = read_heldout(heldout)
     rows: dict[str, list[Path]] = {}
     for row in read_manifest(manifest):
-        if row["speaker"] in names and row["seconds"] >= _PROMPT:
+        if row["speaker"] in names and row["seconds"] >= PROMPT:
             rows.setdefault(row["speaker"], []).append(manifest.parent / row["audio"])
     texts = [
         text
         for text in read_sentences(sentences)
-        if is_evaluation_sentence(text) and len(text) in _LETTERS
+        if is_evaluation_sentence(text) and len(text) in LETTERS
     ]
     if len(rows) < 2 or not texts:
         raise UsageError("the detector is judged on two held-out speakers or more, and sentences")

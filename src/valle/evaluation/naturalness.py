@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from valle.audio import resample
-from valle.errors import UsageError
 from valle.evaluation.material import Samples, Speaker
 from valle.evaluation.metrics import JUDGE_RATE
+from valle.evaluation.plot import new_figure
 from valle.evaluation.zero_shot import ATTESTATION
 from valle.files import replacing
 from valle.levels import STEPS_PER_SECOND, powers, sound_gate
@@ -138,16 +138,7 @@ def save_picture(target: Path, found: Sequence[Clip]) -> None:
         UsageError: matplotlib is not installed, or the ending is no picture's.
         OutputError: the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError(
-            "matplotlib is not installed; install the extra: pip install 'valle[plot]'"
-        ) from error
-    figure = Figure(figsize=(9.0, 3.5), layout="constrained")
-    kind = target.suffix.lower().removeprefix(".")
-    if kind not in figure.canvas.get_supported_filetypes():
-        raise UsageError(f"cannot draw into {str(target)!r}: end its name in .png, .svg or .pdf")
+    figure, kind = new_figure(target, (9.0, 3.5))
     left, right = figure.subplots(1, 2, sharey=True)
     for row in dict.fromkeys(clip.row for clip in found):
         own = [clip for clip in found if clip.row == row]

@@ -39,6 +39,26 @@ def spectrogram(samples: NDArray[np.floating[Any]], sample_rate: int) -> NDArray
     return np.maximum(levels - levels.max(), -_RANGE_DB).T
 
 
+def new_figure(target: str | Path, inches: tuple[float, float]) -> tuple[Figure, str]:
+    """An empty figure, and the format that the ending of `target` names.
+
+    Raises:
+        UsageError: matplotlib is not installed, or the ending is unknown.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageError(
+            "matplotlib is not installed; install the extra: pip install 'valle[plot]'"
+        ) from error
+    # A Figure of its own, not pyplot: no window system, and no state shared between callers.
+    figure = Figure(figsize=inches, layout="constrained")
+    kind = Path(target).suffix.lower().removeprefix(".")
+    if kind not in figure.canvas.get_supported_filetypes():
+        raise UsageError(f"cannot draw into {str(target)!r}: end its name in .png, .svg or .pdf")
+    return figure, kind
+
+
 def save_plot(
     target: str | Path,
     samples: NDArray[np.floating[Any]],
@@ -61,18 +81,8 @@ def save_plot(
     """
     if len(samples) == 0:
         raise UsageError("there are no samples to draw")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError(
-            "matplotlib is not installed; install the extra: pip install 'valle[plot]'"
-        ) from error
     seconds = len(samples) / sample_rate
-    # A Figure of its own, not pyplot: no window system, and no state shared between callers.
-    figure = Figure(figsize=(min(40.0, max(8.0, 2.0 * seconds)), 5.0), layout="constrained")
-    kind = Path(target).suffix.lower().removeprefix(".")
-    if kind not in figure.canvas.get_supported_filetypes():
-        raise UsageError(f"cannot draw into {str(target)!r}: end its name in .png, .svg or .pdf")
+    figure, kind = new_figure(target, (min(40.0, max(8.0, 2.0 * seconds)), 5.0))
     waves, spectrum, text = figure.subplots(3, 1, sharex=True, height_ratios=(2.0, 4.0, 1.0))
     waves.set_title(title, loc="left")
     waves.plot(np.arange(len(samples)) / sample_rate, samples, linewidth=0.4, color="#205080")

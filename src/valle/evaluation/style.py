@@ -34,7 +34,7 @@ from valle.sampling import Sampling
 from valle.sayer import Sayer
 from valle.speaker import SpeakerEncoder
 from valle.style import CLASSES, STYLES, UNSET, frame_features, measure
-from valle.text import BORDERS, symbol_ids, to_sentences
+from valle.text import BORDERS, to_sentences
 
 if TYPE_CHECKING:
     from valle import Model
@@ -120,7 +120,7 @@ def middles(model: Model, speakers: Sequence[Speaker], seed: int, quiet: bool) -
     Recordings in which the words cannot be found, or that have no word in their middle, are left
     out.
     """
-    listener = Listener(model.bundle)
+    listener, sayer = Listener(model.bundle), Sayer(model.bundle, model.codec)
     embed = SpeakerEncoder(model.bundle).embed
     models = ARDecoder(model.bundle), NAR(model.bundle)
     originals = [(s, original) for s in speakers for original in s.originals]
@@ -128,7 +128,7 @@ def middles(model: Model, speakers: Sequence[Speaker], seed: int, quiet: bool) -
         tqdm(originals, desc="middles", unit="clip", disable=quiet or None)
     ):
         samples = resample(original.samples(), JUDGE_RATE, model.sample_rate)
-        cut = _cut(model, listener, original, samples)
+        cut = _cut(model, listener, sayer, original, samples)
         if cut is None:
             continue
         before, middle, after, codes, span = cut
@@ -147,15 +147,14 @@ def middles(model: Model, speakers: Sequence[Speaker], seed: int, quiet: bool) -
 
 
 def _cut(
-    model: Model, listener: Listener, original: Original, samples: Samples
+    model: Model, listener: Listener, sayer: Sayer, original: Original, samples: Samples
 ) -> tuple[Side, Symbols, Side, NDArray[np.int64], slice] | None:
     """What is before, in, and after the middle third, all codes, and the frames of the middle."""
     phonemes = [p for sentence in to_sentences(original.text)[0] for p in sentence.phonemes]
     aligned = listener.align(samples, [phoneme.symbol for phoneme in phonemes])
     if aligned is None:
         return None
-    ids, stress = symbol_ids(phonemes)
-    symbols = Symbols(ids, stress, np.array([p.symbol in BORDERS for p in phonemes]))
+    symbols = sayer.symbols([p.symbol for p in phonemes], [p.stress for p in phonemes])
     codes = model.codec.encode(samples)
     path = aligned.frame_symbol[: len(codes)]
     edges = word_edges(path, symbols.borders)

@@ -90,18 +90,9 @@ class Source:
         """Frames [start, end); `end` may lie past the last."""
         end = min(end, self.frames)
         path = self.labels.frame_symbol[start:end]
-        first, last = int(path[0]), int(path[-1])
         ends = end == self.frames
-        stop = len(self.labels.symbols) if ends else last + 1 + CONTEXT
-        rows = self.utterance.frames
-        return Piece(
-            self.store.codes[rows.start + start : rows.start + end].astype(np.int64),
-            self.labels.symbols[first:stop],
-            self.labels.stress[first:stop],
-            path - first,
-            self.voice,
-            stop - first if ends else None,
-        )
+        beyond = len(self.labels.symbols) if ends else int(path[-1]) + 1 + CONTEXT
+        return self._piece(start, end, int(path[0]), beyond, beyond if ends else None)
 
     def middle(self, start: int, end: int) -> Piece:
         """Frames [start, end) of the midst, with the symbols around that the encoder sees.
@@ -109,16 +100,19 @@ class Source:
         It ends where the pointer passes its last symbol, which must be where `end` is.
         """
         path = self.labels.frame_symbol
-        first = max(0, int(path[start]) - CONTEXT)
-        beyond = slice(first, int(path[end - 1]) + 1 + CONTEXT)
+        first, beyond = max(0, int(path[start]) - CONTEXT), int(path[end - 1]) + 1 + CONTEXT
+        return self._piece(start, end, first, beyond, int(path[end]))
+
+    def _piece(self, start: int, end: int, first: int, beyond: int, stop: int | None) -> Piece:
+        """Frames [start, end) with the symbols [first, beyond) and the stop after them."""
         rows = self.utterance.frames
         return Piece(
             self.store.codes[rows.start + start : rows.start + end].astype(np.int64),
-            self.labels.symbols[beyond],
-            self.labels.stress[beyond],
-            path[start:end] - first,
+            self.labels.symbols[first:beyond],
+            self.labels.stress[first:beyond],
+            self.labels.frame_symbol[start:end] - first,
             self.voice,
-            int(path[end]) - first,
+            None if stop is None else stop - first,
         )
 
     def apart(self, start: int, end: int) -> Piece:

@@ -152,10 +152,10 @@ def ar_batch(examples: list[Example], device: torch.device) -> dict[str, Tensor]
         for index in range(len(examples))
     ]
     arrays |= {
-        "codes": padded([_joined([p.codes for p in row]) for row in pieces], NO_CODE),
+        "codes": padded([np.concatenate([p.codes for p in row]) for row in pieces], NO_CODE),
         "frame_symbol": padded(paths, 0),
-        "stay": padded([_joined([stays(p.frame_symbol) for p in row]) for row in pieces], 0),
-        "moves": padded([_joined([_moves(p) for p in row]) for row in pieces], _IGNORED),
+        "stay": padded([np.concatenate([stays(p.frame_symbol) for p in row]) for row in pieces], 0),
+        "moves": padded([np.concatenate([_moves(p) for p in row]) for row in pieces], _IGNORED),
         "is_target": padded(
             [
                 (np.arange(len(p)) >= e.frames).astype(np.int64)
@@ -174,10 +174,6 @@ def ar_batch(examples: list[Example], device: torch.device) -> dict[str, Tensor]
     frames = tensors["prompt_frames"], tensors["prefix_frames"]
     tensors["inputs"] = input_codes(tensors["codes"], *frames)
     return tensors
-
-
-def _joined(arrays: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    return np.concatenate(arrays)
 
 
 def _moves(piece: Piece) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from valle.corpora.own_speech import OWN
+from valle.corpora.own_speech import GENERATOR
 from valle.corpora.store import SAMPLE_RATE, Store, Utterance
 from valle.errors import UsageError
 from valle.safety.detector import KINDS
@@ -120,10 +120,9 @@ class DetectorJob:
         return torch.from_numpy(pieces).to(self.device), torch.from_numpy(kinds).to(self.device)
 
     def _piece(self, generators: dict[str, list[Clip]], seconds: int) -> np.ndarray:
-        own = OWN.removeprefix("made-")
-        others = [name for name in generators if name != own]
-        if own in generators and (not others or self.rng.random() < _OWN_SHARE):
-            group = generators[own]
+        others = [name for name in generators if name != GENERATOR]
+        if GENERATOR in generators and (not others or self.rng.random() < _OWN_SHARE):
+            group = generators[GENERATOR]
         else:
             group = generators[others[self.rng.integers(len(others))]]
         store, one = group[self.rng.integers(len(group))]

@@ -17,7 +17,17 @@ from torch import nn  # noqa: E402
 
 from valle.errors import UsageError  # noqa: E402
 from valle.training import loop  # noqa: E402
-from valle.training.loop import keep_size, learning_rate, load_checkpoint, run  # noqa: E402
+from valle.training.loop import (  # noqa: E402
+    keep_size,
+    language_model_optimizer,
+    learning_rate,
+    load_checkpoint,
+    run,
+    set_learning_rate,
+)
+from valle.training.models.ar import AR  # noqa: E402
+from valle.training.models.nar import NAR  # noqa: E402
+from valle.training.sizes import size_named  # noqa: E402
 
 
 class TinyJob:
@@ -223,3 +233,18 @@ def test_a_run_keeps_its_size(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="layers 3, not 2"):
         keep_size(folder, Shape(2))
     assert json.loads((folder / "size.json").read_text()) == {"layers": 3, "dropout": 0.1}
+
+
+@pytest.mark.parametrize("model", ["ar", "nar"])
+def test_styles_take_larger_steps_and_every_weight_is_in_one_group(model: str) -> None:
+    size = size_named("debug")
+    module: nn.Module = AR(size.ar, 40) if model == "ar" else NAR(size.nar, 40)
+    optimizer = language_model_optimizer(module, 1.0)
+    set_learning_rate(optimizer, 1e-3)
+    rates = {
+        id(weight): group["lr"] for group in optimizer.param_groups for weight in group["params"]
+    }
+    assert len(rates) == sum(len(group["params"]) for group in optimizer.param_groups)
+    for name, weight in module.named_parameters():
+        assert rates.pop(id(weight)) == pytest.approx(1e-2 if "style" in name else 1e-3)
+    assert not rates

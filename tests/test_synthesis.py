@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import valle
 from conftest import ATTEST, RATE
 from valle import registry, synthesis
+from valle.audio import resample
 from valle.bundle import Bundle
 from valle.check import Check
 from valle.colour import FilterStream
@@ -174,6 +175,40 @@ def test_a_sentence_not_understood_is_said_again_and_the_best_is_kept(
     assert speech.check is not None and speech.check.phoneme_error_rate == rates[kept]
     wanted = marked(voice, coloured(voice, ladder.heard[kept]), model.sample_rate)
     np.testing.assert_allclose(speech.audio, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rates", "likenesses", "kept"),
+    [
+        ([0.1, 0.0, 0.2], [0.5, 0.8, 0.6], 1),
+        ([0.1, 0.0, 0.2], [0.5, 0.3, 0.9], 2),  # a better voice for a few phonemes
+        ([0.1, 0.9, 0.0, 0.2], [0.7, 1.0, 0.5, 0.5], 0),  # one missed a word, and does not count
+    ],
+)
+def test_of_several_tries_the_clearest_and_most_like_the_voice_is_kept(
+    model: valle.Model,
+    voice: valle.Voice,
+    monkeypatch: pytest.MonkeyPatch,
+    rates: list[float],
+    likenesses: list[float],
+    kept: int,
+) -> None:
+    ladder = Ladder(rates)
+    waiting = iter(likenesses)
+    monkeypatch.setattr(model._listener, "check", ladder)
+    monkeypatch.setattr(model._sayer, "likeness", lambda *given: next(waiting))
+    speech = model.speak("So be it.", voice, best_of=3)
+    assert speech.check is not None and speech.check.phoneme_error_rate == rates[kept]
+    assert len(ladder.heard) == len(rates)
+
+
+def test_the_likeness_of_a_voice_is_the_cosine_of_embeddings(
+    model: valle.Model, voice: valle.Voice, babble: NDArray[np.float32]
+) -> None:
+    reader = model._sayer.reader(voice)
+    own = resample(voice.audio, voice.sample_rate, model.sample_rate)
+    assert model._sayer.likeness(reader, own) == pytest.approx(1.0, abs=1e-5)
+    assert model._sayer.likeness(reader, babble[: model.sample_rate]) < 1.0
 
 
 def test_a_stream_reports_and_does_not_wait(

@@ -34,6 +34,10 @@ class SpeakOptions(BaseModel):
         None, gt=0.0, le=3600.0, description="seconds that the whole speech is to take"
     )
 
+    best_of: int = Field(
+        1, ge=1, le=32, description="say each sentence so often and keep the best; 1 to 32"
+    )
+
     @model_validator(mode="after")
     def _one_length(self) -> SpeakOptions:
         if self.duration is not None and self.speed != 1.0:

@@ -150,6 +150,10 @@ class Sayer:
             done += len(codes)
             go_on()
 
+    def likeness(self, reader: Reader, samples: NDArray[np.floating]) -> float:
+        """How like the voice something said [N] is: the cosine of their embeddings, -1 to 1."""
+        return float(self._speaker.embed(samples) @ reader.nar.voice)
+
     def symbols(self, symbols: Sequence[str], stress: Sequence[int]) -> Symbols:
         """Symbols and their stress as the bundle's models read them."""
         return Symbols(

@@ -126,7 +126,8 @@ class Model:
         """Say a text: the pieces of `stream`, joined.
 
         With `redo`, a sentence in which the listener misses something is said again, by other
-        chances drawn from the same seed, and the best of all tries is kept.
+        chances drawn from the same seed, and the best of all tries is kept. With the option
+        `best_of`, it is said again until so many tries miss nothing.
         """
         return Speech.join(self.stream(text, voice, redo=redo, **options))
 
@@ -145,7 +146,7 @@ class Model:
                 complete. `[[...]]` is IPA, spoken as given.
             voice: from `enroll`, or the name or file of one.
             redo: how often to say a sentence again that the listener does not understand; such a
-                sentence comes as a whole, since it is checked first.
+                sentence comes as a whole, since it is checked first. So it does with `best_of`.
             options: see `SpeakOptions`. The same text, voice and options give the same samples.
 
         Nothing is said that is not in the ledger, nor in a voice whose receipt does not hold when
@@ -208,7 +209,7 @@ class Model:
                 yield from output.wait(self.codec.encode(silence))
             output.begin(slot.task.sentence)
             blocks = self._sayer.say(reader, slot, options, begun, sentences.go_on)
-            if redo:
+            if redo or options.best_of > 1:
                 output, pieces = self._best(output, blocks, reader, slot, options, index, redo)
                 yield from pieces
             else:
@@ -228,25 +229,32 @@ class Model:
         index: int,
         redo: int,
     ) -> tuple[Output, list[Speech]]:
-        """The first attempt that the listener understands, or the best of all.
+        """The best of all attempts: the first `best_of` that the listener understands, if there are
+        so many among `best_of` and `redo` more.
 
         `blocks` are the first attempt. Returns the pieces of the best, and what `output` is then.
         """
         tries = []
         # At temperature 0 there is no chance, and every attempt would be the same.
-        for attempt in range(1 + redo if options.temperature else 1):
+        for attempt in range(options.best_of + redo if options.temperature else 1):
             if attempt:
                 begun = self._sayer.begin(reader, slot, options, index, attempt)
                 blocks = self._sayer.say(reader, slot, options, begun)
             after = output.copy()
             pieces = [piece for codes, symbols in blocks for piece in after.feed(codes, symbols)]
             check = self._check(slot.task, after.heard())
-            after.end(check)
             tries.append((check, after, pieces))
-            if check.passed:
+            after.end(check)
+            if sum(check.passed for check, _, _ in tries) == options.best_of:
                 break
-        _, after, pieces = min(tries, key=lambda one: _faults(one[0]))
-        return after, pieces
+        if len(tries) == 1:
+            return tries[0][1:]
+        return min(tries, key=lambda one: self._faults(reader, *one[:2]))[1:]
+
+    def _faults(self, reader: Reader, check: Check, output: Output) -> tuple[float, ...]:
+        """Less is better: whole words first, then phonemes and the likeness of the voice."""
+        likeness = self._sayer.likeness(reader, output.heard())
+        return len(check.missing) + len(check.doubled), check.phoneme_error_rate - likeness
 
     def _check(self, task: Task, samples: Samples) -> Check:
         sentence = task.sentence
@@ -274,8 +282,3 @@ class Model:
             "options": options.model_dump(),
             "watermark": marker.described(),
         }
-
-
-def _faults(check: Check) -> tuple[float, ...]:
-    """Less is better: whole words first, then phonemes, then how clear they are."""
-    return len(check.missing) + len(check.doubled), check.phoneme_error_rate, -check.score

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _LOG_EVERY = 50  # steps between figures
+_STYLE_TIMES = 10.0  # the learning rate of styles, in that of all other weights
 _SAVE_EVERY = 180.0  # seconds between checkpoints
 # Of a size, what may differ from the checkpoint that a run goes on from.
 _NO_SHAPE = frozenset({"dropout", "max_positions", "block", "past", "ahead"})
@@ -60,9 +61,21 @@ def learning_rate(progress: float, peak: float, warmup: float = 0.02) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the rate of all weights."""
+    """Set the rate of all weights; a group that has a number of `times` learns so much faster."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("times", 1.0)
+
+
+def language_model_optimizer(model: nn.Module, rate: float) -> torch.optim.AdamW:
+    """AdamW for the AR and the NAR.
+
+    The inputs of styles begin at zero, mostly in a model that knows all else already and goes on
+    with small steps: they take larger ones.
+    """
+    styles = [weight for name, weight in model.named_parameters() if "style." in name]
+    others = [weight for name, weight in model.named_parameters() if "style." not in name]
+    groups = [{"params": others, "times": 1.0}, {"params": styles, "times": _STYLE_TIMES}]
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.95), weight_decay=0.05)
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:

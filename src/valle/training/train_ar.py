@@ -16,6 +16,7 @@ from valle.text import SYMBOLS
 from valle.training.examples import INFILLING, Example, ExampleSource, Piece, padded
 from valle.training.loop import (
     keep_size,
+    language_model_optimizer,
     learning_rate,
     mixed_precision,
     set_learning_rate,
@@ -59,9 +60,7 @@ class ARJob:
             self.ar.start_from(codec.quantiser.tables)
         self.ar.to(self.device)
         self.modules: dict[str, nn.Module] = {"ar": self.ar}
-        self.optimizer = torch.optim.AdamW(
-            self.ar.parameters(), lr=self.peak_rate, betas=(0.9, 0.95), weight_decay=0.05
-        )
+        self.optimizer = language_model_optimizer(self.ar, self.peak_rate)
         self.optimizers: dict[str, torch.optim.Optimizer] = {"ar": self.optimizer}
         self.generators = {"examples": self.examples.rng, "styles": self.examples.style_rng}
         keep_size(folder, shape)

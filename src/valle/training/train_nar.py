@@ -14,6 +14,7 @@ from valle.text import SYMBOLS
 from valle.training.examples import INFILLING, Example, ExampleSource, Piece, padded
 from valle.training.loop import (
     keep_size,
+    language_model_optimizer,
     learning_rate,
     mixed_precision,
     set_learning_rate,
@@ -56,9 +57,7 @@ class NARJob:
             self.nar.start_from(codec.quantiser.tables)
         self.nar.to(self.device)
         self.modules: dict[str, nn.Module] = {"nar": self.nar}
-        self.optimizer = torch.optim.AdamW(
-            self.nar.parameters(), lr=self.peak_rate, betas=(0.9, 0.95), weight_decay=0.05
-        )
+        self.optimizer = language_model_optimizer(self.nar, self.peak_rate)
         self.optimizers: dict[str, torch.optim.Optimizer] = {"nar": self.optimizer}
         self.generators = {
             "job": self.rng,

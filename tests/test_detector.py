@@ -246,6 +246,23 @@ def test_training_needs_every_kind(tmp_path: Path) -> None:
         DetectorJob([Store(tmp_path / "data")], tmp_path / "run", "debug", "cpu", 0)
 
 
+def test_a_generator_can_be_left_out(tmp_path: Path) -> None:
+    folder = full_store(tmp_path / "data")
+    writer = StoreWriter(tmp_path / "more")
+    for speaker in speakers(False, 2) + speakers(True, 1):
+        clip = np.full(RATE, 0.1, np.float32)
+        writer.add(speaker, "made/flite", speaker, clip, None, waveform_is_clean=False)
+    writer.close()
+    given = [Store(folder), Store(tmp_path / "more")], tmp_path / "run", "debug", "cpu", 0
+    assert set(DetectorJob(*given).clips["made"]) == {"valle", "flite"}
+    job = DetectorJob(*given, leave_out="flite")
+    assert set(job.clips["made"]) == set(job.held["made"]) == {"valle"}
+    with pytest.raises(UsageError, match=r"'flute'.*flite, valle"):
+        DetectorJob(*given, leave_out="flute")
+    with pytest.raises(UsageError, match="made speech of several"):
+        DetectorJob(given[0][:1], *given[1:], leave_out="valle")
+
+
 def test_half_of_each_kind_is_marked(debug_bundle: Path, tmp_path: Path, babble: Samples) -> None:
     writer = StoreWriter(tmp_path / "real")
     for number in range(12):

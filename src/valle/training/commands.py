@@ -76,6 +76,12 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
         help="ar and nar: share of the examples in which a middle is filled in, 0 to 1 "
         f"(default: {INFILLING})",
     )
+    parser.add_argument(
+        "--leave-out",
+        metavar="GENERATOR",
+        help="detector: a generator not to learn from, such as flite, to see how well the detector "
+        "knows one that it never heard",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 
 
@@ -90,6 +96,8 @@ def train(arguments: argparse.Namespace) -> None:
     shares = arguments.share or [1.0] * len(stores)
     if arguments.keep_codes and arguments.stage != "codec":
         raise UsageError(f"--keep-codes is for the codec, not for {arguments.stage}")
+    if arguments.leave_out is not None and arguments.stage != "detector":
+        raise UsageError(f"--leave-out is for the detector, not for {arguments.stage}")
     infilling = INFILLING if arguments.infilling is None else arguments.infilling
     if arguments.infilling is not None and arguments.stage not in ("ar", "nar"):
         raise UsageError(f"--infilling is for ar and nar, not for {arguments.stage}")
@@ -105,7 +113,7 @@ def train(arguments: argparse.Namespace) -> None:
     elif arguments.stage == "speaker":
         job = SpeakerJob(stores, *common)
     elif arguments.stage == "detector":
-        job = DetectorJob(stores, *common)
+        job = DetectorJob(stores, *common, arguments.leave_out)
     elif arguments.stage == "ar":
         job = ARJob(stores, shares, *common, load_codec(arguments.runs / "codec"), infilling)
     else:

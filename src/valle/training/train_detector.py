@@ -29,12 +29,22 @@ Clip = tuple[Store, Utterance]
 
 
 class DetectorJob:
-    """Classification of pieces of 2 s; temperatures are fitted beside it on other speakers."""
+    """Classification of pieces of 2 s; temperatures are fitted beside it on other speakers.
+
+    leave_out: a generator of made speech that is not learnt from, to see what the detector makes of
+    one that it never heard. UsageError where the stores have none of that name, or no other.
+    """
 
     peak_rate = 2e-3
 
     def __init__(
-        self, stores: list[Store], folder: Path, size: str, device: str, seed: int
+        self,
+        stores: list[Store],
+        folder: Path,
+        size: str,
+        device: str,
+        seed: int,
+        leave_out: str | None = None,
     ) -> None:
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
@@ -52,6 +62,15 @@ class DetectorJob:
                     )
                 part = self.held if is_held(one.speaker) else self.clips
                 part[kind].setdefault(generator, []).append((store, one))
+        if leave_out is not None:
+            made = self.clips["made"]
+            if leave_out not in made:
+                raise UsageError(
+                    f"no made speech by {leave_out!r} is there to leave out; there is "
+                    + ", ".join(sorted(made))
+                )
+            del made[leave_out]
+            self.held["made"].pop(leave_out, None)
         for kind in KINDS:
             if not self.clips[kind] or not self.held[kind]:
                 raise UsageError(

@@ -31,6 +31,7 @@ DEFAULT, PAPER = ar(6, 4, 256), ar(12, 16, 1024)
 def test_small_steps_take_one_thread_and_all_else_what_it_may() -> None:
     assert threads_for("ar", DEFAULT, 8) == threads_for("phonemes", DEFAULT, 8) == 1
     assert threads_for("nar", DEFAULT, 8) == threads_for("ar", PAPER, 8) == 8
+    assert threads_for("phonemes", PAPER, 8) == 8
     assert threads_for("ar", PAPER, 64) == 16  # at most as many as its heads
     assert threads_for("codec_decoder", PAPER, None) == processors()
 

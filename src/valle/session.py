@@ -39,7 +39,7 @@ def processors() -> int:
 def threads_for(graph: str, ar: ARConfig, most: int | None) -> int:
     """Threads that a graph of a bundle computes with; `most`: None is one a processor."""
     most = most or processors()
-    if graph == "phonemes" or (graph == "ar" and is_small(ar)):
+    if graph in ("phonemes", "ar") and is_small(ar):
         return 1
     # With more threads than heads, attention of a single row is computed in another order than
     # that of several, and a sentence would no longer be the same alone and among others.

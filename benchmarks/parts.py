@@ -10,7 +10,7 @@ from timing import interleaved
 from valle.codec import Codec
 from valle.decoder import ARDecoder
 from valle.listener import Listener
-from valle.nar import NAR
+from valle.nar import NAR, first_block
 from valle.sentences import utterances
 
 
@@ -61,6 +61,7 @@ def measure(material: Material, repeats: int) -> dict[str, object]:
             parts[f"{name}_ms"] = round(lap.wall * 1e3, 2)
         else:
             parts[name] = {"wall": round(lap.wall / seconds, 5), "cpu": round(lap.cpu / seconds, 5)}
-    blocks = -(-(frames - bundle.config.nar.ahead) // block)
+    later = frames - first_block(block) - bundle.config.nar.ahead
+    blocks = 1 - (-later // block)
     parts["nar_block_ms"] = round(found["nar"].wall * 1e3 / blocks, 3)
     return parts

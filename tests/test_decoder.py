@@ -11,6 +11,7 @@ import pytest
 from valle.decoder import ARDecoder
 from valle.errors import UsageError
 from valle.nar import NAR as RunningNAR
+from valle.nar import first_block
 from valle.pointer import Pointer, durations, stays
 from valle.sampling import MoveSampler, Pace, Sampling, sample
 
@@ -365,8 +366,9 @@ def by_hand(models, prompt, frames):
     at = 0
     while at < len(frames):
         left = len(frames) - at
-        block = left if left < size.block + size.ahead else size.block
-        start, end = max(0, at - size.past), min(len(frames), at + size.block + size.ahead)
+        usual = size.block if at else first_block(size.block)
+        block = left if left < usual + size.ahead else usual
+        start, end = max(0, at - size.past), min(len(frames), at + usual + size.ahead)
         codes = np.full((end - start, 8), NO_CODE)
         codes[:, 0] = first[start:end]
         if at:
@@ -416,9 +418,11 @@ def test_the_nar_speaks_before_the_end_is_known(models):
     empty = said(18, frames=0)
     kept = nar.prompt(empty.codes, empty.path, empty.path, empty.voice)
     first = next(nar.refine(kept, source()))
-    assert len(first) == size.block
-    assert len(pulled) == size.block + size.ahead
+    assert len(first) == first_block(size.block) < size.block
+    assert len(pulled) == first_block(size.block) + size.ahead
     assert list(nar.refine(kept, [])) == []
+    lengths = [len(piece) for piece in nar.refine(kept, source())]
+    assert lengths[1:-1] == [size.block] * (len(lengths) - 2) and sum(lengths) == 100
 
 
 @pytest.mark.parametrize("stage", range(4))

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from valle.bundle import Bundle, read_config  # noqa: E402
 from valle.errors import OutputError, UsageError  # noqa: E402
+from valle.session import make_session  # noqa: E402
 from valle.training.export import (  # noqa: E402
     Models,
     export_bundle,
@@ -245,6 +246,43 @@ def test_known_weights_in_8_bits() -> None:
     np.testing.assert_allclose(stored["w.int8"] * stored["w.scale"], weight, rtol=1e-6)
     (half,) = [n for n in model.graph.node if n.op_type == "Constant"]
     assert numpy_helper.to_array(half.attribute[0].t).dtype == np.float16
+
+
+@pytest.mark.parametrize("by_row", [True, False])
+def test_of_a_table_only_the_rows_looked_up_come_back(by_row: bool) -> None:
+    """To the same numbers that the whole of it would have."""
+    values = np.random.default_rng(5).integers(-127, 128, (64, 64))
+    values[0], values[:, 0] = 127, 127
+    scale = 2.0 ** np.arange(-32, 32)
+    table = (values * (scale[:, None] if by_row else scale)).astype(np.float32)
+    nodes = [helper.make_node("Gather", ["table", "ids"], ["y"], axis=0)]
+    ids = helper.make_tensor_value_info("ids", onnx.TensorProto.INT64, ["a", "b"])
+    y = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["a", "b", 64])
+    graph = helper.make_graph(nodes, "one", [ids], [y], [numpy_helper.from_array(table, "table")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    store_in_8_bits(model)
+    onnx.checker.check_model(model)
+    first = model.graph.node[0]
+    assert (first.op_type, first.input[0]) == ("Gather", "table.int8")  # not the whole, widened
+    wanted = np.array([[0, 63], [7, 7]])
+    (found,) = make_session(model.SerializeToString(), 1).run(None, {"ids": wanted})
+    np.testing.assert_array_equal(found, table[wanted])
+
+
+def test_a_table_that_is_multiplied_by_too_is_widened() -> None:
+    table = np.random.default_rng(6).standard_normal((64, 64)).astype(np.float32)
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["rows"], axis=0),
+        helper.make_node("MatMul", ["rows", "table"], ["y"]),
+    ]
+    ids = helper.make_tensor_value_info("ids", onnx.TensorProto.INT64, ["a"])
+    y = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["a", 64])
+    graph = helper.make_graph(nodes, "one", [ids], [y], [numpy_helper.from_array(table, "table")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    store_in_8_bits(model)
+    assert [node.op_type for node in model.graph.node] == ["Cast", "Mul", "Gather", "MatMul"]
+    (found,) = make_session(model.SerializeToString(), 1).run(None, {"ids": np.arange(3)})
+    np.testing.assert_allclose(found, table[:3] @ table, atol=0.3)
 
 
 def weights(path: Path) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from valle.corpora.styles import prepare_styles  # noqa: E402
 from valle.corpora.transcripts import IS_BORDER  # noqa: E402
 from valle.decoder import ARDecoder  # noqa: E402
 from valle.errors import UsageError  # noqa: E402
-from valle.nar import NAR  # noqa: E402
+from valle.nar import NAR, first_block  # noqa: E402
 from valle.pointer import stays  # noqa: E402
 from valle.style import CLASSES, STYLES, style_input  # noqa: E402
 from valle.training.examples import Example, ExampleSource  # noqa: E402
@@ -198,7 +198,7 @@ def test_the_nar_reads_styles_in_training_and_running_alike(
     running = NAR(bundle)
     prompt = running.prompt(codes, symbols, stress, voice)
     frames = list(zip(target.codes[:, 0].tolist(), *(x.tolist() for x in said), strict=True))
-    block = bundle.config.nar.block + bundle.config.nar.ahead
+    block = first_block(bundle.config.nar.block) + bundle.config.nar.ahead
     if len(frames) >= block:
         frames = frames[: block - 1]  # one pass over all of them
         logits = models.nar.forward_training(

@@ -155,6 +155,19 @@ def test_one_of_several_matrices_is_chosen(x: Floats, which: int) -> None:
     np.testing.assert_allclose(ran(left, x, which), wanted, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_sums_of_large_products_are_whole(ranks: int) -> None:
+    """255 * 127, a hundred times over: two of them do not fit into 16 bits."""
+    matrix = np.full((ROWS, COLUMNS), 127.0, np.float32)
+    matrix[:, 1::2] *= -1.0
+    x = np.full((1, 3, ROWS), 255.0, np.float32)
+    x[..., -1] = 0.0
+    model = proto(matrix if ranks == 2 else np.stack([np.ones_like(matrix), matrix]))
+    multiply_in_integers(model)
+    wanted = np.where(np.arange(COLUMNS) % 2, -1.0, 1.0) * 255.0 * 127.0 * (ROWS - 1)
+    np.testing.assert_allclose(ran(model, x, 1)[0, 0], wanted, rtol=1e-6)
+
+
 def test_what_is_no_product_with_constants_stays(matrix: Floats, x: Floats) -> None:
     """A narrow matrix, and a bias that something else is done with too."""
     for change in (lambda m: multiply_in_blocks(m, 8), multiply_in_integers):

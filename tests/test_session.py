@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from valle import session
 from valle.ar_graph import LEAST, shared_out
 from valle.bundle import ARConfig, Bundle
-from valle.session import processors, threads_for
+from valle.session import make_session, processors, threads_for
 
 
 def ar(layers: int, heads: int, width: int) -> ARConfig:
@@ -31,6 +31,7 @@ DEFAULT, PAPER = ar(6, 4, 256), ar(12, 16, 1024)
 def test_small_steps_take_one_thread_and_all_else_what_it_may() -> None:
     assert threads_for("ar", DEFAULT, 8) == threads_for("phonemes", DEFAULT, 8) == 1
     assert threads_for("nar", DEFAULT, 8) == threads_for("ar", PAPER, 8) == 8
+    assert threads_for("phonemes", PAPER, 8) == 8
     assert threads_for("ar", PAPER, 64) == 16  # at most as many as its heads
     assert threads_for("codec_decoder", PAPER, None) == processors()
 
@@ -65,6 +66,26 @@ def test_memory_is_given_back_where_the_c_library_can(monkeypatch: pytest.Monkey
         monkeypatch.setattr(session.ctypes, "CDLL", lambda name, library=library: library)
         Bundle.load(threads=1).session("phonemes")
         assert calls == found
+
+
+def test_a_session_keeps_no_copy_of_its_file() -> None:
+    bundle = Bundle.load(threads=1)
+    for model in (bundle.session("phonemes"), make_session(bundle.read_graph("phonemes"), 1)):
+        assert not [each for each in vars(model).values() if isinstance(each, bytes)]
+
+
+def test_large_matrices_of_what_runs_seldom_stay_small() -> None:
+    def folded(graph: str) -> str:
+        options = make_session(data, 1, graph).get_session_options()
+        key = "optimization.constant_folding_max_output_size_in_bytes"
+        try:
+            return str(options.get_session_config_entry(key))
+        except RuntimeError:  # it was not set
+            return ""
+
+    data = Bundle.load(threads=1).read_graph("phonemes")
+    assert folded("listener") == folded("speaker") == "1500000"
+    assert folded("codec_decoder") == folded("ar") == ""
 
 
 @given(items=st.integers(1, 40), threads=st.integers(1, 12))

@@ -7,6 +7,7 @@ asked for, so that a command which needs one graph pays for one.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import json
@@ -14,7 +15,7 @@ import re
 import shutil
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from valle.errors import BundleError, OutputError, UsageError
+from valle.hashed_file import open_hashed
 from valle.hub import HUB_PREFIX, fetch
 from valle.session import make_session, threads_for
 from valle.style import CLASSES, STYLES
@@ -190,15 +192,15 @@ class Bundle:
         """
         with self._lock:
             if name not in self._sessions:
-                data = self.read_graph(name)
-                try:
-                    threads = threads_for(name, self.config.ar, self.threads)
-                    self._sessions[name] = make_session(data, threads)
-                except Exception as error:  # ONNX Runtime's exceptions share no base class
-                    raise BundleError(
-                        f"{self._path(name)} cannot be run by the installed onnxruntime: {error}; "
-                        "upgrade onnxruntime"
-                    ) from error
+                threads = threads_for(name, self.config.ar, self.threads)
+                with self._checked(name) as model:
+                    try:
+                        self._sessions[name] = make_session(model, threads, name)
+                    except Exception as error:  # ONNX Runtime's exceptions share no base class
+                        raise BundleError(
+                            f"{self._path(name)} cannot be run by the installed onnxruntime: "
+                            f"{error}; upgrade onnxruntime"
+                        ) from error
             return self._sessions[name]
 
     def graph_hash(self, name: str) -> str:
@@ -210,7 +212,8 @@ class Bundle:
         problems = []
         for name in self.config.graphs:
             try:
-                self.read_graph(name)
+                with self._checked(name):
+                    pass
             except BundleError as error:
                 problems.append(str(error))
         if problems:
@@ -231,19 +234,24 @@ class Bundle:
 
     def read_graph(self, name: str) -> bytes:
         """The bytes of graph `name`; BundleError if its file is missing or altered."""
-        # The bytes that were hashed are the bytes that run: the file is not opened a second time.
+        with self._checked(name) as model:
+            return model if isinstance(model, bytes) else Path(model).read_bytes()
+
+    @contextlib.contextmanager
+    def _checked(self, name: str) -> Iterator[bytes | str]:
+        """The bytes of graph `name`, or a path to read them from while this is open."""
         path = self._path(name)
         try:
-            data = path.read_bytes()
+            with open_hashed(path) as (found, model):
+                wanted = self.graph_hash(name)
+                if found != wanted:
+                    raise BundleError(
+                        f"{path} is not the file that {CONFIG_NAME} describes "
+                        f"(SHA-256 {found[:12]}..., expected {wanted[:12]}...); {_RESTORE}"
+                    )
+                yield model
         except OSError as error:
             raise BundleError(f"{path} cannot be read ({error.strerror}); {_RESTORE}") from error
-        found, wanted = hashlib.sha256(data).hexdigest(), self.graph_hash(name)
-        if found != wanted:
-            raise BundleError(
-                f"{path} is not the file that {CONFIG_NAME} describes "
-                f"(SHA-256 {found[:12]}..., expected {wanted[:12]}...); {_RESTORE}"
-            )
-        return data
 
 
 _RESTORE = "copy the bundle again, or export it again"

@@ -37,6 +37,13 @@ class NARPrompt:
         return int(self.key.shape[3])
 
 
+def first_block(block: int) -> int:
+    """Frames of a sentence's first block, of blocks of so many: heard sooner, as it waits for fewer
+    steps of the AR and for shorter passes. One much shorter would cost most sentences a block more.
+    """
+    return max(1, block * 4 // 5)
+
+
 def draw_rows(logits: Floats, temperature: float, rng: np.random.Generator | None) -> Ints:
     """One code a row of logits [rows, codes]: the likeliest, or drawn above temperature 0.
 
@@ -90,19 +97,19 @@ class NAR:
 
         style: classes [5] as in `valle.style`, None for unset.
 
-        One piece a block; the last holds whatever is left (up to block + ahead - 1 frames). All
-        pieces together have as many frames as came in. Several sentences may pass through one call:
-        each then hears the one before it.
+        One piece a block; the first is shorter, and the last holds whatever is left (up to
+        block + ahead - 1 frames). All pieces together have as many frames as came in. Several
+        sentences may pass through one call: each then hears the one before it.
         """
         config = self._config
         rows = np.zeros((0, self._codebooks), np.int64)  # the past, then the undecided
         spoken = np.zeros((0, 2), np.int64)  # symbol id and stress of each
-        past = 0
+        past, size = 0, first_block(config.block)
         waiting: list[tuple[int, int, int]] = []
         source = iter(frames)
         while True:
             ended = False
-            while past + config.block + config.ahead > len(rows) + len(waiting):
+            while past + size + config.ahead > len(rows) + len(waiting):
                 frame = next(source, None)
                 if frame is None:
                     ended = True
@@ -117,7 +124,7 @@ class NAR:
                 waiting.clear()
             if past == len(rows):
                 return
-            block = len(rows) - past if ended else config.block
+            block = len(rows) - past if ended else size
             decided = self._decide(prompt, rows, spoken, past, temperature, rng, style)
             rows[past : past + block] = decided[past : past + block]
             yield rows[past : past + block].copy()
@@ -125,7 +132,7 @@ class NAR:
                 return
             dropped = max(0, past + block - config.past)
             rows, spoken = rows[dropped:], spoken[dropped:]
-            past = past + block - dropped
+            past, size = past + block - dropped, config.block
 
     def _decide(
         self,

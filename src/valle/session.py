@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 # processor time at 4.7 million weights, none gained; at 151 million both read memory.)
 _SMALL = 16_000_000
 
+# Graphs that run once a sentence or once a voice. Their large matrices stay in 8 bits and are
+# widened for each call, which takes a quarter of its time; widened once for all, they take three
+# times the memory, and to do it ten times. In the default size hardly one is as large.
+_SELDOM = ("codec_encoder", "listener", "speaker")
+_LARGE = 1_500_000  # bytes in fp32
+
 
 def processors() -> int:
     """How many processors this process may use."""
@@ -33,7 +39,7 @@ def processors() -> int:
 def threads_for(graph: str, ar: ARConfig, most: int | None) -> int:
     """Threads that a graph of a bundle computes with; `most`: None is one a processor."""
     most = most or processors()
-    if graph == "phonemes" or (graph == "ar" and is_small(ar)):
+    if graph in ("phonemes", "ar") and is_small(ar):
         return 1
     # With more threads than heads, attention of a single row is computed in another order than
     # that of several, and a sentence would no longer be the same alone and among others.
@@ -45,8 +51,11 @@ def is_small(ar: ARConfig) -> bool:
     return 12 * ar.layers * ar.width**2 <= _SMALL
 
 
-def make_session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
-    """A session of a serialised graph on the CPU, computing with this many threads."""
+def make_session(model: bytes | str, threads: int, graph: str = "") -> onnxruntime.InferenceSession:
+    """A session on the CPU, computing with this many threads.
+
+    `model` is a serialised graph or the path of one, `graph` what a bundle calls it.
+    """
     import onnxruntime  # here, because importing it takes longer than `valle --help` should
 
     options = onnxruntime.SessionOptions()
@@ -59,7 +68,12 @@ def make_session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
     # Without VNNI, sums of two products of bytes overflow 16 bits and are cut off, which costs a
     # tenth of an integer product's value here and there; so those processors use other products.
     options.add_session_config_entry("session.x64quantprecision", "1")
+    if graph in _SELDOM:
+        key = "optimization.constant_folding_max_output_size_in_bytes"
+        options.add_session_config_entry(key, str(_LARGE))
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    # Kept to make the session anew with other providers, which is not done here.
+    session._model_bytes = None
     _give_back()
     return session
 

@@ -304,9 +304,12 @@ def store_in_8_bits(proto: onnx.ModelProto) -> None:
     """Replace large fp32 weights by int8 ones with a scale for each slice of one axis.
 
     Symmetric, largest value to 127, the axis that loses less. Cast and Mul bring fp32 back; ONNX
-    Runtime folds both away when it makes the session, so running costs what fp32 costs.
+    Runtime folds both away when it makes the session, so running costs what fp32 costs. Of a table
+    of embeddings only the rows that were looked up are brought back, so that it stays small.
     """
     graph = proto.graph
+    tables = _tables(graph)
+    scales: dict[str, NDArray[np.float32]] = {}  # of the tables
     before: list[onnx.NodeProto] = []
     for tensor in list(graph.initializer):
         if tensor.data_type != TensorProto.FLOAT or int(np.prod(tensor.dims)) < _SMALLEST:
@@ -319,15 +322,43 @@ def store_in_8_bits(proto: onnx.ModelProto) -> None:
         graph.initializer.remove(tensor)
         graph.initializer.append(numpy_helper.from_array(small, f"{name}.int8"))
         graph.initializer.append(numpy_helper.from_array(scale, f"{name}.scale"))
+        if name in tables:
+            scales[name] = scale
+            continue
         before.append(
             helper.make_node("Cast", [f"{name}.int8"], [f"{name}.cast"], to=TensorProto.FLOAT)
         )
         before.append(helper.make_node("Mul", [f"{name}.cast", f"{name}.scale"], [name]))
     nodes = list(before)
     for node in graph.node:
-        nodes.extend(_in_16_bits(node))
+        if node.op_type == "Gather" and node.input[0] in scales:
+            nodes.extend(_looked_up(node, len(scales[node.input[0]]) > 1))
+        else:
+            nodes.extend(_in_16_bits(node))
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _tables(graph: onnx.GraphProto) -> set[str]:
+    """The constants [rows, columns] that nothing uses but to look up rows."""
+    constants = {tensor.name for tensor in graph.initializer if len(tensor.dims) == 2}
+    others: set[str] = set()
+    for node in graph.node:
+        rows = node.op_type == "Gather" and all(each.i == 0 for each in node.attribute)  # the axis
+        others.update(node.input[1:] if rows else node.input)
+    return constants - others
+
+
+def _looked_up(node: onnx.NodeProto, by_row: bool) -> Iterator[onnx.NodeProto]:
+    """Rows of a table in 8 bits, in fp32; its scale is of the rows or of the columns."""
+    (table, ids), (found,) = node.input, node.output
+    yield helper.make_node("Gather", [f"{table}.int8", ids], [f"{found}.int8"], axis=0)
+    yield helper.make_node("Cast", [f"{found}.int8"], [f"{found}.cast"], to=TensorProto.FLOAT)
+    scale = f"{table}.scale"
+    if by_row:
+        scale = f"{found}.scale"
+        yield helper.make_node("Gather", [f"{table}.scale", ids], [scale], axis=0)
+    yield helper.make_node("Mul", [f"{found}.cast", scale], [found])
 
 
 def _in_16_bits(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:

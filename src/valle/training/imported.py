@@ -32,7 +32,7 @@ from valle.training.models.listener import Listener, ListenerSize
 from valle.training.models.nar import NAR
 from valle.training.models.phonemes import VoiceInput
 from valle.training.models.speaker import SpeakerEncoder, SpeakerSize
-from valle.training.quantise import from_blocks
+from valle.training.quantise import ZERO, from_blocks
 from valle.training.sizes import ARSize, NARSize
 from valle.training.style_borders import keep_borders
 
@@ -88,12 +88,13 @@ def weights_of(bundle: Bundle, graph: str) -> Weights:
     weights = from_blocks(proto)
     for name, value in stored.items():
         plain, _, part = name.rpartition(".")
-        if part == "int8":
+        if part in ("int8", "uint8"):
             scale = stored[f"{plain}.scale"]
             if scale.ndim < value.ndim:  # of a product in integers: one for each column
                 scale = scale[..., None, :]
-            weights[plain] = value.astype(np.float32) * scale
-        elif plain not in weights and f"{plain}.int8" not in stored:
+            middle = np.float32(0 if part == "int8" else ZERO)
+            weights[plain] = (value.astype(np.float32) - middle) * scale
+        elif not {plain, f"{plain}.int8", f"{plain}.uint8"} & (weights.keys() | stored.keys()):
             weights[name] = value
     return weights
 

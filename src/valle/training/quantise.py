@@ -27,6 +27,7 @@ from valle.training.graphs import MICROSOFT
 
 BLOCK = 32  # weights that share a scale
 _INPUTS_IN_8_BITS = 4  # MatMulNBits' accuracy_level
+ZERO = 128  # in unsigned bytes
 _NARROWEST = 16  # columns; nothing is won with fewer
 
 Bytes = NDArray[np.uint8]
@@ -69,20 +70,26 @@ def multiply_in_integers(proto: onnx.ModelProto) -> None:
         if weight is None:
             nodes.extend(product.nodes)
             continue
-        # What is chosen while it runs cannot be changed for processors without VNNI when the graph
-        # is read (`valle.session`): with 7 bits their sums of two products do not overflow.
-        small, scale = in_integers(weight, 127 if product.which is None else 63)
-        stored = [f"{product.name}.{kind}" for kind in ("int8", "scale")]
-        _replace(proto.graph, product.name, dict(zip(stored, (small, scale), strict=True)))
+        small, scale = in_integers(weight)
+        new: dict[str, NDArray[np.generic]] = {f"{product.name}.int8": small}
+        zero = ""
+        if product.which is not None:
+            # What is chosen while it runs cannot be made unsigned when the graph is read, which
+            # saves the sums of processors without VNNI from overflowing (`valle.session`).
+            zero = f"{product.name}.zero"
+            new = {f"{product.name}.uint8": unsigned(small), zero: np.array(ZERO, np.uint8)}
+        stored = [next(iter(new)), f"{product.name}.scale"]
+        _replace(proto.graph, product.name, new | {stored[1]: scale})
         if product.which is not None:
             chosen = [f"{name}.chosen" for name in stored]
             for whole, one in zip(stored, chosen, strict=True):
                 nodes.append(helper.make_node("Gather", [whole, product.which], [one], axis=0))
             stored = chosen
+        last = [zero, product.bias] if product.bias else [zero] if zero else []
         nodes.append(
             helper.make_node(
                 "DynamicQuantizeMatMul",
-                [product.input, *stored, *(["", product.bias] if product.bias else [])],
+                [product.input, *stored, *last],
                 [product.result],
                 domain=MICROSOFT,
             )
@@ -130,11 +137,16 @@ def from_blocks(proto: onnx.ModelProto) -> dict[str, Floats]:
     return weights
 
 
-def in_integers(weight: Floats, most: int = 127) -> tuple[NDArray[np.int8], Floats]:
-    """[..., rows, columns] -> the same in -most..most, and a scale a column, [..., columns]."""
-    scale = np.abs(weight).max(axis=-2) / np.float32(most)
+def in_integers(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
+    """[..., rows, columns] -> the same in -127..127, and a scale a column, [..., columns]."""
+    scale = np.abs(weight).max(axis=-2) / np.float32(127)
     scale = np.where(scale == 0, np.float32(1), scale)
     return np.rint(weight / scale[..., None, :]).astype(np.int8), scale
+
+
+def unsigned(values: NDArray[np.int8]) -> Bytes:
+    """The same values, ZERO higher."""
+    return (values.astype(np.int16) + ZERO).astype(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from valle.bundle import Bundle
 from valle.listener import Listener
 from valle.safety.challenge import Statement
 from valle.safety.detector import judge
-from valle.safety.fingerprint import Fingerprint, heard_before
+from valle.safety.fingerprint import Fingerprint, at_speeds, heard_before
 from valle.safety.said import LOWEST, Said, how_surely_said, margin
 from valle.safety.splices import background_jump, least_alike_thirds
 from valle.safety.words import WORDS
@@ -137,6 +137,31 @@ class Scores:
         return [why for why, so in holds.items() if not so]
 
 
+@dataclass(frozen=True)
+class Reference:
+    """What is heard in a recording of the voice to be enrolled."""
+
+    voice: NDArray[np.float32]
+    """[192], of unit length."""
+    parts: NDArray[np.float32]
+    """[P, 192], the voice of each part."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is heard in a recording of a statement, whatever should be said in it."""
+
+    samples: Samples
+    """At the bundle's rate."""
+    heard: NDArray[np.floating]
+    """[frames, classes] log-probabilities."""
+    voice: NDArray[np.float32]
+    thirds: float
+    background: float
+    played: tuple[Fingerprint, ...]
+    made_speech: float | None
+
+
 def score(
     bundle: Bundle,
     reference: tuple[Samples, int],
@@ -153,31 +178,60 @@ def score(
         statement: what should be said in it.
         earlier: fingerprints of the statements used before.
     """
-    rate = bundle.config.sample_rate
-    samples = resample(*recorded, rate)
-    encoder = SpeakerEncoder(bundle)
-    heard, classes = Listener(bundle).ctc(samples), bundle.config.listener_symbols
-    said = how_surely_said(heard, classes, statement.text)
-    begin, end = _phrase_frames(said, statement, len(heard))
-    around = slice(max(0, begin - _AROUND), end + _AROUND)
-    hop = bundle.config.hop
+    own, heard = hear_reference(bundle, *reference), hear(bundle, *recorded)
+    return compare(bundle, own, heard, statement, earlier)
+
+
+def hear_reference(bundle: Bundle, samples: Samples, sample_rate: int) -> Reference:
+    """Listen to a recording [N] mono of the voice to be enrolled."""
+    rate, embed = bundle.config.sample_rate, SpeakerEncoder(bundle).embed
+    whole = resample(samples, sample_rate, rate)
+    parts = np.array_split(whole, max(1, int(len(whole) / rate / _PART)))
+    return Reference(embed(whole), np.stack([embed(part) for part in parts]))
+
+
+def hear(bundle: Bundle, samples: Samples, sample_rate: int) -> Reading:
+    """Listen to a recording [N] mono of a statement."""
+    rate, embed = bundle.config.sample_rate, SpeakerEncoder(bundle).embed
+    whole = resample(samples, sample_rate, rate)
+    return Reading(
+        samples=whole,
+        heard=Listener(bundle).ctc(whole),
+        voice=embed(whole),
+        thirds=least_alike_thirds(whole, rate, embed),
+        background=background_jump(samples, sample_rate),
+        played=tuple(at_speeds(samples, sample_rate)),
+        made_speech=made_speech(bundle, whole),
+    )
+
+
+def compare(
+    bundle: Bundle,
+    reference: Reference,
+    reading: Reading,
+    statement: Statement,
+    earlier: Iterable[Fingerprint],
+) -> Scores:
+    """What `score` gives, for recordings that were listened to before."""
+    classes, hop = bundle.config.listener_symbols, bundle.config.hop
+    said = how_surely_said(reading.heard, classes, statement.text)
+    begin, end = _phrase_frames(said, statement, len(reading.heard))
+    around = reading.heard[max(0, begin - _AROUND) : end + _AROUND]
     words = {span: said.words.get(span, LOWEST) for span in statement.phrase}
     weights = [said.phonemes.get(span, 1) for span in statement.phrase]
-    wanted = resample(*reference, rate)
-    own, voice = encoder.embed(samples), encoder.embed(wanted)
-    parts = np.array_split(wanted, max(1, int(len(wanted) / rate / _PART)))
+    phrase_voice = SpeakerEncoder(bundle).embed(reading.samples[begin * hop : end * hop])
     return Scores(
         statement=said.whole,
         phrase=float(np.average(list(words.values()), weights=weights)),
         words={statement.text[start:end]: one for (start, end), one in words.items()},
-        margin=margin(heard[around], classes, statement.phrase_text(), _decoys(statement)),
-        voice=float(voice @ own),
-        phrase_voice=float(voice @ encoder.embed(samples[begin * hop : end * hop])),
-        reference=min(float(encoder.embed(part) @ own) for part in parts),
-        thirds=least_alike_thirds(samples, rate, encoder.embed),
-        background=background_jump(*recorded),
-        replay=heard_before(*recorded, earlier),
-        made_speech=made_speech(bundle, samples),
+        margin=margin(around, classes, statement.phrase_text(), _decoys(statement)),
+        voice=float(reference.voice @ reading.voice),
+        phrase_voice=float(reference.voice @ phrase_voice),
+        reference=float((reference.parts @ reading.voice).min()),
+        thirds=reading.thirds,
+        background=reading.background,
+        replay=heard_before(reading.played, earlier),
+        made_speech=reading.made_speech,
     )
 
 

@@ -46,11 +46,31 @@ def background_jump(samples: Samples, sample_rate: int) -> float:
     if len(audio) < _WINDOW:
         return 0.0
     level = _band_levels(audio)
-    jump = 0.0
-    for at in range(least, len(level) - least + 1, _EVERY):
-        before, after = (np.percentile(part, _BACKGROUND, axis=0) for part in np.split(level, [at]))
-        jump = max(jump, float(np.abs(before - after).mean()))
-    return jump
+    places = np.arange(least, len(level) - least + 1, _EVERY)
+    if not len(places):
+        return 0.0
+    before = _backgrounds(level, places)
+    after = _backgrounds(level[::-1], len(level) - places[::-1])[::-1]
+    return float(np.abs(before - after).mean(axis=1).max())
+
+
+def _backgrounds(level: NDArray[np.float64], ends: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The background [ends, bands] of the first steps up to each end, which rise.
+
+    A low percentile needs the lowest levels only, so no more are kept from one end to the next.
+    """
+    share = _BACKGROUND / 100
+    most = int(share * len(level)) + 2
+    lowest = level[:0]
+    found = np.empty((len(ends), level.shape[1]))
+    for number, end in enumerate(ends):
+        new = level[ends[number - 1] if number else 0 : end]
+        lowest = np.sort(np.concatenate([lowest, new]), axis=0)[:most]
+        place = share * (end - 1)
+        below = int(place)
+        above = min(below + 1, end - 1)
+        found[number] = lowest[below] + (place - below) * (lowest[above] - lowest[below])
+    return found
 
 
 def least_alike_thirds(

@@ -223,7 +223,7 @@ def test_thirds_of_another_voice_are_found() -> None:
 # --- all together ---------------------------------------------------------------------------
 
 GOOD = Scores(
-    -0.5, -0.5, {"anchor": -0.1, "violin": -0.2}, 3.0, 0.9, 0.8, 0.8, 0.8, 1.0, 0.55, None
+    -0.5, -0.5, {"anchor": -0.1, "violin": -0.2}, 3.0, 0.95, 0.8, 0.8, 0.8, 1.0, 0.55, None, None
 )
 
 
@@ -241,12 +241,19 @@ GOOD = Scores(
         ({"background": 30.0}, "cut together"),
         ({"replay": 0.9}, "used before"),
         ({"made_speech": 0.99}, "made speech"),
+        ({"likeness": 0.5}, "it is another voice"),
     ],
 )
 def test_each_limit_alone_refuses(change: dict[str, object], why: str) -> None:
     assert GOOD.faults() == []
     (fault,) = dataclasses.replace(GOOD, **change).faults()  # type: ignore[arg-type]
     assert why in fault
+
+
+def test_the_cosine_decides_only_where_the_cohort_cannot_say() -> None:
+    assert dataclasses.replace(GOOD, voice=0.7, likeness=4.0).faults() == []
+    (fault,) = dataclasses.replace(GOOD, voice=0.7).faults()
+    assert "another voice" in fault
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Scores)])

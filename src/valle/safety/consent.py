@@ -19,6 +19,7 @@ from valle.audio import resample
 from valle.bundle import Bundle
 from valle.listener import Listener
 from valle.safety.challenge import Statement
+from valle.safety.cohort import over_strangers
 from valle.safety.detector import judge
 from valle.safety.fingerprint import Fingerprint, at_speeds, heard_before
 from valle.safety.said import LOWEST, Said, how_surely_said, margin
@@ -44,9 +45,11 @@ WORD_LIMIT = -5.5
 # listener that hears nothing clearly (random weights) gives 0 and less, though the three scores
 # before find any text in what it hears.
 MARGIN_LIMIT = 0.7
-# Cosine. None of 38 pairs of two speakers had as much; nearly half of the true pairs have less, so
-# little can the speaker encoder tell. A refused owner reads again; an accepted stranger is cloned.
-VOICE_LIMIT = 0.9
+# Standard deviations above the nearest strangers, see `over_strangers`.
+LIKENESS_LIMIT = 1.65
+# Cosine, where the cohort cannot say: of two readers of LibriSpeech, 1 in 100 pairs have as much,
+# and 4 in 5 of one. A refused owner reads again; an accepted stranger is cloned.
+VOICE_LIMIT = 0.93
 # Cosine. Provisional: six made speakers reading a statement had 0.79 and more; with another
 # speaker from a third, the half or 0.7 of the statement on, 0.38 and less; true ones 0.61 and more.
 # Who has no recording of the words for today in the voice can but speak them himself, behind an old
@@ -68,6 +71,8 @@ REPLAY_LIMIT = 0.63
 # Probability that it is re-encoded or made. Provisional: docs/SAFETY.md has what it lets through
 # and what it refuses.
 MADE_SPEECH_LIMIT = 0.8
+
+OTHER_VOICE = "it is another voice than the recording's"
 
 LONGEST = 60.0  # seconds of a statement's recording; reading one takes about 20
 
@@ -102,6 +107,9 @@ class Scores:
     """Greatest likeness to a statement used before, 0 when there is none."""
     made_speech: float | None
     """Probability that it is made speech, or re-encoded; None: not checked."""
+    likeness: float | None
+    """By how many standard deviations the two voices are more alike than the nearest strangers;
+    None where the bundle's cohort cannot say, and then the cosine decides."""
 
     def as_facts(self) -> dict[str, Any]:
         """Plain values for a receipt, rounded."""
@@ -124,7 +132,9 @@ class Scores:
             "other words are heard as well in it as the words for today": (
                 self.margin >= MARGIN_LIMIT
             ),
-            "it is another voice than the recording's": self.voice >= VOICE_LIMIT,
+            OTHER_VOICE: self.voice >= VOICE_LIMIT
+            if self.likeness is None
+            else self.likeness >= LIKENESS_LIMIT,
             "the words for today are in another voice": self.phrase_voice >= PHRASE_VOICE_LIMIT,
             "parts of the recording are in another voice": self.reference >= REFERENCE_LIMIT,
             "its parts are not of one voice": self.thirds >= THIRDS_LIMIT,
@@ -232,6 +242,7 @@ def compare(
         background=reading.background,
         replay=heard_before(reading.played, earlier),
         made_speech=reading.made_speech,
+        likeness=over_strangers(bundle, reference.voice, reading.voice),
     )
 
 

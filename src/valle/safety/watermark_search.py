@@ -152,10 +152,10 @@ class Analysis:
         found: list[Hit] = []
         best = Hit(0.0, 0, 0, 0, 0)
         phases = np.arange(0, round(self.column), phase_step(self.warp))
-        columns = np.array([len(self.positions(phase)) for phase in phases])
+        columns = np.array([len(self.positions(int(phase))) for phase in phases])
         for count in set(columns.tolist()):
             own = phases[columns == count]
-            parts = _parts(self.cells[np.stack([self.positions(phase) for phase in own])])
+            parts = _parts(self.cells[np.stack([self.positions(int(phase)) for phase in own])])
             score = _sums_along(parts, pattern)  # [blocks + 1, phases, PERIOD]
             square = _sums_along(parts**2, presence)  # [blocks + 1, phases, PAYLOAD_PERIOD]
             for length, starts in _tests_of(count):

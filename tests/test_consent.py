@@ -21,7 +21,7 @@ from valle.safety.challenge import Statement
 from valle.safety.consent import Scores
 from valle.safety.fingerprint import at_speeds, fingerprint, heard_before, likeness
 from valle.safety.said import LOWEST, best_path, best_scores, how_surely_said, margin
-from valle.safety.splices import background_jump, least_alike_thirds
+from valle.safety.splices import background_jumps, least_alike_thirds
 from valle.text import BORDERS, to_sentences
 
 RATE = 16_000
@@ -190,21 +190,25 @@ def test_another_recording_is_not_known(voice: Samples) -> None:
 def test_a_background_that_changes_is_found() -> None:
     rng = np.random.default_rng(0)
     noise = (0.01 * rng.standard_normal(8 * RATE)).astype(np.float32)
-    assert background_jump(noise, RATE) < 2.0
+    level, colour = background_jumps(noise, RATE)
+    assert level < 2.0 and colour < 1.5
     other = noise * np.where(np.arange(len(noise)) < 5 * RATE, 1.0, 10.0).astype(np.float32)
-    assert background_jump(other, RATE) == pytest.approx(20.0, abs=2.0)
+    level, colour = background_jumps(other, RATE)
+    assert level == pytest.approx(20.0, abs=2.0) and colour < 4.0
     dull = noise.copy()
     dull[5 * RATE :] = np.convolve(dull[5 * RATE :], np.ones(8) / 3, "same")
-    assert background_jump(dull, RATE) > 3.0
-    assert background_jump(noise[: 2 * RATE], RATE) == 0.0 == background_jump(noise[:100], RATE)
+    level, colour = background_jumps(dull, RATE)
+    assert level > 3.0 and colour > 3.0
+    for short in (noise[: 2 * RATE], noise[:100]):
+        assert background_jumps(short, RATE) == (0.0, 0.0)
 
 
 def test_the_jump_is_that_between_percentiles_before_and_after() -> None:
     rng = np.random.default_rng(2)
     level = rng.normal(size=(777, 3)).cumsum(axis=0)
     ends = np.arange(5, 778, 7)
-    expected = [np.percentile(level[:end], splices._BACKGROUND, axis=0) for end in ends]
-    np.testing.assert_allclose(splices._backgrounds(level, ends), expected)
+    expected = [np.percentile(level[:end], 3.0, axis=0) for end in ends]
+    np.testing.assert_allclose(splices._backgrounds(level, ends, 3.0), expected)
 
 
 def test_thirds_of_another_voice_are_found() -> None:
@@ -223,7 +227,19 @@ def test_thirds_of_another_voice_are_found() -> None:
 # --- all together ---------------------------------------------------------------------------
 
 GOOD = Scores(
-    -0.5, -0.5, {"anchor": -0.1, "violin": -0.2}, 3.0, 0.95, 0.8, 0.8, 0.8, 1.0, 0.55, None, None
+    -0.5,
+    -0.5,
+    {"anchor": -0.1, "violin": -0.2},
+    3.0,
+    0.95,
+    0.8,
+    0.8,
+    0.8,
+    1.0,
+    1.0,
+    0.55,
+    None,
+    None,
 )
 
 
@@ -239,6 +255,7 @@ GOOD = Scores(
         ({"reference": -0.1}, "parts of the recording are in another voice"),
         ({"thirds": -0.5}, "not of one voice"),
         ({"background": 30.0}, "cut together"),
+        ({"colour": 30.0}, "cut together"),
         ({"replay": 0.9}, "used before"),
         ({"made_speech": 0.99}, "made speech"),
         ({"likeness": 0.5}, "it is another voice"),

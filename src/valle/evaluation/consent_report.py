@@ -31,6 +31,8 @@ TELLS: tuple[tuple[str, bool, str], ...] = (
     ("thirds", True, "cut, 2 voices"),
     ("background", False, "cut, 1 voice"),
     ("background", False, "cut, 2 voices"),
+    ("colour", False, "cut, 1 voice"),
+    ("colour", False, "cut, 2 voices"),
     ("replay", False, "replay"),
 )
 POINTS = 101  # of each curve

@@ -23,7 +23,7 @@ from valle.safety.cohort import over_strangers
 from valle.safety.detector import judge
 from valle.safety.fingerprint import Fingerprint, at_speeds, heard_before
 from valle.safety.said import LOWEST, Said, how_surely_said, margin
-from valle.safety.splices import background_jump, least_alike_thirds
+from valle.safety.splices import background_jumps, least_alike_thirds
 from valle.safety.words import WORDS
 from valle.speaker import SpeakerEncoder
 
@@ -46,7 +46,7 @@ WORD_LIMIT = -5.5
 # before find any text in what it hears.
 MARGIN_LIMIT = 0.7
 # Standard deviations above the nearest strangers, see `over_strangers`.
-LIKENESS_LIMIT = 1.65
+LIKENESS_LIMIT = 1.9
 # Cosine, where the cohort cannot say: of two readers of LibriSpeech, 1 in 100 pairs have as much,
 # and 4 in 5 of one. A refused owner reads again; an accepted stranger is cloned.
 VOICE_LIMIT = 0.93
@@ -64,6 +64,8 @@ REFERENCE_LIMIT = 0.3
 # Decibels. Of 80 whole held-out recordings 1 in 20 had more than 6.6, of 60 joins of two speakers'
 # recordings half had more than 7.3.
 BACKGROUND_LIMIT = 8.0
+# Decibels.
+COLOUR_LIMIT = 6.0
 # Share of bits. 3,160 pairs of different held-out recordings reached 0.591 at most; the same
 # recording as MP3, Vorbis, Opus (lowest rate), under noise at 5 dB, in a room, through our own
 # codec or 2 % faster never fell under 0.648.
@@ -102,7 +104,9 @@ class Scores:
     thirds: float
     """The least cosine between thirds of the statement's recording."""
     background: float
-    """Greatest jump of the background, dB."""
+    """Greatest jump of the background's level, dB."""
+    colour: float
+    """Greatest jump of its colour, dB."""
     replay: float
     """Greatest likeness to a statement used before, 0 when there is none."""
     made_speech: float | None
@@ -139,7 +143,7 @@ class Scores:
             "parts of the recording are in another voice": self.reference >= REFERENCE_LIMIT,
             "its parts are not of one voice": self.thirds >= THIRDS_LIMIT,
             "its background changes, as if it were cut together": (
-                self.background <= BACKGROUND_LIMIT
+                self.background <= BACKGROUND_LIMIT and self.colour <= COLOUR_LIMIT
             ),
             "it was used before": self.replay <= REPLAY_LIMIT,
             "it is made speech": self.made_speech is None or self.made_speech <= MADE_SPEECH_LIMIT,
@@ -168,6 +172,7 @@ class Reading:
     voice: NDArray[np.float32]
     thirds: float
     background: float
+    colour: float
     played: tuple[Fingerprint, ...]
     made_speech: float | None
 
@@ -204,12 +209,14 @@ def hear(bundle: Bundle, samples: Samples, sample_rate: int) -> Reading:
     """Listen to a recording [N] mono of a statement."""
     rate, embed = bundle.config.sample_rate, SpeakerEncoder(bundle).embed
     whole = resample(samples, sample_rate, rate)
+    background, colour = background_jumps(samples, sample_rate)
     return Reading(
         samples=whole,
         heard=Listener(bundle).ctc(whole),
         voice=embed(whole),
         thirds=least_alike_thirds(whole, rate, embed),
-        background=background_jump(samples, sample_rate),
+        background=background,
+        colour=colour,
         played=tuple(at_speeds(samples, sample_rate)),
         made_speech=made_speech(bundle, whole),
     )
@@ -240,6 +247,7 @@ def compare(
         reference=float((reference.parts @ reading.voice).min()),
         thirds=reading.thirds,
         background=reading.background,
+        colour=reading.colour,
         replay=heard_before(reading.played, earlier),
         made_speech=reading.made_speech,
         likeness=over_strangers(bundle, reference.voice, reading.voice),

@@ -33,8 +33,8 @@ from valle.speaker import SpeakerEncoder
 # Nats a phoneme. Of 120 held-out recordings, 1 in 100 scored under -3.1 for its own transcript and
 # 1 in 20 over -3.4 for another's (first default bundle, phoneme error rate 0.59).
 STATEMENT_LIMIT = -3.1
-# The next five were read off 38 trials of each kind (11 held-out speakers, second default bundle):
-# few, so provisional still.
+# The next three were read off 38 trials of each kind (11 held-out speakers, second default bundle):
+# few, but 300 later ones agree (docs/SAFETY.md).
 
 # Nats a phoneme, over the four words together. All true ones had -4.6 and more; of wrong words
 # 9 in 10 less; the margin tells the others.
@@ -65,8 +65,8 @@ REFERENCE_LIMIT = 0.3
 # Decibels. Of 80 whole held-out recordings 1 in 20 had more than 6.6, of 60 joins of two speakers'
 # recordings half had more than 7.3.
 BACKGROUND_LIMIT = 8.0
-# Decibels. Of 300 true trials it refuses 5 that nothing else does; of cuts from one speaker it takes the share accepted from 0.48 to 0.30, of cuts from two
-# from 0.06 to 0.003.
+# Decibels. Of 300 true trials it refuses 5 that nothing else does; of cuts from one speaker it
+# takes the share accepted from 0.48 to 0.30, of cuts from two from 0.06 to 0.003.
 COLOUR_LIMIT = 4.0
 # Share of bits. 3,160 pairs of different held-out recordings reached 0.591 at most; the same
 # recording as MP3, Vorbis, Opus (lowest rate), under noise at 5 dB, in a room, through our own

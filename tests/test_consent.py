@@ -16,12 +16,12 @@ from valle.bundle import CONFIG_NAME, DEFAULT_FOLDER
 from valle.corpora.made import say
 from valle.corpora.made_speaker import MadeSpeaker
 from valle.listener_symbols import BLANK, LISTENER_SYMBOLS
-from valle.safety import challenge, consent
+from valle.safety import challenge, consent, splices
 from valle.safety.challenge import Statement
 from valle.safety.consent import Scores
-from valle.safety.fingerprint import fingerprint, heard_before, likeness
-from valle.safety.said import LOWEST, best_path, how_surely_said, margin
-from valle.safety.splices import background_jump, least_alike_thirds
+from valle.safety.fingerprint import at_speeds, fingerprint, heard_before, likeness
+from valle.safety.said import LOWEST, best_path, best_scores, how_surely_said, margin
+from valle.safety.splices import background_jumps, least_alike_thirds
 from valle.text import BORDERS, to_sentences
 
 RATE = 16_000
@@ -105,6 +105,18 @@ def test_the_best_path_is_the_best_of_all() -> None:
         assert classes[0] == symbols[0] and classes[-1] == symbols[1]
 
 
+def test_the_best_scores_of_many_texts_are_those_of_each_path() -> None:
+    rng = np.random.default_rng(1)
+    ratio = -rng.exponential(2.0, size=(12, 5))
+    texts = [rng.integers(1, 5, size=length) for length in (1, 2, 3, 3, 4, 6, 30)]
+    texts.append(np.array([2, 2, 2]))  # like symbols, with a blank between any two
+    *scores, without_room, alike = best_scores(ratio, texts, blank=0)
+    for said, score in zip([*texts[:-2], texts[-1]], [*scores, alike], strict=True):
+        path = best_path(ratio, said, blank=0)
+        assert path is not None and score == pytest.approx(path[2].sum())
+    assert best_path(ratio, texts[-2], blank=0) is None and without_room < -1e20
+
+
 def exhaustive(ratio: NDArray[np.float64], symbols: NDArray[np.int64]) -> float:
     """The best of all ways to say two symbols in a part of the frames."""
     one, two = (int(symbol) for symbol in symbols)
@@ -154,9 +166,9 @@ def test_a_recording_is_known_again_however_it_was_changed(voice: Samples) -> No
         "mp3": (through(voice, "MP3", "MPEG_LAYER_III"), RATE),
         "opus": (through(voice, "OGG", "OPUS"), RATE),
     }.items():
-        assert heard_before(samples, rate, known) > consent.REPLAY_LIMIT, name
+        assert heard_before(at_speeds(samples, rate), known) > consent.REPLAY_LIMIT, name
     assert likeness(known[0], known[0]) == 1.0
-    assert heard_before(voice * 0.05, RATE, known) > 0.99
+    assert heard_before(at_speeds(voice * 0.05, RATE), known) > 0.99
 
 
 def test_another_recording_is_not_known(voice: Samples) -> None:
@@ -166,8 +178,8 @@ def test_another_recording_is_not_known(voice: Samples) -> None:
     speaker = MadeSpeaker.draw(1_000_000_000, {"espeak": 1.0})
     others += [one.samples for one in say(speaker, ["It rained all day, and then it stopped."])[0]]
     for other in others:
-        assert heard_before(other, RATE, [known]) < consent.REPLAY_LIMIT - 0.02
-    assert heard_before(voice, RATE, []) == 0.0
+        assert heard_before(at_speeds(other, RATE), [known]) < consent.REPLAY_LIMIT - 0.02
+    assert heard_before(at_speeds(voice, RATE), []) == 0.0
     assert likeness(known[:20], known) == 0.0  # too short to say
     assert len(fingerprint(voice[:10], RATE)) == 1
 
@@ -178,13 +190,25 @@ def test_another_recording_is_not_known(voice: Samples) -> None:
 def test_a_background_that_changes_is_found() -> None:
     rng = np.random.default_rng(0)
     noise = (0.01 * rng.standard_normal(8 * RATE)).astype(np.float32)
-    assert background_jump(noise, RATE) < 2.0
+    level, colour = background_jumps(noise, RATE)
+    assert level < 2.0 and colour < 1.5
     other = noise * np.where(np.arange(len(noise)) < 5 * RATE, 1.0, 10.0).astype(np.float32)
-    assert background_jump(other, RATE) == pytest.approx(20.0, abs=2.0)
+    level, colour = background_jumps(other, RATE)
+    assert level == pytest.approx(20.0, abs=2.0) and colour < 4.0
     dull = noise.copy()
     dull[5 * RATE :] = np.convolve(dull[5 * RATE :], np.ones(8) / 3, "same")
-    assert background_jump(dull, RATE) > 3.0
-    assert background_jump(noise[: 2 * RATE], RATE) == 0.0 == background_jump(noise[:100], RATE)
+    level, colour = background_jumps(dull, RATE)
+    assert level > 3.0 and colour > 3.0
+    for short in (noise[: 2 * RATE], noise[:100]):
+        assert background_jumps(short, RATE) == (0.0, 0.0)
+
+
+def test_the_jump_is_that_between_percentiles_before_and_after() -> None:
+    rng = np.random.default_rng(2)
+    level = rng.normal(size=(777, 3)).cumsum(axis=0)
+    ends = np.arange(5, 778, 7)
+    expected = [np.percentile(level[:end], 3.0, axis=0) for end in ends]
+    np.testing.assert_allclose(splices._backgrounds(level, ends, 3.0), expected)
 
 
 def test_thirds_of_another_voice_are_found() -> None:
@@ -203,7 +227,19 @@ def test_thirds_of_another_voice_are_found() -> None:
 # --- all together ---------------------------------------------------------------------------
 
 GOOD = Scores(
-    -0.5, -0.5, {"anchor": -0.1, "violin": -0.2}, 3.0, 0.9, 0.8, 0.8, 0.8, 1.0, 0.55, None
+    -0.5,
+    -0.5,
+    {"anchor": -0.1, "violin": -0.2},
+    3.0,
+    0.95,
+    0.8,
+    0.8,
+    0.8,
+    1.0,
+    1.0,
+    0.55,
+    None,
+    None,
 )
 
 
@@ -219,14 +255,22 @@ GOOD = Scores(
         ({"reference": -0.1}, "parts of the recording are in another voice"),
         ({"thirds": -0.5}, "not of one voice"),
         ({"background": 30.0}, "cut together"),
+        ({"colour": 30.0}, "cut together"),
         ({"replay": 0.9}, "used before"),
         ({"made_speech": 0.99}, "made speech"),
+        ({"likeness": 0.5}, "it is another voice"),
     ],
 )
 def test_each_limit_alone_refuses(change: dict[str, object], why: str) -> None:
     assert GOOD.faults() == []
     (fault,) = dataclasses.replace(GOOD, **change).faults()  # type: ignore[arg-type]
     assert why in fault
+
+
+def test_the_cosine_decides_only_where_the_cohort_cannot_say() -> None:
+    assert dataclasses.replace(GOOD, voice=0.7, likeness=4.0).faults() == []
+    (fault,) = dataclasses.replace(GOOD, voice=0.7).faults()
+    assert "another voice" in fault
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Scores)])

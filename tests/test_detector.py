@@ -341,6 +341,7 @@ def test_the_control_hears_a_channel_and_nothing_else() -> None:
 
     told = evaluation.control_results(pieces("real", False) + pieces("valle", True))
     assert all(result.figure.value < 0.1 for result in told)
+    assert {result.change for result in told} == {"nothing", "MP3", "Opus", "noise 20 dB"}
     alike = evaluation.control_results(pieces("real", False) + pieces("valle", False))
     assert all(result.figure.value > 0.2 for result in alike)
 

@@ -30,6 +30,8 @@ def test_speech_is_joined_to_files_and_searched(monkeypatch: pytest.MonkeyPatch)
     kinds = alarms.results(searched)["kinds"]
     assert kinds["real"]["alarms"] == 0 and kinds["real"]["files"] == 3
     assert kinds["real"]["least_chance"] > 1e-7
+    assert 0 < kinds["real"]["greatest_score"] < kinds["real"]["score_needed"] < 50
+    assert kinds["made"]["greatest_score"] > kinds["made"]["score_needed"]
     assert kinds["made"]["alarms"] == 1 and kinds["made"]["least_chance"] < 1e-7
     assert alarms.table(alarms.results(searched)).splitlines()[2].split()[3] == "1"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from valle.cli import main
 from valle.errors import UsageError
-from valle.evaluation import consent
+from valle.evaluation import consent, consent_report
 from valle.evaluation.consent import KINDS, TRUE, Trial
+from valle.safety.consent import LIKENESS_LIMIT, OTHER_VOICE, VOICE_LIMIT
 from valle.safety.words import WORDS
 
 RATE = 16_000
@@ -25,8 +27,9 @@ TEXTS = (
 
 
 def trial(kind: str, speaker: str, score: float, accepted: bool) -> Trial:
-    names = {name for name, _, _ in consent.TELLS}
-    return Trial(kind, speaker, accepted, [] if accepted else ["no"], dict.fromkeys(names, score))
+    names = {name for name, _, _ in consent_report.TELLS}
+    faults = [] if accepted else ["no"]
+    return Trial(kind, speaker, 0, accepted, faults, dict.fromkeys(names, score))
 
 
 def test_curves_and_shares_of_known_scores() -> None:
@@ -35,21 +38,59 @@ def test_curves_and_shares_of_known_scores() -> None:
     ]
     for kind in KINDS[1:]:
         trials += [trial(kind, "a", score, score > 0.3) for score in (0.0, 0.1, 0.4, 0.1)]
-    found = consent.results(trials)
+    found = consent_report.results(trials)
     assert found["kinds"][TRUE]["accepted"]["value"] == 0.75
     assert found["kinds"]["replay"]["accepted"]["value"] == 0.25
     assert found["kinds"][TRUE]["faults"] == {"no": 1}
     assert [row["value"] for row in found["equal_error_rates"] if row["score"] == "phrase"] == [
         0.25
     ]
-    for point in consent.curve(trials, "phrase", more_is_better=True):
+    for point in consent_report.curve(trials, "phrase", more_is_better=True):
         true = np.array([0.2, 0.6, 0.8, 1.0])
         assert point["true refused"] == np.mean(true < point["threshold"])
         assert point["clone"] == np.mean(np.array([0.0, 0.1, 0.4, 0.1]) >= point["threshold"])
-    turned = consent.curve(trials, "replay", more_is_better=False)
+    turned = consent_report.curve(trials, "replay", more_is_better=False)
     assert turned[0]["true refused"] == 1.0 and turned[-1]["true refused"] == 0.0
-    shown = consent.table(found)
-    assert len(shown.splitlines()) == 2 + len(KINDS) + len(consent.TELLS) and "0.750" in shown
+    shown = consent_report.table(found)
+    assert shown.count("equal error rate") == len(consent_report.TELLS) and "0.750" in shown
+
+
+def scored(kind: str, speaker: str, occasion: int, likeness: float | None, voice: float) -> Trial:
+    """A trial whose voices alone decide."""
+    scores = {"voice": voice} | ({} if likeness is None else {"likeness": likeness})
+    alike = voice >= VOICE_LIMIT if likeness is None else likeness >= LIKENESS_LIMIT
+    return Trial(kind, speaker, occasion, alike, [] if alike else [OTHER_VOICE], scores)
+
+
+def test_tries_and_the_trade_off() -> None:
+    likeness = {("a", 0): (0.0, 5.0, 9.0), ("b", 1): (1.0, 0.5, 0.0), ("a", 2): (4.0, 4.0)}
+    trials = [
+        scored(TRUE, speaker, occasion, one, 0.5)
+        for (speaker, occasion), tries in likeness.items()
+        for one in tries
+    ]
+    # Two tries are not three: the last occasion does not count.
+    assert consent_report.within_three(trials) == [("a", True), ("b", False)]
+    assert consent_report.within_three(trials, 0.75) == [("a", True), ("b", True)]
+    trials += [scored("clone", "a", 9, one, 0.5) for one in (0.0, 2.0)]
+    trials.append(scored("clone", "a", 9, None, 0.99))  # the cosine alone decides
+    trials.append(dataclasses.replace(trials[-1], faults=[OTHER_VOICE, "no"]))
+    row = consent_report.by_likeness(trials, 3.0)
+    assert row == {"limit": 3.0, "first try": 4 / 8, "within three": 1 / 2, "clone": 1 / 4}
+
+
+def test_a_limit_is_set_on_the_other_half_of_the_speakers() -> None:
+    trials = []
+    for speaker, (stranger, own) in {"a": (2.0, 5.0), "b": (3.0, 2.5)}.items():
+        trials += [scored("other speaker", speaker, 0, stranger, 0.5) for _ in range(2)]
+        trials += [scored("cut, 1 voice", speaker, 0, 9.0, 0.5)]  # which no limit would refuse
+        trials += [scored(TRUE, speaker, 0, own, 0.5) for _ in range(3)]
+    found = consent_report.limit_of_other_speakers(trials)
+    # a is judged by b's limit, just over 3, and b by a's, just over 2.
+    assert found["limits"] == pytest.approx([3.0, 2.0]) and min(found["limits"]) > 2.0
+    accepted = {name: share["value"] for name, share in found["accepted"].items()}
+    assert accepted["first try"] == 1.0 and accepted["within three"] == 1.0
+    assert accepted["other speaker"] == 0.5 and accepted["cut, 1 voice"] == 1.0
 
 
 def test_statements_drawn_from_transcripts() -> None:

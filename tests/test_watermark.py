@@ -319,14 +319,19 @@ def test_the_search_takes_no_more_tests_than_are_counted(
 ) -> None:
     from valle.safety import watermark_search
 
-    made = 0
-    counted = watermark_search._tests_of
+    made = offsets = 0
+    counted, cut = watermark_search._tests_of, watermark_search._parts
 
     def counting(columns: int):  # type: ignore[no-untyped-def]
         nonlocal made
         for length, starts in counted(columns):
-            made += len(starts) * PERIOD
+            made += len(starts) * offsets * PERIOD
             yield length, starts
+
+    def cutting(cells: NDArray[np.complex64]) -> NDArray[np.float32]:
+        nonlocal offsets
+        offsets = len(cells)  # that are tested together, next
+        return cut(cells)
 
     for samples in (speech[:RATE], speech[: 3 * RATE + 77], speech):
         for warp in (NEUTRAL, Warp(0.9, 1.0), Warp(1.1, 1.1)):
@@ -334,9 +339,31 @@ def test_the_search_takes_no_more_tests_than_are_counted(
             made = 0
             with monkeypatch.context() as patch:
                 patch.setattr(watermark_search, "_tests_of", counting)
+                patch.setattr(watermark_search, "_parts", cutting)
                 Analysis(powers, warp).hits()
             assert 0.8 * count_tests(len(samples), warp) <= made <= count_tests(len(samples), warp)
     assert phase_step(NEUTRAL) == 1 and NEUTRAL not in WARPS
+
+
+@pytest.mark.parametrize("warp", [NEUTRAL, Warp(1.07, 1.0), Warp(0.9, 0.9)])
+@pytest.mark.parametrize("seconds", [0.5, 3.0, 11.0])
+def test_the_best_test_is_that_of_a_plain_sum(
+    speech: Samples, marked: Samples, seconds: float, warp: Warp
+) -> None:
+    """The blocks of columns, summed up and compared at once, against the test's definition."""
+    samples = np.concatenate((speech[:777], marked, marked))[: round(seconds * RATE)]
+    analysis = Analysis(spectrogram(samples), warp)
+    turns = places(PUBLISHED_KEY, "presence") * (2 * np.pi / GRID)
+    (best,) = analysis.hits()
+    for hit in [best, *analysis.hits(0.7 * best.score)]:
+        chosen = slice(hit.first, hit.first + hit.columns)
+        positions = analysis.positions(hit.phase)[chosen]
+        assert len(positions) == hit.columns
+        shifts = (hit.shift + hit.first + np.arange(hit.columns)) % PERIOD
+        cells = np.where(PRESENCE[shifts], analysis.cells[positions], 0)
+        heard = float((cells * np.exp(-1j * turns[shifts])).real.sum())
+        assert hit.score == pytest.approx(heard**2 / float((np.abs(cells) ** 2).sum()), rel=1e-3)
+    assert best.columns <= 250 and best.score == max(h.score for h in analysis.hits(best.score))
 
 
 def test_the_best_of_a_search_is_as_chance_has_it(

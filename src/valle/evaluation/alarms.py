@@ -39,6 +39,9 @@ class Searched:
     found: bool
     chance: float
     """That so much is found where there is no mark, as `detect` bounds it."""
+    score: float
+    needed: float
+    """The best score in nats, and what it had to reach, at the speed that speech is made at."""
 
 
 def real_speech(manifest: Path) -> Iterator[Samples]:
@@ -74,7 +77,9 @@ def run(kind: str, speech: Iterable[Samples], hours: float, quiet: bool = True) 
             joined, waiting = np.concatenate(waiting), []
             found = detect(joined, JUDGE_RATE)
             seconds = len(joined) / JUDGE_RATE
-            searched.append(Searched(kind, seconds, found.found, found.chance))
+            searched.append(
+                Searched(kind, seconds, found.found, found.chance, found.score, found.needed)
+            )
             bar.update(round(seconds))
             if sum(one.seconds for one in searched) >= hours * 3600:
                 break
@@ -82,25 +87,30 @@ def run(kind: str, speech: Iterable[Samples], hours: float, quiet: bool = True) 
 
 
 def results(searched: Sequence[Searched]) -> dict[str, Any]:
-    """By kind: hours, files, false alarms, and the least chance that was named."""
+    """By kind: hours, files, false alarms, the least chance that was named, and the score that came
+    nearest to the one it had to reach."""
     kinds = {}
     for kind in dict.fromkeys(one.kind for one in searched):
         own = [one for one in searched if one.kind == kind]
+        nearest = max(own, key=lambda one: one.score - one.needed)
         kinds[kind] = {
             "hours": round(sum(one.seconds for one in own) / 3600, 3),
             "files": len(own),
             "alarms": sum(one.found for one in own),
             "least_chance": min(one.chance for one in own),
+            "greatest_score": nearest.score,
+            "score_needed": nearest.needed,
         }
     return {"limit": FALSE_ALARMS, "kinds": kinds}
 
 
 def table(found: dict[str, Any]) -> str:
     """The counts as lines of text."""
-    lines = [f"{'':8}{'hours':>8}{'files':>8}{'alarms':>8}  least chance"]
+    lines = [f"{'':8}{'hours':>8}{'files':>8}{'alarms':>8}  least chance  score of needed"]
     for kind, row in found["kinds"].items():
         lines.append(
             f"{kind:8}{row['hours']:8.2f}{row['files']:8}{row['alarms']:8}"
-            f"  {row['least_chance']:.1e}"
+            f"  {row['least_chance']:12.1e}"
+            f"  {row['greatest_score']:.1f} of {row['score_needed']:.1f}"
         )
     return "\n".join(lines)

@@ -15,7 +15,7 @@ from valle.corpora.recordings import read_manifest
 from valle.errors import OutputError, UsageError
 from valle.evaluation import (
     alarms,
-    consent,
+    consent_commands,
     detector,
     parts,
     style_commands,
@@ -69,7 +69,7 @@ def evaluate_arguments(parent: argparse.ArgumentParser) -> None:
         )
     words = "codec, listener and speaker encoder, each by itself, beside Opus and Resemblyzer"
     other = protocols.add_parser("parts", help=words, description=words, allow_abbrev=False)
-    words = "agreements read aloud: how often true ones are accepted, and false ones of each kind"
+    words = consent_commands.HELP
     agreed = protocols.add_parser("consent", help=words, description=words, allow_abbrev=False)
     style_parsers = {
         name: protocols.add_parser(name, help=words, description=words, allow_abbrev=False)
@@ -97,9 +97,7 @@ def evaluate_arguments(parent: argparse.ArgumentParser) -> None:
     other.add_argument(
         "--picture", type=Path, metavar="FILE.png", help="draw where the listener finds phonemes"
     )
-    agreed.add_argument("--trials", type=int, default=300, help="of each kind (%(default)s)")
-    agreed.add_argument("--seed", type=int, default=0, help="of what is drawn (%(default)s)")
-    agreed.add_argument("-o", "--output", type=Path, default=Path("runs/consent.json"))
+    consent_commands.add_arguments(agreed)
     for name, parser in style_parsers.items():
         style_commands.add_arguments(name, parser)
     _watermark_arguments(protocols.add_parser("watermark", **_WATERMARK), shared)
@@ -161,7 +159,10 @@ def evaluate(arguments: argparse.Namespace) -> None:
         style_commands.check_arguments(arguments)
     begun = time.perf_counter()
     if arguments.protocol == "consent":
-        _report(arguments, begun, *_consent(arguments))
+        talkers = consent_commands.read_talkers(arguments)
+        talkers = talkers[: _wanted(arguments, len(talkers), 2)]
+        model = _model(arguments)
+        _report(arguments, begun, model, *consent_commands.measure(arguments, model, talkers))
         return
     chooser = SentenceChooser()
     speakers = read_speakers(
@@ -287,24 +288,6 @@ def _tampering(arguments: argparse.Namespace) -> None:
         found = tampering.results(list(trials))
     write_json(arguments.output, report("tampering", found, seed=arguments.seed))
     print(tampering.table(found))
-
-
-def _consent(arguments: argparse.Namespace) -> tuple[Model, dict[str, Any], str]:
-    if arguments.trials < 1:
-        raise UsageError(f"--trials must be 1 or more, not {arguments.trials}")
-    talkers = consent.read_talkers(arguments.manifest, arguments.heldout)
-    talkers = talkers[: _wanted(arguments, len(talkers), 2)]
-    model = _model(arguments)
-    with home_apart():
-        trials = list(
-            consent.run_trials(model, talkers, arguments.trials, arguments.seed, arguments.quiet)
-        )
-    found = consent.results(trials)
-    limits = {
-        name: value for name, value in vars(safety_consent).items() if name.endswith("_LIMIT")
-    }
-    settings = {"seed": arguments.seed, "limits": limits}
-    return model, report("consent", found, **settings), consent.table(found)
 
 
 def _watermark(arguments: argparse.Namespace) -> None:

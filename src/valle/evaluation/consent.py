@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from valle import levels
@@ -23,12 +23,11 @@ from valle.audio import active_level, resample
 from valle.corpora.recordings import read_heldout, read_manifest
 from valle.errors import UsageError
 from valle.evaluation.material import Original, Samples
-from valle.evaluation.metrics import JUDGE_RATE, bootstrap_interval, equal_error_rate
-from valle.evaluation.report import Figure
+from valle.evaluation.metrics import JUDGE_RATE
 from valle.evaluation.zero_shot import ATTESTATION
 from valle.safety import consent
 from valle.safety.challenge import PHRASE_WORDS, Statement
-from valle.safety.consent import Scores
+from valle.safety.consent import Reading, Reference, Scores
 from valle.safety.fingerprint import Fingerprint, fingerprint
 from valle.safety.words import WORDS
 from valle.text import to_sentences
@@ -38,28 +37,13 @@ if TYPE_CHECKING:
 
 TRUE = "true"
 KINDS = (TRUE, "other speaker", "wrong words", "replay", "cut, 1 voice", "cut, 2 voices", "clone")
-# Which score should tell which kind from the true ones; True where more of it is better.
-TELLS: tuple[tuple[str, bool, str], ...] = (
-    ("statement", True, "wrong words"),
-    ("phrase", True, "wrong words"),
-    ("weakest_word", True, "wrong words"),
-    ("margin", True, "wrong words"),
-    ("voice", True, "other speaker"),
-    ("phrase_voice", True, "cut, 2 voices"),
-    ("voice", True, "clone"),
-    ("thirds", True, "cut, 2 voices"),
-    ("background", False, "cut, 1 voice"),
-    ("background", False, "cut, 2 voices"),
-    ("replay", False, "replay"),
-)
-POINTS = 101  # of each curve
-
 _RECORDINGS = 12  # of each speaker, the longest
 # Seconds of a recording that stands in for a statement. Reading one takes 13 to 20; the parts of a
 # much shorter one are too short to tell a voice from.
 _SHORTEST, _LONGEST = 6.0, 25.0
 _FEWEST_WORDS = 2  # of those that can stand in a phrase
 _FEWEST_LETTERS = 5  # of a word that can: the challenge's have four phonemes and more
+TRIES = 3  # that a true speaker has on one occasion
 _EARLIER = 3  # other recordings that were "used before"
 _CODERS = (("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"), ("OGG", "OPUS"))
 
@@ -80,6 +64,8 @@ class Trial:
 
     kind: str
     speaker: str
+    occasion: int
+    """True ones of one occasion are up to three tries: the same reference, other statements."""
     accepted: bool
     faults: list[str]
     scores: dict[str, float]
@@ -126,7 +112,12 @@ def phrase_places(text: str) -> list[tuple[int, int]]:
 
 
 def run_trials(
-    model: Model, talkers: Sequence[Talker], count: int, seed: int = 0, quiet: bool = True
+    model: Model,
+    talkers: Sequence[Talker],
+    count: int,
+    clones: int | None = None,
+    seed: int = 0,
+    quiet: bool = True,
 ) -> Iterator[Trial]:
     """Make and judge `count` trials of each kind; the same seed, the same trials.
 
@@ -134,16 +125,16 @@ def run_trials(
         model: its listener and speaker encoder judge, and it makes the clones.
         talkers: from `read_talkers`.
         count: of each kind.
+        clones: so many of these, which take the longest; as many as of the others if not given.
         seed: what pairs, words and coders are drawn from.
         quiet: no progress bar.
     """
     maker = _Maker(model, talkers)
-    with tqdm(total=count * len(KINDS), desc="consent", disable=quiet or None) as bar:
-        for number, kind in enumerate(KINDS):
-            for turn in range(count):
-                rng = np.random.default_rng((seed, number, turn))
-                talker = talkers[turn % len(talkers)]
-                yield maker.trial(kind, talker, rng)
+    counts = dict.fromkeys(KINDS, count) | {"clone": count if clones is None else clones}
+    with tqdm(total=sum(counts.values()), desc="consent", disable=quiet or None) as bar:
+        for number, (kind, wanted) in enumerate(counts.items()):
+            for trial in itertools.islice(maker.trials(kind, (seed, number)), wanted):
+                yield trial
                 bar.update()
 
 
@@ -152,53 +143,86 @@ class _Maker:
         self._model = model
         self._talkers = talkers
         self._voices: dict[Path, Voice] = {}
-        # A recording is in many trials, and reading it costs as much as judging it.
+        # A recording is in many trials, and to read it and listen to it is most of the work.
         self._samples = functools.cache(Original.samples)
         self._fingerprint = functools.cache(self._fingerprinted)
+        self._reference = functools.cache(self._heard_reference)
+        self._reading = functools.cache(self._heard)
 
-    def trial(self, kind: str, talker: Talker, rng: np.random.Generator) -> Trial:
+    def trials(self, kind: str, seed: tuple[int, int]) -> Iterator[Trial]:
+        """Trials of a kind without end; the talkers take turns."""
+        for occasion in itertools.count():
+            rng = np.random.default_rng((*seed, occasion))
+            talker = self._talkers[occasion % len(self._talkers)]
+            if kind == TRUE:
+                yield from self._tries(talker, rng, occasion)
+            else:
+                yield self._false(kind, talker, rng, occasion)
+
+    def _tries(self, talker: Talker, rng: np.random.Generator, occasion: int) -> Iterator[Trial]:
+        order = [talker.recordings[index] for index in rng.permutation(len(talker.recordings))]
+        long = [one for one in order if one in talker.recordings[: talker.statements]]
+        said = long[:TRIES]
+        rest = [one for one in order if one not in said]
+        # Who has no more than these three recordings tries less often.
+        reference = rest.pop() if rest else said.pop()
+        earlier = [self._fingerprint(one) for one in rest[:_EARLIER]]
+        for one in said:
+            statement = drawn_statement(one.text, rng)
+            yield self._judge(
+                TRUE, talker, occasion, reference, self._reading(one), statement, earlier
+            )
+
+    def _false(self, kind: str, talker: Talker, rng: np.random.Generator, occasion: int) -> Trial:
         said = talker.recordings[rng.integers(talker.statements)]
         others = [one for one in talker.recordings if one is not said]
         reference, *rest = (others[index] for index in rng.permutation(len(others)))
         stranger = self._stranger(talker, rng)
-        samples, text = self._samples(said), said.text
+        text = said.text
         own = rest.pop() if rest else reference  # what is cut to what was said
         earlier = [self._fingerprint(one) for one in rest[:_EARLIER]]
         words, last = None, False
         if kind == "other speaker":
-            samples, text = self._samples(stranger), stranger.text
+            reading, text = self._reading(stranger), stranger.text
         elif kind == "wrong words":
-            words = WORDS
+            reading, words = self._reading(said), WORDS
         elif kind == "replay":
             earlier.append(self._fingerprint(said))
-            samples = recoded(samples, rng)
+            reading = self._listen(recoded(self._samples(said), rng))
         elif kind in ("cut, 1 voice", "cut, 2 voices"):
             other = own if kind == "cut, 1 voice" else stranger
-            samples, text = joined(samples, self._samples(other)), f"{text}. {other.text}"
+            reading = self._listen(joined(self._samples(said), self._samples(other)))
+            text = f"{text}. {other.text}"
             last = True  # what is put behind an old recording is what was not known then
-        elif kind == "clone":
-            samples = self._clone(reference, text, int(rng.integers(2**31)))
+        else:
+            reading = self._listen(self._clone(reference, text, int(rng.integers(2**31))))
         statement = drawn_statement(text, rng, words, last)
-        return self._judge(kind, talker, reference, samples, statement, earlier)
+        return self._judge(kind, talker, occasion, reference, reading, statement, earlier)
 
     def _judge(
         self,
         kind: str,
         talker: Talker,
+        occasion: int,
         reference: Original,
-        samples: Samples,
+        reading: Reading,
         statement: Statement,
         earlier: list[Fingerprint],
     ) -> Trial:
-        scores = consent.score(
-            self._model.bundle,
-            (self._samples(reference), JUDGE_RATE),
-            (samples, JUDGE_RATE),
-            statement,
-            earlier,
+        scores = consent.compare(
+            self._model.bundle, self._reference(reference), reading, statement, earlier
         )
         faults = scores.faults()
-        return Trial(kind, talker.name, not faults, faults, plain_scores(scores))
+        return Trial(kind, talker.name, occasion, not faults, faults, plain_scores(scores))
+
+    def _listen(self, samples: Samples) -> Reading:
+        return consent.hear(self._model.bundle, samples, JUDGE_RATE)
+
+    def _heard(self, one: Original) -> Reading:
+        return self._listen(self._samples(one))
+
+    def _heard_reference(self, one: Original) -> Reference:
+        return consent.hear_reference(self._model.bundle, self._samples(one), JUDGE_RATE)
 
     def _stranger(self, talker: Talker, rng: np.random.Generator) -> Original:
         others = [other for other in self._talkers if other is not talker]
@@ -266,76 +290,3 @@ def plain_scores(scores: Scores) -> dict[str, float]:
         name: value for name, value in scores.as_facts().items() if isinstance(value, float | int)
     }
     return facts | {"weakest_word": round(min(scores.words.values()), 3)}
-
-
-def results(trials: Sequence[Trial]) -> dict[str, Any]:
-    """Shares accepted by kind, equal error rates, curves, and every trial: what the JSON holds."""
-    kinds: dict[str, Any] = {}
-    for kind in dict.fromkeys(trial.kind for trial in trials):
-        own = [trial for trial in trials if trial.kind == kind]
-        speakers = sorted({trial.speaker for trial in own})
-        sums = np.zeros((len(speakers), 2))
-        for trial in own:
-            sums[speakers.index(trial.speaker)] += (trial.accepted, 1)
-        accepted = Figure(*bootstrap_interval(*sums.T))
-        faults = [fault for trial in own for fault in {_kind_of(f) for f in trial.faults}]
-        kinds[kind] = {
-            "trials": len(own),
-            "speakers": len(speakers),
-            "accepted": asdict(accepted),
-            "faults": {name: faults.count(name) for name in sorted(set(faults))},
-        }
-    return {
-        "kinds": kinds,
-        "equal_error_rates": [
-            {"score": score, "kind": kind, "value": _error_rate(trials, score, more, kind)}
-            for score, more, kind in TELLS
-        ],
-        "curves": {score: curve(trials, score, more) for score, more, _ in TELLS},
-        "trials": [asdict(trial) for trial in trials],
-    }
-
-
-def curve(trials: Sequence[Trial], score: str, more_is_better: bool) -> list[dict[str, float]]:
-    """By threshold: the share of true trials refused, and of each other kind accepted."""
-    by_kind = {
-        kind: np.array([t.scores[score] for t in trials if t.kind == kind])
-        for kind in dict.fromkeys(trial.kind for trial in trials)
-    }
-    thresholds = np.quantile(np.concatenate(list(by_kind.values())), np.linspace(0, 1, POINTS))
-    passes: Callable[[NDArray[Any], float], NDArray[np.bool_]] = (
-        np.greater_equal if more_is_better else np.less_equal
-    )
-    points = []
-    for threshold in np.unique(thresholds):
-        shares = {kind: float(passes(own, threshold).mean()) for kind, own in by_kind.items()}
-        refused = 1.0 - shares.pop(TRUE, 1.0)
-        points.append({"threshold": float(threshold), "true refused": refused, **shares})
-    return points
-
-
-def table(found: dict[str, Any]) -> str:
-    """The figures as lines of text: what was accepted, then what each score tells apart."""
-    lines = [f"{'':16}{'trials':>7}  accepted"]
-    for kind, row in found["kinds"].items():
-        share = row["accepted"]
-        lines.append(
-            f"{kind:16}{row['trials']:7}  {share['value']:.3f} "
-            f"[{share['low']:.3f}, {share['high']:.3f}]"
-        )
-    lines.append("")
-    for row in found["equal_error_rates"]:
-        lines.append(f"{row['score']:16}{row['kind']:16}equal error rate {row['value']:.3f}")
-    return "\n".join(lines)
-
-
-def _error_rate(trials: Sequence[Trial], score: str, more_is_better: bool, kind: str) -> float:
-    judged = [trial for trial in trials if trial.kind in (TRUE, kind)]
-    sign = 1.0 if more_is_better else -1.0
-    values = np.array([sign * trial.scores[score] for trial in judged])
-    return equal_error_rate(values, np.array([trial.kind == TRUE for trial in judged]))
-
-
-def _kind_of(fault: str) -> str:
-    """A fault without the words that it names."""
-    return fault.split("lacks", 1)[0] + "lacks some" if "lacks" in fault else fault

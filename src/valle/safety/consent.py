@@ -19,10 +19,11 @@ from valle.audio import resample
 from valle.bundle import Bundle
 from valle.listener import Listener
 from valle.safety.challenge import Statement
+from valle.safety.cohort import over_strangers
 from valle.safety.detector import judge
-from valle.safety.fingerprint import Fingerprint, heard_before
+from valle.safety.fingerprint import Fingerprint, at_speeds, heard_before
 from valle.safety.said import LOWEST, Said, how_surely_said, margin
-from valle.safety.splices import background_jump, least_alike_thirds
+from valle.safety.splices import background_jumps, least_alike_thirds
 from valle.safety.words import WORDS
 from valle.speaker import SpeakerEncoder
 
@@ -32,8 +33,8 @@ from valle.speaker import SpeakerEncoder
 # Nats a phoneme. Of 120 held-out recordings, 1 in 100 scored under -3.1 for its own transcript and
 # 1 in 20 over -3.4 for another's (first default bundle, phoneme error rate 0.59).
 STATEMENT_LIMIT = -3.1
-# The next five were read off 38 trials of each kind (11 held-out speakers, second default bundle):
-# few, so provisional still.
+# The next three were read off 38 trials of each kind (11 held-out speakers, second default bundle):
+# few, but 300 later ones agree (docs/SAFETY.md).
 
 # Nats a phoneme, over the four words together. All true ones had -4.6 and more; of wrong words
 # 9 in 10 less; the margin tells the others.
@@ -44,9 +45,12 @@ WORD_LIMIT = -5.5
 # listener that hears nothing clearly (random weights) gives 0 and less, though the three scores
 # before find any text in what it hears.
 MARGIN_LIMIT = 0.7
-# Cosine. None of 38 pairs of two speakers had as much; nearly half of the true pairs have less, so
-# little can the speaker encoder tell. A refused owner reads again; an accepted stranger is cloned.
-VOICE_LIMIT = 0.9
+# Standard deviations above the nearest strangers, see `over_strangers`. Of pairs of two readers of
+# LibriSpeech, who are alike for it more than others, 1 in 100 have as much (20 held-out speakers).
+LIKENESS_LIMIT = 1.9
+# Cosine, where the cohort cannot say: of two readers of LibriSpeech, 1 in 100 pairs have as much,
+# and 4 in 5 of one. A refused owner reads again; an accepted stranger is cloned.
+VOICE_LIMIT = 0.93
 # Cosine. Provisional: six made speakers reading a statement had 0.79 and more; with another
 # speaker from a third, the half or 0.7 of the statement on, 0.38 and less; true ones 0.61 and more.
 # Who has no recording of the words for today in the voice can but speak them himself, behind an old
@@ -61,6 +65,9 @@ REFERENCE_LIMIT = 0.3
 # Decibels. Of 80 whole held-out recordings 1 in 20 had more than 6.6, of 60 joins of two speakers'
 # recordings half had more than 7.3.
 BACKGROUND_LIMIT = 8.0
+# Decibels. Of 300 true trials it refuses 5 that nothing else does; of cuts from one speaker it
+# takes the share accepted from 0.48 to 0.30, of cuts from two from 0.06 to 0.003.
+COLOUR_LIMIT = 4.0
 # Share of bits. 3,160 pairs of different held-out recordings reached 0.591 at most; the same
 # recording as MP3, Vorbis, Opus (lowest rate), under noise at 5 dB, in a room, through our own
 # codec or 2 % faster never fell under 0.648.
@@ -68,6 +75,8 @@ REPLAY_LIMIT = 0.63
 # Probability that it is re-encoded or made. Provisional: docs/SAFETY.md has what it lets through
 # and what it refuses.
 MADE_SPEECH_LIMIT = 0.8
+
+OTHER_VOICE = "it is another voice than the recording's"
 
 LONGEST = 60.0  # seconds of a statement's recording; reading one takes about 20
 
@@ -97,11 +106,16 @@ class Scores:
     thirds: float
     """The least cosine between thirds of the statement's recording."""
     background: float
-    """Greatest jump of the background, dB."""
+    """Greatest jump of the background's level, dB."""
+    colour: float
+    """Greatest jump of its colour, dB."""
     replay: float
     """Greatest likeness to a statement used before, 0 when there is none."""
     made_speech: float | None
     """Probability that it is made speech, or re-encoded; None: not checked."""
+    likeness: float | None
+    """By how many standard deviations the two voices are more alike than the nearest strangers;
+    None where the bundle's cohort cannot say, and then the cosine decides."""
 
     def as_facts(self) -> dict[str, Any]:
         """Plain values for a receipt, rounded."""
@@ -124,17 +138,45 @@ class Scores:
             "other words are heard as well in it as the words for today": (
                 self.margin >= MARGIN_LIMIT
             ),
-            "it is another voice than the recording's": self.voice >= VOICE_LIMIT,
+            OTHER_VOICE: self.voice >= VOICE_LIMIT
+            if self.likeness is None
+            else self.likeness >= LIKENESS_LIMIT,
             "the words for today are in another voice": self.phrase_voice >= PHRASE_VOICE_LIMIT,
             "parts of the recording are in another voice": self.reference >= REFERENCE_LIMIT,
             "its parts are not of one voice": self.thirds >= THIRDS_LIMIT,
             "its background changes, as if it were cut together": (
-                self.background <= BACKGROUND_LIMIT
+                self.background <= BACKGROUND_LIMIT and self.colour <= COLOUR_LIMIT
             ),
             "it was used before": self.replay <= REPLAY_LIMIT,
             "it is made speech": self.made_speech is None or self.made_speech <= MADE_SPEECH_LIMIT,
         }
         return [why for why, so in holds.items() if not so]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is heard in a recording of the voice to be enrolled."""
+
+    voice: NDArray[np.float32]
+    """[192], of unit length."""
+    parts: NDArray[np.float32]
+    """[P, 192], the voice of each part."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is heard in a recording of a statement, whatever should be said in it."""
+
+    samples: Samples
+    """At the bundle's rate."""
+    heard: NDArray[np.floating]
+    """[frames, classes] log-probabilities."""
+    voice: NDArray[np.float32]
+    thirds: float
+    background: float
+    colour: float
+    played: tuple[Fingerprint, ...]
+    made_speech: float | None
 
 
 def score(
@@ -153,31 +195,64 @@ def score(
         statement: what should be said in it.
         earlier: fingerprints of the statements used before.
     """
-    rate = bundle.config.sample_rate
-    samples = resample(*recorded, rate)
-    encoder = SpeakerEncoder(bundle)
-    heard, classes = Listener(bundle).ctc(samples), bundle.config.listener_symbols
-    said = how_surely_said(heard, classes, statement.text)
-    begin, end = _phrase_frames(said, statement, len(heard))
-    around = slice(max(0, begin - _AROUND), end + _AROUND)
-    hop = bundle.config.hop
+    own, heard = hear_reference(bundle, *reference), hear(bundle, *recorded)
+    return compare(bundle, own, heard, statement, earlier)
+
+
+def hear_reference(bundle: Bundle, samples: Samples, sample_rate: int) -> Reference:
+    """Listen to a recording [N] mono of the voice to be enrolled."""
+    rate, embed = bundle.config.sample_rate, SpeakerEncoder(bundle).embed
+    whole = resample(samples, sample_rate, rate)
+    parts = np.array_split(whole, max(1, int(len(whole) / rate / _PART)))
+    return Reference(embed(whole), np.stack([embed(part) for part in parts]))
+
+
+def hear(bundle: Bundle, samples: Samples, sample_rate: int) -> Reading:
+    """Listen to a recording [N] mono of a statement."""
+    rate, embed = bundle.config.sample_rate, SpeakerEncoder(bundle).embed
+    whole = resample(samples, sample_rate, rate)
+    background, colour = background_jumps(samples, sample_rate)
+    return Reading(
+        samples=whole,
+        heard=Listener(bundle).ctc(whole),
+        voice=embed(whole),
+        thirds=least_alike_thirds(whole, rate, embed),
+        background=background,
+        colour=colour,
+        played=tuple(at_speeds(samples, sample_rate)),
+        made_speech=made_speech(bundle, whole),
+    )
+
+
+def compare(
+    bundle: Bundle,
+    reference: Reference,
+    reading: Reading,
+    statement: Statement,
+    earlier: Iterable[Fingerprint],
+) -> Scores:
+    """What `score` gives, for recordings that were listened to before."""
+    classes, hop = bundle.config.listener_symbols, bundle.config.hop
+    said = how_surely_said(reading.heard, classes, statement.text)
+    begin, end = _phrase_frames(said, statement, len(reading.heard))
+    around = reading.heard[max(0, begin - _AROUND) : end + _AROUND]
     words = {span: said.words.get(span, LOWEST) for span in statement.phrase}
     weights = [said.phonemes.get(span, 1) for span in statement.phrase]
-    wanted = resample(*reference, rate)
-    own, voice = encoder.embed(samples), encoder.embed(wanted)
-    parts = np.array_split(wanted, max(1, int(len(wanted) / rate / _PART)))
+    phrase_voice = SpeakerEncoder(bundle).embed(reading.samples[begin * hop : end * hop])
     return Scores(
         statement=said.whole,
         phrase=float(np.average(list(words.values()), weights=weights)),
         words={statement.text[start:end]: one for (start, end), one in words.items()},
-        margin=margin(heard[around], classes, statement.phrase_text(), _decoys(statement)),
-        voice=float(voice @ own),
-        phrase_voice=float(voice @ encoder.embed(samples[begin * hop : end * hop])),
-        reference=min(float(encoder.embed(part) @ own) for part in parts),
-        thirds=least_alike_thirds(samples, rate, encoder.embed),
-        background=background_jump(*recorded),
-        replay=heard_before(*recorded, earlier),
-        made_speech=made_speech(bundle, samples),
+        margin=margin(around, classes, statement.phrase_text(), _decoys(statement)),
+        voice=float(reference.voice @ reading.voice),
+        phrase_voice=float(reference.voice @ phrase_voice),
+        reference=float((reference.parts @ reading.voice).min()),
+        thirds=reading.thirds,
+        background=reading.background,
+        colour=reading.colour,
+        replay=heard_before(reading.played, earlier),
+        made_speech=reading.made_speech,
+        likeness=over_strangers(bundle, reference.voice, reading.voice),
     )
 
 

@@ -74,12 +74,15 @@ def _closest(one: Fingerprint, other: Fingerprint, shift: int, width: int) -> fl
     return float((sums[width:] - sums[:-width]).max() / width)
 
 
-def heard_before(
-    samples: NDArray[np.float32], sample_rate: int, earlier: Iterable[Fingerprint]
-) -> float:
-    """The greatest likeness of a recording to earlier ones, played faster and slower too."""
+def at_speeds(samples: NDArray[np.float32], sample_rate: int) -> list[Fingerprint]:
+    """The fingerprints of a recording played at each of `SPEEDS`."""
+    return [fingerprint(samples, round(sample_rate * speed)) for speed in SPEEDS]
+
+
+def heard_before(played: Iterable[Fingerprint], earlier: Iterable[Fingerprint]) -> float:
+    """The greatest likeness of a recording, from `at_speeds`, to earlier ones; 0 if there are none.
+
+    Played faster and slower, since two recordings are alike at the same speed only.
+    """
     earlier = list(earlier)
-    if not earlier:
-        return 0.0
-    played = [fingerprint(samples, round(sample_rate * speed)) for speed in SPEEDS]
-    return max(likeness(one, other) for one in played for other in earlier)
+    return max((likeness(one, other) for one in played for other in earlier), default=0.0)

@@ -8,6 +8,7 @@ anyway, and falls with every sound that was not said or said besides.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,7 +46,7 @@ def how_surely_said(log_probs: NDArray[np.floating], classes: Sequence[str], tex
         classes: the listener's symbols, "<blank>" among them.
         text: English, with at least one word. Raises TextError where it has none.
     """
-    spans, said = _phonemes(text, classes)
+    spans, said = _phonemes(text, tuple(classes))
     count = {span: spans.count(span) for span in spans}
     path = best_path(_ratio(log_probs), said, classes.index(BLANK))
     if path is None:
@@ -72,14 +73,35 @@ def margin(
     A listener who hears nothing clearly finds every text: the ratio to what it would have heard
     anyway is near 0 for all. Then this is near 0 too, and falls below.
     """
-    ratio, blank = _ratio(log_probs), classes.index(BLANK)
+    texts = [_phonemes(one, tuple(classes))[1] for one in (text, *others)]
+    scores = best_scores(_ratio(log_probs), texts, classes.index(BLANK))
+    scores = np.maximum(scores / [len(said) for said in texts], LOWEST)
+    return float(scores[0] - scores[1:].max())
 
-    def score(one: str) -> float:
-        said = _phonemes(one, classes)[1]
-        path = best_path(ratio, said, blank)
-        return LOWEST if path is None else max(LOWEST, float(path[2].sum()) / len(said))
 
-    return score(text) - max(score(other) for other in others)
+def best_scores(
+    ratio: NDArray[np.float64], texts: Sequence[NDArray[np.int64]], blank: int
+) -> NDArray[np.float64]:
+    """The sums of ratios along the `best_path` of each text, all at once; `_NOT_BEGUN` for none."""
+    count = 2 * max(len(said) for said in texts) + 1
+    # Shorter texts are filled up with blanks that are never come to: their last symbol is asked.
+    state_class = np.full((len(texts), count), blank)
+    may_skip = np.full((len(texts), count), _NOT_BEGUN)
+    for row, said in enumerate(texts):
+        state_class[row, 1 : 2 * len(said) : 2] = said
+        may_skip[row, 3 : 2 * len(said) : 2][said[1:] != said[:-1]] = 0.0
+    last = np.array([2 * len(said) - 1 for said in texts])
+    rows = np.arange(len(texts))
+    score = np.full((len(texts), count), _NOT_BEGUN)
+    best = np.full(len(texts), _NOT_BEGUN)
+    for frame in ratio:
+        ways = score.copy()
+        ways[:, 1:] = np.maximum(ways[:, 1:], score[:, :-1])
+        ways[:, 2:] = np.maximum(ways[:, 2:], score[:, :-2] + may_skip[:, 2:])
+        ways[:, 1] = 0.0  # the path may begin at any frame: what lies before does not count
+        score = ways + frame[state_class]
+        best = np.maximum(best, score[rows, last])
+    return best
 
 
 def best_path(
@@ -129,7 +151,8 @@ def best_path(
     return begin, path, emission[np.arange(begin, end + 1), path]
 
 
-def _phonemes(text: str, classes: Sequence[str]) -> tuple[list[Span], NDArray[np.int64]]:
+@functools.lru_cache(maxsize=256)  # the other phrases are always the same
+def _phonemes(text: str, classes: tuple[str, ...]) -> tuple[list[Span], NDArray[np.int64]]:
     """Of each phoneme of a text the place of its word, and its class."""
     columns = {symbol: column for column, symbol in enumerate(classes)}
     spans: list[Span] = []

@@ -75,6 +75,8 @@ class Detection:
     """A bound: so likely at most does a recording without a mark look as much like one."""
     score: float
     """The best S**2 of all tests, in nats."""
+    needed: float
+    """What a test at the speed and pitch that speech is made at had to reach, in nats."""
     spans: tuple[Span, ...]
     warp: Warp | None
     """The speed and pitch at which it was found."""
@@ -93,7 +95,7 @@ def detect(
     samples = resample(samples, sample_rate, RATE)
     chunks = list(_chunks(len(samples)))
     count = 2 * max(1, sum(count_tests(end - start) for start, end in chunks))
-    least = math.log(count / FALSE_ALARMS)
+    needed = least = math.log(count / FALSE_ALARMS)
     best, warp = 0.0, NEUTRAL
     spans: list[Span] = []
     for start, end in chunks:
@@ -111,7 +113,8 @@ def detect(
                 spans += _spans(analysis, analysis.hits(least), least, start / RATE, owner_key)
         chance = min(chance, warped_chance)
     found = chance <= FALSE_ALARMS
-    return Detection(found, chance, best, tuple(_merged(spans)), warp if found else None)
+    spans = _merged(spans)
+    return Detection(found, chance, best, needed, tuple(spans), warp if found else None)
 
 
 def _warped(samples: NDArray[np.float32]) -> tuple[Warp, float, float]:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valle.safety.watermark_cells import (
+    BANDS,
     COLUMN_HOPS,
     EDGES,
     GRID,
@@ -31,6 +32,7 @@ from valle.safety.watermark_cells import (
     PERIOD,
     PRESENCE,
     PUBLISHED_KEY,
+    Floats,
     places,
     window,
 )
@@ -42,8 +44,13 @@ FRAMES_PER_SECOND = 800
 
 _HOP = RATE // HOPS_PER_SECOND
 _FINE = FRAMES_PER_SECOND // HOPS_PER_SECOND  # frames in the time of a hop
-_WINDOWS = (25, 75, PERIOD)  # columns of a test: 1 s, 3 s, and as many as have places of their own
+# Tests begin and end at whole blocks of columns, which are compared with the pattern at once: no
+# score of a single column is ever written to memory, where nearly all of the time would go.
+_BLOCK = 5  # columns
+_LONGEST = PERIOD // (5 * _BLOCK) * 5 * _BLOCK  # columns with places of their own, nearly all
+_WINDOWS = (25, 75, _LONGEST)  # columns of a test: 1 s, 3 s, 10 s
 _STARTS = 5  # tests of one length at one offset begin a fifth of that length apart
+_BINS = 76  # of 50 Hz that are summed up: the highest edge, moved up by a pitch of 1.1, and two
 _SILENCE = 1e-10  # a power far below what 16 bits hold
 _LOUD = 12.0  # dB over the tenth percentile of a band's levels: there a cell has its full weight
 _LEAST = 0.1  # weight of quiet cells: of use in a clean recording, of little harm in a noisy one
@@ -76,14 +83,28 @@ class Hit(NamedTuple):
 
 
 def spectrogram(samples: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Powers of `samples` [N] at `RATE`, summed up over the bins of 50 Hz: [frames, bins + 1]."""
+    """Powers of `samples` [N] at `RATE`, summed up over the bins of 50 Hz: [bins + 1, frames].
+
+    The bins are those up to the highest edge at the highest pitch that is looked for, 3.8 kHz.
+    """
     step = RATE // FRAMES_PER_SECOND
-    padded = np.pad(samples, (0, max(0, 2 * _HOP - len(samples))))
+    padded = np.pad(samples.astype(np.float32), (0, max(0, 2 * _HOP - len(samples))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, 2 * _HOP)[::step]
-    spectra = np.fft.rfft(frames * window(_HOP))
-    powers = np.zeros((len(frames), spectra.shape[1] + 1))
-    np.cumsum(spectra.real**2 + spectra.imag**2, axis=1, out=powers[:, 1:])
+    parts = np.square(frames @ _transform())
+    powers = np.zeros((_BINS + 1, len(frames)))
+    np.cumsum((parts[:, :_BINS] + parts[:, _BINS:]).T, axis=0, dtype=np.float64, out=powers[1:])
     return powers
+
+
+@functools.cache
+def _transform() -> NDArray[np.float32]:
+    """Window and Fourier transform of a frame: [samples, 2 * _BINS], cosines before sines.
+
+    So few bins are wanted that one product of matrices is faster than a fast transform.
+    """
+    turns = np.outer(np.arange(2 * _HOP), np.arange(_BINS)) * (2 * np.pi / (2 * _HOP))
+    waves = np.concatenate([np.cos(turns), np.sin(turns)], axis=1)
+    return (waves * window(_HOP)[:, None]).astype(np.float32)
 
 
 class Analysis:
@@ -99,19 +120,23 @@ class Analysis:
         self.column = column_frames(warp)
         edges = EDGES * warp.pitch
         below = edges.astype(int)
-        summed = powers[:, below]
+        summed = powers[below]
         if warp.pitch != 1.0:
-            summed = summed + (edges - below) * (powers[:, below + 1] - summed)
-        bands = np.diff(summed, axis=1)
+            summed = summed + (edges - below)[:, None] * (powers[below + 1] - summed)
+        bands = np.diff(summed, axis=0)
         hop, half = _hop_and_half(warp)
-        levels = 10 * np.log10(bands[:-hop] + bands[hop:] + _SILENCE)
-        first, second = levels[:-half], levels[half:]
+        # From here on single precision will do: it tells levels to a millionth of a dB or so.
+        both = (bands[:, :-hop] + bands[:, hop:] + _SILENCE).astype(np.float32)
+        levels = np.float32(10 / np.log(10)) * np.log(both)  # [BANDS, frames]
+        first, second = levels[:, :-half], levels[:, half:]
         quieter = np.minimum(first, second)
-        if len(levels):
-            quieter = quieter - np.percentile(levels, 10, axis=0)
-        weights = np.clip(quieter / _LOUD, _LEAST, 1.0)
-        angles = (first - second) * (2 * np.pi / GRID)
-        self.cells = (weights * np.exp(1j * angles)).astype(np.complex64)
+        if levels.size:
+            quieter = quieter - np.percentile(levels, 10, axis=1)[:, None].astype(np.float32)
+        weights = np.clip(quieter / np.float32(_LOUD), np.float32(_LEAST), np.float32(1.0))
+        angles = (first - second) * (2 * np.pi / GRID[:, None]).astype(np.float32)
+        self.cells = np.empty(angles.shape[::-1], np.complex64)
+        self.cells.real = (weights * np.cos(angles)).T
+        self.cells.imag = (weights * np.sin(angles)).T
 
     def positions(self, phase: int) -> NDArray[np.int64]:
         """The frames at which the whole columns of a phase begin."""
@@ -123,23 +148,25 @@ class Analysis:
 
         As many tests are made as `count_tests` says.
         """
-        cos, sin, presence = _pattern()
-        scores = self.cells.real @ cos + self.cells.imag @ sin  # [frames, PERIOD]
-        squares = np.abs(self.cells) ** 2 @ presence  # [frames, PAYLOAD_PERIOD]
+        pattern, presence = _pattern()
         found: list[Hit] = []
         best = Hit(0.0, 0, 0, 0, 0)
-        for phase in range(0, round(self.column), phase_step(self.warp)):
-            positions = self.positions(phase)
-            score = _sums_along(scores[positions])  # [PERIOD, columns + 1]
-            square = _sums_along(squares[positions])  # [PAYLOAD_PERIOD, columns + 1]
-            for length, starts in _tests_of(len(positions)):
-                sums = np.maximum(score[:, starts + length] - score[:, starts], 0.0)
-                powers = np.maximum(square[:, starts + length] - square[:, starts], _SILENCE)
-                values = sums**2 / np.tile(powers, (PERIOD // PAYLOAD_PERIOD, 1))
+        phases = np.arange(0, round(self.column), phase_step(self.warp))
+        columns = np.array([len(self.positions(int(phase))) for phase in phases])
+        for count in set(columns.tolist()):
+            own = phases[columns == count]
+            parts = _parts(self.cells[np.stack([self.positions(int(phase)) for phase in own])])
+            score = _sums_along(parts, pattern)  # [blocks + 1, phases, PERIOD]
+            square = _sums_along(parts**2, presence)  # [blocks + 1, phases, PAYLOAD_PERIOD]
+            for length, starts in _tests_of(count):
+                first, last = starts // _BLOCK, -(-(starts + length) // _BLOCK)
+                sums = np.maximum(score[last] - score[first], 0.0)
+                powers = np.maximum(square[last] - square[first], _SILENCE)
+                values = sums**2 / np.tile(powers, PERIOD // PAYLOAD_PERIOD)
                 for flat in [*np.flatnonzero(values >= least), values.argmax()]:
-                    shift, index = divmod(int(flat), len(starts))
-                    value = float(values[shift, index])
-                    hit = Hit(value, phase, shift, int(starts[index]), length)
+                    index, phase, shift = np.unravel_index(flat, values.shape)
+                    value = float(values[index, phase, shift])
+                    hit = Hit(value, int(own[phase]), int(shift), int(starts[index]), length)
                     if value >= least:
                         found.append(hit)
                     best = max(best, hit)
@@ -177,32 +204,52 @@ def _whole_columns(frames: int, warp: Warp) -> int:
 
 def _tests_of(columns: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Lengths of tests among so many columns, and where those of each length begin."""
-    for length in sorted({*(w for w in _WINDOWS if w < columns), min(columns, PERIOD)}):
+    for length in sorted({*(w for w in _WINDOWS if w < columns), min(columns, _LONGEST)}):
         if length:
             yield length, np.arange(0, columns - length + 1, max(1, length // _STARTS))
 
 
-def _sums_along(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """For each shift, the values as the pattern goes on, summed up: [period, columns + 1].
+def _parts(cells: NDArray[np.complex64]) -> NDArray[np.float32]:
+    """Cells [phases, columns, BANDS] as blocks of columns, the last filled up with zeros.
 
-    `values` [columns, period] are those of every column for every column of the pattern.
+    [blocks, phases, 2 * _BLOCK * BANDS]; real and imaginary parts take turns.
     """
-    columns, period = values.shape
-    sums = np.zeros((period, columns + 1), np.float32)
-    np.cumsum(values.ravel().take(_diagonals(columns, period)), axis=1, out=sums[:, 1:])
+    phases, columns, _ = cells.shape
+    filled = np.pad(cells, ((0, 0), (0, -columns % _BLOCK), (0, 0)))
+    blocks = filled.reshape(phases, -1, _BLOCK * BANDS).swapaxes(0, 1)
+    return np.ascontiguousarray(blocks).view(np.float32)
+
+
+def _sums_along(parts: NDArray[np.float32], pattern: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Products with a pattern that goes on as the blocks do, summed up: [blocks + 1, phases, n].
+
+    `pattern` [2 * _BLOCK * BANDS, 2 n] is what a block is multiplied with where it begins at each
+    of n columns of the pattern, and again at each of them. The last index of the sums is the
+    pattern's column at the first block.
+    """
+    period = pattern.shape[1] // 2
+    sums = np.zeros((len(parts) + 1, parts.shape[1], period), np.float32)
+    for number, block in enumerate(parts):
+        begin = number * _BLOCK % period
+        np.matmul(block, pattern[:, begin : begin + period], out=sums[number + 1])
+        sums[number + 1] += sums[number]
     return sums
 
 
-@functools.lru_cache(maxsize=8)
-def _diagonals(columns: int, period: int) -> NDArray[np.int64]:
-    index = np.arange(columns)
-    return index * period + (np.arange(period)[:, None] + index) % period
-
-
 @functools.cache
-def _pattern() -> tuple[NDArray[np.float32], ...]:
-    """What parts of cells are multiplied with, [BANDS, PERIOD], and which count, [BANDS, 64]."""
+def _pattern() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What the parts of a block's cells are multiplied with, and which cells count.
+
+    [2 * _BLOCK * BANDS, 2 * PERIOD] and [2 * _BLOCK * BANDS, 2 * PAYLOAD_PERIOD]: for each column
+    of the pattern that a block may begin with, twice over.
+    """
     angles = places(PUBLISHED_KEY, "presence") * (2 * np.pi / GRID)
-    cos, sin = np.cos(angles) * PRESENCE, np.sin(angles) * PRESENCE
-    presence = PRESENCE[:PAYLOAD_PERIOD]
-    return tuple(part.T.astype(np.float32) for part in (cos, sin, presence))
+    columns = (np.arange(_BLOCK)[:, None] + np.arange(2 * PERIOD)) % PERIOD
+
+    def rows(real: Floats, imaginary: Floats) -> NDArray[np.float32]:
+        parts = np.stack([real[columns], imaginary[columns]], axis=-1)  # [block, 2 P, BANDS, 2]
+        return parts.transpose(0, 2, 3, 1).reshape(-1, 2 * PERIOD).astype(np.float32)
+
+    counts = PRESENCE.astype(np.float64)
+    pattern = rows(np.cos(angles) * counts, np.sin(angles) * counts)
+    return pattern, np.ascontiguousarray(rows(counts, counts)[:, : 2 * PAYLOAD_PERIOD])

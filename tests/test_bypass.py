@@ -26,7 +26,21 @@ from valle.voice import recording_sha256
 
 Run = Callable[..., tuple[int, str, str]]
 
-GOOD = consent.Scores(-0.5, -0.5, {"anchor": -0.1}, 3.0, 0.9, 0.9, 0.9, 0.9, 1.0, 0.5, None)
+GOOD = consent.Scores(
+    statement=-0.5,
+    phrase=-0.5,
+    words={"anchor": -0.1},
+    margin=3.0,
+    voice=0.95,
+    phrase_voice=0.9,
+    reference=0.9,
+    thirds=0.9,
+    background=1.0,
+    colour=1.0,
+    replay=0.5,
+    made_speech=None,
+    likeness=None,
+)
 
 
 @pytest.fixture

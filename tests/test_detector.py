@@ -25,11 +25,12 @@ from valle.evaluation import detector as evaluation  # noqa: E402
 from valle.safety import consent  # noqa: E402
 from valle.safety.detector import KINDS, _chunks, judge  # noqa: E402
 from valle.safety.watermark_detect import detect as detect_mark  # noqa: E402
+from valle.training.calibration import is_held  # noqa: E402
 from valle.training.checkpoints import load_detector  # noqa: E402
 from valle.training.export import add_detector, export_bundle, random_models  # noqa: E402
 from valle.training.imported import import_bundle  # noqa: E402
 from valle.training.models.detector import DETECTOR_SIZES, Detector  # noqa: E402
-from valle.training.train_detector import DetectorJob, is_held  # noqa: E402
+from valle.training.train_detector import HELD_ONE_IN, DetectorJob  # noqa: E402
 
 RATE = 16000
 Samples = NDArray[np.float32]
@@ -161,7 +162,7 @@ def test_griffin_lim_keeps_the_spectrum_and_not_the_waveform(babble: Samples) ->
 
 def speakers(held: bool, count: int) -> list[str]:
     names = (f"speaker {number}" for number in range(1000))
-    return [name for name in names if is_held(name) == held][:count]
+    return [name for name in names if is_held("detector", name, HELD_ONE_IN) == held][:count]
 
 
 def write_material(folder: Path, made: bool) -> Store:

@@ -42,6 +42,7 @@ def models() -> Models:
     made = random_models("debug", seed=0)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
+        made.listener.log_temperature.fill_(0.3)
         noise = 0.2 * torch.randn(4, 50 * HOP, generator=generator)
         latents = made.codec.encoder(noise).flatten(0, 1)
         tables = torch.randn(made.codec.quantiser.tables.shape, generator=generator)

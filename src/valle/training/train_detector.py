@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,13 @@ from valle.corpora.own_speech import GENERATOR
 from valle.corpora.store import SAMPLE_RATE, Store, Utterance
 from valle.errors import UsageError
 from valle.safety.detector import KINDS
+from valle.training.calibration import is_held
 from valle.training.loop import keep_size, learning_rate, mixed_precision, set_learning_rate
 from valle.training.models.detector import DETECTOR_SIZES, Detector
 
 _BATCH, _SECONDS = 18, 2
 _HELD, _HELD_SECONDS = 18, 4  # of the batches that calibrate
-_HELD_SHARE = 10  # one speaker in so many is kept for calibration
+HELD_ONE_IN = 10  # one speaker in so many is kept for calibration
 _CALIBRATE_EVERY = 8  # steps
 _CALIBRATION_RATE = 3e-2
 _OWN_SHARE = 0.5  # of made speech: what must be known best
@@ -60,7 +60,7 @@ class DetectorJob:
                         f"{store.folder} was not written by `valle prepare detector`: "
                         f"{one.corpus!r} is no kind of speech that a detector knows"
                     )
-                part = self.held if is_held(one.speaker) else self.clips
+                part = self.held if is_held("detector", one.speaker, HELD_ONE_IN) else self.clips
                 part[kind].setdefault(generator, []).append((store, one))
         if leave_out is not None:
             made = self.clips["made"]
@@ -153,9 +153,3 @@ class DetectorJob:
             level = float(np.sqrt(np.mean(piece**2))) * 10.0 ** (-self.rng.uniform(15, 45) / 20.0)
             piece = piece + level * self.rng.standard_normal(length, dtype=np.float32)
         return np.asarray(piece, np.float32)
-
-
-def is_held(speaker: str) -> bool:
-    """Whether a speaker calibrates the detector, and is not learnt from: by name, for good."""
-    digest = hashlib.sha256(f"detector {speaker}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") % _HELD_SHARE == 0

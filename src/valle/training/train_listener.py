@@ -5,6 +5,8 @@ labels that lie beside it, or where there are none through its own best alignmen
 transcript (Viterbi training), once it has learnt enough. Its own alignments alone lead it astray
 after a few thousand steps: sounds take over the pauses, or pauses the sounds (docs/LOG.md). So a
 listener is trained, labels are prepared by it, and it is trained on with them.
+
+How sure it is, is set by how often it is right of speakers that it does not learn from.
 """
 
 from __future__ import annotations
@@ -12,17 +14,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import soxr
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from valle.alignment import align_frames, loud_frames
+from valle.check import edit_path
+from valle.corpora import effects
 from valle.corpora.store import HOP, SAMPLE_RATE, Store, Utterance
 from valle.corpora.transcripts import IS_BORDER, LISTENER_CLASS, transcript_ids
 from valle.errors import UsageError
 from valle.listener_symbols import LISTENER_SYMBOLS
 from valle.text import SYMBOLS
+from valle.training.calibration import is_held
 from valle.training.loop import (
     keep_size,
     learning_rate,
@@ -36,6 +42,12 @@ _LONGEST = 16.0
 _MADE_SHARE = 0.3  # of batches: exact phoneme times, but voices that no recording has
 _BOOTSTRAP = 0.3  # share of the run after which real speech is aligned by the model itself
 _IGNORED = -100
+_RESIZED, _SLOWEST, _FASTEST = 0.5, 0.85, 1.2  # share played at another speed, and how fast
+_IN_ROOM = 0.1  # share
+_HELD_ONE_IN = 25  # one speaker in so many is kept for calibration,
+_HELD_OF = 50  # where there are as many as this
+_CALIBRATE_EVERY = 10  # steps
+_CALIBRATION_RATE = 2e-2
 
 Example = tuple[Store, Utterance, NDArray[np.int64], NDArray[np.int64] | None]
 
@@ -53,17 +65,30 @@ class ListenerJob:
         self.device = torch.device(device)
         shape = LISTENER_SIZES[size]
         self.listener = Listener(shape, len(LISTENER_SYMBOLS)).to(self.device)
+        temperature = self.listener.log_temperature
+        self.weights = [each for each in self.listener.parameters() if each is not temperature]
         self.optimizer = torch.optim.AdamW(
-            self.listener.parameters(), lr=self.peak_rate, betas=(0.9, 0.98), weight_decay=1e-2
+            self.weights, lr=self.peak_rate, betas=(0.9, 0.98), weight_decay=1e-2
         )
+        self.calibration = torch.optim.Adam([temperature], lr=_CALIBRATION_RATE)
         self.modules: dict[str, nn.Module] = {"listener": self.listener}
-        self.optimizers: dict[str, torch.optim.Optimizer] = {"listener": self.optimizer}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "listener": self.optimizer,
+            "calibration": self.calibration,
+        }
+        speakers = {utterance.speaker for store in stores for utterance in store.utterances}
+        enough = len(speakers) >= _HELD_OF
         real: list[Example] = []
         made: list[Example] = []
+        self.held: list[Example] = []
         for store in stores:
             for utterance in store.utterances:
                 example = _example(store, utterance)
-                if example is not None:
+                if example is None:
+                    continue
+                if enough and is_held("listener", utterance.speaker, _HELD_ONE_IN):
+                    self.held.append(example)
+                else:
                     (made if utterance.made else real).append(example)
         pools = {
             share: pool for share, pool in ((1 - _MADE_SHARE, real), (_MADE_SHARE, made)) if pool
@@ -90,14 +115,15 @@ class ListenerJob:
     def step(self, number: int, progress: float) -> dict[str, float]:
         set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))
         examples = self.batch()
-        lengths = torch.tensor([e[1].samples // HOP for e in examples])
-        waveform = np.zeros((len(examples), int(lengths.max()) * HOP), np.float32)
-        for row, (store, utterance, _, _) in enumerate(examples):
-            waveform[row, : utterance.samples] = self._distorted(store.waveform(utterance))
-        features = self.listener.features(torch.from_numpy(waveform).to(self.device))
-        features = self._masked(centred(features, lengths.to(self.device)))
+        samples, speeds = [], []
+        for store, utterance, _, _ in examples:
+            resized = self.rng.random() < _RESIZED
+            speeds.append(float(self.rng.uniform(_SLOWEST, _FASTEST)) if resized else 1.0)
+            samples.append(played(store.waveform(utterance), speeds[-1]))
+        features, lengths = self._features([self._distorted(each) for each in samples])
         with mixed_precision(self.device):
-            ctc, frame = self.listener.from_features(features)
+            ctc, frame = self.listener.raw(self._masked(features))
+        ctc, frame = ctc.log_softmax(-1), frame.log_softmax(-1)
         # CTC hears no pauses: its targets are the phonemes alone.
         targets = [torch.from_numpy(LISTENER_CLASS[e[2][~IS_BORDER[e[2]]]]) for e in examples]
         ctc_loss = functional.ctc_loss(
@@ -107,30 +133,85 @@ class ListenerJob:
             torch.tensor([len(target) for target in targets]),
             zero_infinity=True,
         )
-        frame_loss = self._frame_loss(ctc, frame, examples, progress)
+        frame_loss = self.frame_loss(ctc, frame, examples, samples, speeds, progress)
         loss = ctc_loss + frame_loss
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.listener.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(self.weights, 1.0)
         self.optimizer.step()
         kind = "made" if examples[0][1].made else "real"
-        return {
+        figures = {
             f"ctc_{kind}": float(ctc_loss.detach()),
             f"frame_{kind}": float(frame_loss.detach()),
         }
+        if self.held and number % _CALIBRATE_EVERY == 0:
+            figures |= self.calibrate(progress)
+        return figures
 
-    def _frame_loss(
-        self, ctc: Tensor, frame: Tensor, examples: list[Example], progress: float
+    def _features(self, samples: list[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
+        """Centred features [B, T, FEATURES] of utterances, and how many frames each has [B]."""
+        lengths = torch.tensor([len(each) // HOP for each in samples])
+        waveform = np.zeros((len(samples), int(lengths.max()) * HOP), np.float32)
+        for row, each in enumerate(samples):
+            waveform[row, : len(each)] = each
+        features = self.listener.features(torch.from_numpy(waveform).to(self.device))
+        return centred(features, lengths.to(self.device)), lengths
+
+    def calibrate(self, progress: float) -> dict[str, float]:
+        """Bring how sure the listener is of what it hears nearer to how often it is right."""
+        set_learning_rate(self.calibration, learning_rate(progress, _CALIBRATION_RATE))
+        places = self.rng.integers(len(self.held), size=6)
+        examples = [self.held[place] for place in places]
+        features, lengths = self._features([store.waveform(one) for store, one, _, _ in examples])
+        with torch.no_grad(), mixed_precision(self.device):
+            ctc, _ = self.listener.raw(features)
+        sure = self.listener.calibrated(ctc)
+        confidence, right = [], []
+        for row, (_, _, symbols, _) in enumerate(examples):
+            best, peak = sure[row, : lengths[row]].detach().cpu(), sure[row]
+            frames, classes = heard(best.numpy())
+            said = [str(each) for each in LISTENER_CLASS[symbols[~IS_BORDER[symbols]]]]
+            matched, where = edit_path(said, [str(each) for each in classes])
+            hit = np.zeros(len(classes), np.float32)
+            hit[where[matched]] = 1.0
+            confidence.append(peak[frames, classes])
+            right.append(torch.from_numpy(hit).to(self.device))
+        logs, hits = torch.cat(confidence), torch.cat(right)
+        if not len(hits):
+            return {}
+        # Cross-entropy of "this is right"; a confidence of 1 has no finite one.
+        logs = logs.clamp(max=-1e-6)
+        loss = -(hits * logs + (1 - hits) * torch.log1p(-logs.exp())).mean()
+        self.calibration.zero_grad(set_to_none=True)
+        loss.backward()
+        self.calibration.step()
+        return {
+            "held_right": float(hits.mean()),
+            "held_confidence": float(logs.detach().exp().mean()),
+            "temperature": float(self.listener.log_temperature.detach().exp()),
+        }
+
+    def frame_loss(
+        self,
+        ctc: Tensor,
+        frame: Tensor,
+        examples: list[Example],
+        samples: list[NDArray[np.float32]],
+        speeds: list[float],
+        progress: float,
     ) -> Tensor:
         wanted = torch.full(frame.shape[:2], _IGNORED)
         peaks, scores = ctc.detach().cpu().numpy(), frame.detach().cpu().numpy()
-        for row, (store, utterance, symbols, frame_symbol) in enumerate(examples):
-            frames = utterance.samples // HOP
+        for row, (_, _, symbols, frame_symbol) in enumerate(examples):
+            frames = len(samples[row]) // HOP
             classes = LISTENER_CLASS[symbols]
-            path = frame_symbol
-            if path is None and progress > _BOOTSTRAP:
+            path = None
+            if frame_symbol is not None:
+                middles = ((np.arange(frames) + 0.5) * speeds[row]).astype(np.int64)
+                path = frame_symbol[np.minimum(middles, len(frame_symbol) - 1)]
+            elif progress > _BOOTSTRAP:
                 said = [SYMBOLS[index] for index in symbols]
-                loud = loud_frames(store.waveform(utterance), HOP)
+                loud = loud_frames(samples[row], HOP)
                 alignment = align_frames(
                     peaks[row, :frames], scores[row, :frames], loud, said, LISTENER_SYMBOLS
                 )
@@ -146,7 +227,12 @@ class ListenerJob:
         )
 
     def _distorted(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Level by 30 dB and, for a third, noise at 5 to 35 dB below the speech."""
+        """Level by 30 dB; a tenth in rooms; for a third, noise at 5 to 35 dB below the speech."""
+        if self.rng.random() < _IN_ROOM:
+            impulse = effects.room_impulse(
+                self.rng, float(self.rng.uniform(0.15, 0.6)), float(self.rng.uniform(-3, 9))
+            )
+            samples = effects.room(samples, impulse)
         gain = 10.0 ** (self.rng.uniform(-20.0, 10.0) / 20.0)
         if self.rng.random() < 0.33:
             level = float(np.sqrt(np.mean(samples**2)) + 1e-5)
@@ -186,6 +272,31 @@ class ListenerJob:
             lines.append("heard " + " ".join(LISTENER_SYMBOLS[i] for i in heard if i > 0))
         (folder / "heard.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         self.listener.train()
+
+
+def played(samples: NDArray[np.float32], speed: float) -> NDArray[np.float32]:
+    """The samples at another speed, pitch and formants with it, in whole frames."""
+    if speed == 1.0:
+        return samples
+    played = soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE, quality="MQ")
+    return np.asarray(played[: len(played) // HOP * HOP], np.float32)
+
+
+def heard(ctc: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Greedy CTC: of each symbol heard, the frame where [frames, classes] is surest, and its class.
+
+    A pause is no phoneme, and the CTC head has not learnt it.
+    """
+    best = ctc.argmax(-1)
+    starts = np.flatnonzero(np.diff(best, prepend=-1))
+    ends = np.append(starts[1:], len(best))
+    frames = [
+        start + int(ctc[start:end].max(-1).argmax())
+        for start, end in zip(starts, ends, strict=True)
+        if best[start] != 0
+    ]
+    kept = np.array(frames, np.int64)
+    return kept, best[kept]
 
 
 def _example(store: Store, utterance: Utterance) -> Example | None:

@@ -77,6 +77,13 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
         f"(default: {INFILLING})",
     )
     parser.add_argument(
+        "--guidance",
+        type=float,
+        metavar="STRENGTH",
+        help="ar and nar: learn to keep to the voice as if guided by it so strongly (1 is much), "
+        "from the model as `valle import` wrote it",
+    )
+    parser.add_argument(
         "--leave-out",
         metavar="GENERATOR",
         help="detector: a generator not to learn from, such as flite, to see how well the detector "
@@ -101,6 +108,8 @@ def train(arguments: argparse.Namespace) -> None:
     infilling = INFILLING if arguments.infilling is None else arguments.infilling
     if arguments.infilling is not None and arguments.stage not in ("ar", "nar"):
         raise UsageError(f"--infilling is for ar and nar, not for {arguments.stage}")
+    if arguments.guidance is not None and arguments.stage not in ("ar", "nar"):
+        raise UsageError(f"--guidance is for ar and nar, not for {arguments.stage}")
     if not 0.0 <= infilling <= 1.0:
         raise UsageError(f"--infilling must be 0 to 1, not {infilling}")
     if len(shares) != len(stores):
@@ -114,10 +123,11 @@ def train(arguments: argparse.Namespace) -> None:
         job = SpeakerJob(stores, *common)
     elif arguments.stage == "detector":
         job = DetectorJob(stores, *common, arguments.leave_out)
-    elif arguments.stage == "ar":
-        job = ARJob(stores, shares, *common, load_codec(arguments.runs / "codec"), infilling)
     else:
-        job = NARJob(stores, shares, *common, load_codec(arguments.runs / "codec"), infilling)
+        language_model = ARJob if arguments.stage == "ar" else NARJob
+        codec = load_codec(arguments.runs / "codec")
+        guidance = arguments.guidance or 0.0
+        job = language_model(stores, shares, *common, codec, infilling, guidance)
     if arguments.learning_rate is not None:
         if not 0.0 < arguments.learning_rate < 1.0:
             raise UsageError(

@@ -21,6 +21,7 @@ from valle.text import SYMBOLS, UNKNOWN
 _UNKNOWN_ID = SYMBOLS.index(UNKNOWN)
 _TRIES = 10_000  # draws for one pair; of a corpus that is fit for training a few are enough
 _VOICELESS = 0.1  # share of prompts whose speaker embedding is withheld
+_UNPROMPTED = 0.08  # share of examples in which anybody speaks: no prompt, no voice
 INFILLING = 0.3  # share of examples in which a middle is filled in, unless asked otherwise
 _LEAST_AROUND = 50  # frames around a middle: less tells too little of a voice
 _SHORTEST_MIDDLE = 10  # frames: a word
@@ -52,9 +53,9 @@ class Piece:
 class Example:
     """What is read first, and what is then to be said.
 
-    `context`: the prompt, or of a middle what comes before and what comes after it (there
-    may be nothing before). `prefix`: how many frames of the context come before the target.
-    `style` [5]: classes of the target, 0 where it is not told.
+    `context`: the prompt (of no frames, if anybody is to speak), or of a middle what comes before
+    and what comes after it (there may be nothing before). `prefix`: how many frames of the context
+    come before the target. `style` [5]: classes of the target, 0 where it is not told.
     """
 
     context: tuple[Piece, ...]
@@ -66,6 +67,19 @@ class Example:
     def frames(self) -> int:
         """Of the context."""
         return sum(len(piece.codes) for piece in self.context)
+
+    def unprompted(self) -> Example:
+        """The target alone, as anybody may say it."""
+        first = self.context[0]
+        nothing = Piece(
+            first.codes[:0],
+            first.symbols[:0],
+            first.stress[:0],
+            first.frame_symbol[:0],
+            np.zeros_like(first.voice),
+            None,
+        )
+        return replace(self, context=(nothing,), prefix=0)
 
     @classmethod
     def after(cls, prompt: Piece, target: Piece) -> Example:
@@ -162,8 +176,8 @@ class ExampleSource:
         borders: NDArray[np.float64] | None = None,
     ) -> None:
         self.rng = np.random.default_rng(seed)
-        # Apart, so that the same prompts and targets are drawn whatever is told of their styles.
-        self.style_rng = np.random.default_rng((seed, 1))
+        # Apart, so that the same pairs are drawn whatever is told of them.
+        self.told_rng = np.random.default_rng((seed, 1))
         self.infilling = infilling
         self.borders = _borders(stores) if borders is None else borders
         self.groups: list[list[list[Source]]] = []
@@ -200,7 +214,8 @@ class ExampleSource:
         if self.infilling and self.rng.random() < self.infilling:
             return self.middle(target_frames[1])
         prompt, target, style = self._pair(prompt_frames, target_frames, from_start)
-        return Example((prompt,), target, len(prompt.codes), self._told(style))
+        example = Example((prompt,), target, len(prompt.codes), self._told(style))
+        return example.unprompted() if self.told_rng.random() < _UNPROMPTED else example
 
     def middle(self, longest: int) -> Example:
         """A middle of at most `longest` frames, cut at the edges of words, and what is around it.
@@ -241,7 +256,7 @@ class ExampleSource:
         if self.borders is None:
             return np.full(len(STYLES), UNSET, np.int64)
         told = classes_of(measured, self.borders)
-        chances = self.style_rng.random(1 + len(STYLES))
+        chances = self.told_rng.random(1 + len(STYLES))
         told[(chances[1:] < _UNTOLD) | (chances[0] < _UNTOLD)] = UNSET
         return told
 
@@ -327,8 +342,11 @@ def _borders(stores: list[Store]) -> NDArray[np.float64] | None:
 
 
 def padded(rows: list[Ints], value: int, length: int | None = None) -> Ints:
-    """Arrays [T, ...] of unequal length as one [B, longest, ...], filled up with `value`."""
-    longest = length or max(len(row) for row in rows)
+    """Arrays [T, ...] of unequal length as one [B, longest, ...], filled up with `value`.
+
+    `longest` is 1 or more, since a model cannot read nothing at all.
+    """
+    longest = length or max(1, *(len(row) for row in rows))
     out = np.full((len(rows), longest, *rows[0].shape[1:]), value, np.int64)
     for index, row in enumerate(rows):
         out[index, : len(row)] = row

@@ -153,8 +153,6 @@ def _listener(bundle: Bundle) -> tuple[ListenerSize, Listener]:
     weights = weights_of(bundle, "listener")
     size = ListenerSize(_count(weights, "blocks."), len(weights["input.bias"]))
     listener = Listener(size, len(LISTENER_SYMBOLS))
-    # Listeners of November 2026 and before were not calibrated.
-    weights.setdefault("log_temperature", np.zeros((), np.float32))
     _filled(listener, weights, False, "the listener's graph")
     return size, listener
 

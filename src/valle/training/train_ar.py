@@ -13,7 +13,9 @@ from torch.nn import functional
 from valle.corpora.store import Store
 from valle.pointer import stays
 from valle.text import SYMBOLS
+from valle.training.checkpoints import load_ar
 from valle.training.examples import INFILLING, Example, ExampleSource, Piece, padded
+from valle.training.guidance import divergence, guidance_of, guided, keep_teacher
 from valle.training.loop import (
     keep_size,
     language_model_optimizer,
@@ -50,6 +52,7 @@ class ARJob:
         seed: int,
         codec: Codec | None = None,
         infilling: float = INFILLING,
+        guidance: float = 0.0,
     ) -> None:
         torch.manual_seed(seed)
         self.device = torch.device(device)
@@ -62,9 +65,13 @@ class ARJob:
         self.modules: dict[str, nn.Module] = {"ar": self.ar}
         self.optimizer = language_model_optimizer(self.ar, self.peak_rate)
         self.optimizers: dict[str, torch.optim.Optimizer] = {"ar": self.optimizer}
-        self.generators = {"examples": self.examples.rng, "styles": self.examples.style_rng}
+        self.generators = {"examples": self.examples.rng, "styles": self.examples.told_rng}
         keep_size(folder, shape)
         keep_borders(folder, self.examples.borders)
+        self.guidance = guidance
+        self.teacher: AR | None = None
+        if guidance:
+            self.teacher = load_ar(keep_teacher(folder, guidance)).to(self.device)
 
     def step(self, number: int, progress: float) -> dict[str, float]:
         set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))
@@ -77,7 +84,11 @@ class ARJob:
         return figures
 
     def losses(self, examples: list[Example]) -> tuple[Tensor, Tensor, dict[str, float]]:
-        """Cross-entropy of codes and of moves, in nats; figures are of the targets alone."""
+        """Cross-entropy of codes and of moves, in nats; figures are of the targets alone.
+
+        With guidance, of the targets' codes it is the divergence of their probabilities from those
+        of the guided teacher.
+        """
         batch = ar_batch(examples, self.device)
         with mixed_precision(self.device):
             logits, moves = ar_outputs(self.ar, batch)
@@ -86,7 +97,6 @@ class ARJob:
             logits.float().flatten(0, 1), wanted.flatten(), reduction="none", ignore_index=NO_CODE
         ).reshape(wanted.shape)
         weight = torch.where(batch["is_target"], 1.0, _PROMPT_WEIGHT) * (wanted != NO_CODE)
-        code_loss = (each * weight).sum() / weight.sum()
         move_loss = functional.cross_entropy(
             moves.float().flatten(0, 1), batch["moves"].flatten(), ignore_index=_IGNORED
         )
@@ -95,7 +105,25 @@ class ARJob:
             "code": float(each.detach()[target].mean()),
             "move": float(move_loss.detach()),
         }
+        if self.teacher is not None:
+            apart = divergence(logits.float()[target], self._aim(self.teacher, batch, examples))
+            figures["divergence"] = float(apart.detach().mean())
+            each = each.masked_scatter(target, apart)
+        code_loss = (each * weight).sum() / weight.sum()
         return code_loss, move_loss, figures
+
+    @torch.no_grad()
+    def _aim(self, teacher: AR, batch: dict[str, Tensor], examples: list[Example]) -> Tensor:
+        """The guided teacher's probabilities [rows, 1024] of the targets' frames, item by item."""
+        alone = ar_batch([example.unprompted() for example in examples], self.device)
+        found = []
+        for given in (batch, alone):
+            with mixed_precision(self.device):
+                logits, _ = ar_outputs(teacher, given)
+            found.append(logits.float()[given["is_target"] & (given["codes"][..., 0] != NO_CODE)])
+        lengths = torch.tensor([len(e.target.codes) for e in examples], device=self.device)
+        strength = torch.from_numpy(guidance_of(examples, self.guidance)).to(self.device)
+        return guided(found[0], found[1], strength.repeat_interleave(lengths))
 
     def sample(self, folder: Path, number: int) -> None:
         """Its samples need the whole chain: `valle export`, then `valle speak`."""
@@ -177,5 +205,7 @@ def ar_batch(examples: list[Example], device: torch.device) -> dict[str, Tensor]
 
 def _moves(piece: Piece) -> NDArray[np.int64]:
     """The move after each frame; where a piece was cut, its last one is not known."""
+    if not len(piece.frame_symbol):
+        return piece.frame_symbol
     last = _IGNORED if piece.stop is None else piece.stop - piece.frame_symbol[-1]
     return np.append(np.diff(piece.frame_symbol), last)

@@ -11,7 +11,9 @@ from torch.nn import functional
 
 from valle.corpora.store import Store
 from valle.text import SYMBOLS
+from valle.training.checkpoints import load_nar
 from valle.training.examples import INFILLING, Example, ExampleSource, Piece, padded
+from valle.training.guidance import divergence, guidance_of, guided, keep_teacher
 from valle.training.loop import (
     keep_size,
     language_model_optimizer,
@@ -46,6 +48,7 @@ class NARJob:
         seed: int,
         codec: Codec | None = None,
         infilling: float = INFILLING,
+        guidance: float = 0.0,
     ) -> None:
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
@@ -62,10 +65,14 @@ class NARJob:
         self.generators = {
             "job": self.rng,
             "examples": self.examples.rng,
-            "styles": self.examples.style_rng,
+            "styles": self.examples.told_rng,
         }
         keep_size(folder, self.shape)
         keep_borders(folder, self.examples.borders)
+        self.guidance = guidance
+        self.teacher: NAR | None = None
+        if guidance:
+            self.teacher = load_nar(keep_teacher(folder, guidance)).to(self.device)
 
     def step(self, number: int, progress: float) -> dict[str, float]:
         set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))
@@ -84,8 +91,8 @@ class NARJob:
         return figures
 
     def loss(self, examples: list[Example], stages: np.ndarray) -> tuple[Tensor, dict[str, float]]:
-        """Cross-entropy of the undecided frames' codes, in nats."""
-        contexts = [list(example.context) for example in examples]
+        """Cross-entropy of the undecided frames' codes, in nats; with guidance, the divergence of
+        their probabilities from those of the guided teacher."""
         targets = [example.target for example in examples]
         stage = torch.from_numpy(stages).to(self.device)
         frames = np.array([len(t.codes) for t in targets])
@@ -96,29 +103,46 @@ class NARJob:
         known = known_codes(
             codes, stage, torch.from_numpy(decided).to(self.device), self.shape.stages
         )
-        with mixed_precision(self.device):
-            logits = self.nar.forward_training(
-                self._rows(contexts),
-                (known, *self._rows([[target] for target in targets])[1:]),
-                torch.from_numpy(np.stack([e.context[0].voice for e in examples])).to(self.device),
-                torch.tensor([example.frames for example in examples], device=self.device),
-                torch.from_numpy(frames).to(self.device),
-                stage,
-                self._tensor(np.stack([example.style for example in examples])),
-            )
+        logits = self._logits(self.nar, examples, known, stage)
         wanted = codes.gather(2, stage[:, None, None].expand(-1, codes.shape[1], 1))[..., 0]
         row = torch.arange(codes.shape[1], device=self.device)
         past = row < torch.from_numpy(decided).to(self.device)[:, None]
         wanted = torch.where(past, NO_CODE, wanted)
         each = functional.cross_entropy(
-            logits.float().flatten(0, 1), wanted.flatten(), reduction="none", ignore_index=NO_CODE
+            logits.flatten(0, 1), wanted.flatten(), reduction="none", ignore_index=NO_CODE
         ).reshape(wanted.shape)
         real = wanted != NO_CODE
         figures = {"loss": float(each.detach()[real].mean())}
         first = real & (stage == 1)[:, None]
         if bool(first.any()):
             figures["second_codebook"] = float(each.detach()[first].mean())
-        return each.sum() / real.sum(), figures
+        if self.teacher is None:
+            return each.sum() / real.sum(), figures
+        with torch.no_grad():
+            prompted = self._logits(self.teacher, examples, known, stage)
+            nobody = [example.unprompted() for example in examples]
+            anybody = self._logits(self.teacher, nobody, known, stage)
+        strength = self._tensor(guidance_of(examples, self.guidance))[:, None].expand(real.shape)
+        aim = guided(prompted[real], anybody[real], strength[real])
+        apart = divergence(logits[real], aim).mean()
+        return apart, figures | {"divergence": float(apart.detach())}
+
+    def _logits(self, nar: NAR, examples: list[Example], known: Tensor, stage: Tensor) -> Tensor:
+        """[B, T, 1024] fp32, of the targets, whose known codes are given."""
+        contexts = [list(example.context) for example in examples]
+        targets = [[example.target] for example in examples]
+        frames = [len(example.target.codes) for example in examples]
+        with mixed_precision(self.device):
+            logits = nar.forward_training(
+                self._rows(contexts),
+                (known, *self._rows(targets)[1:]),
+                torch.from_numpy(np.stack([e.context[0].voice for e in examples])).to(self.device),
+                torch.tensor([example.frames for example in examples], device=self.device),
+                torch.tensor(frames, device=self.device),
+                stage,
+                self._tensor(np.stack([example.style for example in examples])),
+            )
+        return logits.float()
 
     def sample(self, folder: Path, number: int) -> None:
         """Its samples need the whole chain: `valle export`, then `valle speak`."""

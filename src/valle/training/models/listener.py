@@ -7,6 +7,7 @@ aligns far better than CTC's peaks do. `ctc` is calibrated by a temperature (Guo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +66,11 @@ class Listener(nn.Module):
     def calibrated(self, ctc: Tensor) -> Tensor:
         """Logits [..., classes] of the CTC head as log-probabilities that can be believed."""
         return (ctc * torch.exp(-self.log_temperature)).log_softmax(-1)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        # Weights from before it was calibrated.
+        state_dict.setdefault(prefix + "log_temperature", torch.zeros(()))
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
 
 def centred(features: Tensor, frames: Tensor | None = None) -> Tensor:

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from valle.bundle import Bundle, write_bundle
+from valle.bundle import Bundle, NewGraph, write_bundle
 from valle.cli import main
 from valle.safety import cohort as running
 from valle.safety.cohort import GRAPH, over_strangers
@@ -119,3 +119,24 @@ def test_the_command_adds_it_to_a_bundle(
     heldout.write_text("0\n1\n")
     assert main(words) == 2 and "30 speakers" in capsys.readouterr().err
     assert main([*words, "--each", "1"]) == 2
+
+
+def test_an_export_keeps_the_cohort_of_its_own_speaker_encoder(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs the extra [train]")
+    from valle.training.export import export_bundle, random_models
+
+    folder, models = tmp_path / "bundle", random_models("debug", seed=0)
+    export_bundle(folder, "one", models)
+    made = Bundle.load(folder)
+    assert GRAPH not in made.config.graphs
+    graphs = {
+        name: NewGraph(made.read_graph(name), g.precision) for name, g in made.config.graphs.items()
+    }
+    kept = cohort_graph(speakers(60)[0])
+    write_bundle(folder, made.config, graphs | {GRAPH: kept})
+
+    export_bundle(folder, "two", models)
+    again = Bundle.load(folder)
+    assert again.config.name == "two" and again.read_graph(GRAPH) == kept.model
+    export_bundle(folder, "three", random_models("debug", seed=1))
+    assert GRAPH not in Bundle.load(folder).config.graphs

@@ -10,6 +10,7 @@ import torch
 from valle.bundle import Bundle
 from valle.corpora.store import Store
 from valle.errors import UsageError
+from valle.safety.cohort import GRAPH as COHORT
 from valle.training.checkpoints import load_codec
 from valle.training.examples import INFILLING
 from valle.training.export import PRESETS, export_runs
@@ -168,6 +169,10 @@ def export(arguments: argparse.Namespace) -> None:
     export_runs(arguments.runs, arguments.folder, name, arguments.precision, card)
     size = sum(file.stat().st_size for file in arguments.folder.iterdir())
     print(f"{arguments.folder}: {size / 2**20:.1f} MiB")
+    if COHORT not in Bundle.load(arguments.folder).config.graphs:
+        print(
+            f"it has no cohort to compare voices beside: `valle cohort {arguments.folder}` adds one"
+        )
 
 
 def import_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,8 +27,9 @@ from valle.bundle import (
     write_bundle,
 )
 from valle.corpora.store import HOP, SAMPLE_RATE
-from valle.errors import UsageError
+from valle.errors import BundleError, UsageError
 from valle.listener_symbols import LISTENER_SYMBOLS
+from valle.safety.cohort import GRAPH as COHORT
 from valle.safety.detector import GRAPH as DETECTOR
 from valle.text import SYMBOLS
 from valle.training.checkpoints import (
@@ -95,7 +97,8 @@ class _CodecEncoder(nn.Module):
 def export_bundle(
     folder: Path, name: str, models: Models, precision: Preset = "fast8", card: str | None = None
 ) -> None:
-    """Write a bundle of `models` into `folder`; a bundle that was there is replaced.
+    """Write a bundle of `models` into `folder`; a bundle that was there is replaced. Only its
+    cohort stays, if it is of this very speaker encoder.
 
     `precision` is one of
     - "fp32", which the tests compare with PyTorch;
@@ -136,6 +139,7 @@ def export_bundle(
     if models.detector is not None:
         protos[DETECTOR] = detector_graph(models.detector)
     graphs = {key: _new_graph(key, proto, precision) for key, proto in protos.items()}
+    graphs |= _kept_cohort(folder, graphs["speaker"])
     ar, nar = models.ar.size, models.nar.size
     config = BundleConfig(
         name=name,
@@ -196,6 +200,16 @@ def export_runs(
         load_detector(runs / DETECTOR) if (runs / DETECTOR).is_dir() else None,
     )
     export_bundle(folder, name, models, precision, card)
+
+
+def _kept_cohort(folder: Path, speaker: NewGraph) -> dict[str, NewGraph]:
+    """The cohort of the bundle in `folder`; none without one, or if its speaker encoder differs."""
+    with contextlib.suppress(BundleError):
+        old = Bundle.load(folder)
+        if COHORT in old.config.graphs and old.read_graph("speaker") == speaker.model:
+            kept = NewGraph(old.read_graph(COHORT), old.config.graphs[COHORT].precision)
+            return {COHORT: kept}
+    return {}
 
 
 def add_detector(bundle: Bundle, detector: Detector, precision: Preset = "fast8") -> None:

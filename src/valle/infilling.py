@@ -55,7 +55,7 @@ def fill(
     sampling: Sampling,
     rng: np.random.Generator,
 ) -> Ints:
-    """Codes [frames, codebooks] of a middle; the NAR draws at the same temperature as the AR.
+    """Codes [frames, codebooks] of a middle, drawn as in speaking: `sampling` is the AR's.
 
     Args:
         ar: the AR model.

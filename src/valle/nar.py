@@ -19,8 +19,8 @@ from valle.style import style_input
 if TYPE_CHECKING:
     from valle.bundle import Bundle
 
-# The NAR draws at so much of the AR's temperature. With the default's 0.9, a NAR that knows its codes
-# well copies a voice better than at 1, and better than with the likeliest codes (docs/LOG.md).
+# The NAR draws at so much of the AR's temperature: clearer than at 1, and as like the voice
+# (docs/LOG.md). The likeliest codes alone are nobody's.
 COOLER = 0.7
 
 Ints = NDArray[np.int64]

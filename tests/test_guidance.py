@@ -143,3 +143,5 @@ def test_guidance_is_for_language_models(
     argv = ["train", "speaker", "--data", str(corpus.folder), *common, "--guidance", "1"]
     assert main(argv) == 2
     assert "--guidance is for ar and nar" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="--guidance must be above 0"):
+        ARJob([corpus], [1.0], tmp_path / "ar", "debug", "cpu", 0, guidance=0.0)

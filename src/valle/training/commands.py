@@ -127,7 +127,7 @@ def train(arguments: argparse.Namespace) -> None:
     else:
         language_model = ARJob if arguments.stage == "ar" else NARJob
         codec = load_codec(arguments.runs / "codec")
-        guidance = arguments.guidance or 0.0
+        guidance = arguments.guidance
         job = language_model(stores, shares, *common, codec, infilling, guidance)
     if arguments.learning_rate is not None:
         if not 0.0 < arguments.learning_rate < 1.0:

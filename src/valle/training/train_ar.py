@@ -52,7 +52,7 @@ class ARJob:
         seed: int,
         codec: Codec | None = None,
         infilling: float = INFILLING,
-        guidance: float = 0.0,
+        guidance: float | None = None,
     ) -> None:
         torch.manual_seed(seed)
         self.device = torch.device(device)
@@ -68,9 +68,9 @@ class ARJob:
         self.generators = {"examples": self.examples.rng, "styles": self.examples.told_rng}
         keep_size(folder, shape)
         keep_borders(folder, self.examples.borders)
-        self.guidance = guidance
+        self.guidance = guidance or 0.0
         self.teacher: AR | None = None
-        if guidance:
+        if guidance is not None:
             self.teacher = load_ar(keep_teacher(folder, guidance)).to(self.device)
 
     def step(self, number: int, progress: float) -> dict[str, float]:

@@ -48,7 +48,7 @@ class NARJob:
         seed: int,
         codec: Codec | None = None,
         infilling: float = INFILLING,
-        guidance: float = 0.0,
+        guidance: float | None = None,
     ) -> None:
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
@@ -69,9 +69,9 @@ class NARJob:
         }
         keep_size(folder, self.shape)
         keep_borders(folder, self.examples.borders)
-        self.guidance = guidance
+        self.guidance = guidance or 0.0
         self.teacher: NAR | None = None
-        if guidance:
+        if guidance is not None:
             self.teacher = load_nar(keep_teacher(folder, guidance)).to(self.device)
 
     def step(self, number: int, progress: float) -> dict[str, float]:

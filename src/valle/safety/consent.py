@@ -46,8 +46,8 @@ WORD_LIMIT = -5.5
 # before find any text in what it hears.
 MARGIN_LIMIT = 0.7
 # Standard deviations above the nearest strangers, see `over_strangers`. Of 600 strangers'
-# statements, in two sets of trials, 1 passes all checks with it, and 8 do with 1. With 1.9, as it was, 1 does
-# too, and of the true ones 3 to 4 in 100 fewer (11 held-out speakers, docs/SAFETY.md).
+# statements, in two sets of trials, 1 passes all checks with it, and 8 do with 1. With 1.9, as it
+# was, 1 does too, and of the true ones 3 to 4 in 100 fewer (11 held-out speakers, docs/SAFETY.md).
 LIKENESS_LIMIT = 1.5
 # Cosine, where the cohort cannot say: of two readers of LibriSpeech, 1 in 100 pairs have as much,
 # and 4 in 5 of one. A refused owner reads again; an accepted stranger is cloned.

@@ -96,9 +96,9 @@ class NAR:
         Codebooks after the last stage have "no code": of a voice they add next to nothing.
 
         At temperature 0 each code is the likeliest; above it, codes are drawn with `rng`, at
-        `COOLER` times the temperature, which is the AR's. Where
-        many codes are nearly as likely as one another, as in the later codebooks, the likeliest is
-        one that none of a voice's frames would have together: drawn codes keep more of the voice.
+        `COOLER` times the temperature, which is the AR's. Where many codes are nearly as likely as
+        one another, as in the later codebooks, the likeliest is one that none of a voice's frames
+        would have together: drawn codes keep more of the voice.
 
         style: classes [5] as in `valle.style`, None for unset.
 

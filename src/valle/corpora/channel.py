@@ -37,10 +37,7 @@ def recorded(samples: Samples, rng: np.random.Generator) -> Samples:
 def channel(samples: Samples, rng: np.random.Generator) -> Samples:
     """`samples` [N] at 16 kHz after what the chances bring: [N], at another level."""
     if rng.random() < _IN_ROOM:
-        impulse = effects.room_impulse(
-            rng, float(rng.uniform(0.15, 0.6)), float(rng.uniform(-3.0, 9.0))
-        )
-        samples = effects.room(samples, impulse)
+        samples = effects.some_room(samples, rng)
     if rng.random() < _WITH_NOISE:
         noise = effects.noise(effects.NOISES[rng.integers(3)], samples, rng)
         samples = effects.add_noise(samples, noise, float(rng.uniform(10.0, 40.0)))

@@ -133,6 +133,19 @@ def room(samples: Samples, impulse: Samples) -> Samples:
     return np.asarray(wet * (before / after if after > 0 else 1.0), np.float32)
 
 
+def some_room(samples: Samples, rng: np.random.Generator) -> Samples:
+    """The recording as heard in a room such as people record in, drawn by chance; [N] -> [N]."""
+    impulse = room_impulse(rng, float(rng.uniform(0.15, 0.6)), float(rng.uniform(-3.0, 9.0)))
+    return room(samples, impulse)
+
+
+def played(samples: Samples, speed: float) -> Samples:
+    """The samples at another speed, pitch and formants with it; [N] -> about [N / speed]."""
+    return np.asarray(
+        soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE, quality="MQ"), np.float32
+    )
+
+
 def noise(kind: str, speech: Samples, rng: np.random.Generator) -> Samples:
     """Noise as long as `speech` [N], at the level -20 dBFS: "white", "pink" or "babble".
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from valle.audio import load_recording, resample
 from valle.bundle import Bundle, NewGraph, write_bundle
 from valle.corpora.recordings import read_heldout, read_manifest
-from valle.errors import RecordingError, UsageError
+from valle.errors import BundleError, RecordingError, UsageError
 from valle.safety.cohort import GRAPH
 from valle.speaker import SpeakerEncoder
 
@@ -90,6 +90,15 @@ def _voices(bundle: Bundle, paths: Sequence[Path]) -> Iterator[NDArray[np.float3
             read = load_recording(path)
             samples = resample(read.samples, read.sample_rate, bundle.config.sample_rate)
             yield SpeakerEncoder(bundle).embed(samples)
+
+
+def kept_cohort(folder: Path, speaker: NewGraph) -> dict[str, NewGraph]:
+    """The cohort of the bundle in `folder`; none without one, or if its speaker encoder differs."""
+    with contextlib.suppress(BundleError):
+        old = Bundle.load(folder)
+        if GRAPH in old.config.graphs and old.read_graph("speaker") == speaker.model:
+            return {GRAPH: NewGraph(old.read_graph(GRAPH), old.config.graphs[GRAPH].precision)}
+    return {}
 
 
 def cohort_graph(speakers: Mapping[str, Floats]) -> NewGraph:

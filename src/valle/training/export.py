@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,9 +26,8 @@ from valle.bundle import (
     write_bundle,
 )
 from valle.corpora.store import HOP, SAMPLE_RATE
-from valle.errors import BundleError, UsageError
+from valle.errors import UsageError
 from valle.listener_symbols import LISTENER_SYMBOLS
-from valle.safety.cohort import GRAPH as COHORT
 from valle.safety.detector import GRAPH as DETECTOR
 from valle.text import SYMBOLS
 from valle.training.checkpoints import (
@@ -40,6 +38,7 @@ from valle.training.checkpoints import (
     load_nar,
     load_speaker,
 )
+from valle.training.cohort import kept_cohort
 from valle.training.graphs import ar_graph, nar_graph, phonemes_graph
 from valle.training.halves import compute_in_halves
 from valle.training.models.ar import AR
@@ -139,7 +138,7 @@ def export_bundle(
     if models.detector is not None:
         protos[DETECTOR] = detector_graph(models.detector)
     graphs = {key: _new_graph(key, proto, precision) for key, proto in protos.items()}
-    graphs |= _kept_cohort(folder, graphs["speaker"])
+    graphs |= kept_cohort(folder, graphs["speaker"])
     ar, nar = models.ar.size, models.nar.size
     config = BundleConfig(
         name=name,
@@ -200,16 +199,6 @@ def export_runs(
         load_detector(runs / DETECTOR) if (runs / DETECTOR).is_dir() else None,
     )
     export_bundle(folder, name, models, precision, card)
-
-
-def _kept_cohort(folder: Path, speaker: NewGraph) -> dict[str, NewGraph]:
-    """The cohort of the bundle in `folder`; none without one, or if its speaker encoder differs."""
-    with contextlib.suppress(BundleError):
-        old = Bundle.load(folder)
-        if COHORT in old.config.graphs and old.read_graph("speaker") == speaker.model:
-            kept = NewGraph(old.read_graph(COHORT), old.config.graphs[COHORT].precision)
-            return {COHORT: kept}
-    return {}
 
 
 def add_detector(bundle: Bundle, detector: Detector, precision: Preset = "fast8") -> None:

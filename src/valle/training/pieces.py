@@ -7,7 +7,6 @@ move together, as if somebody of another size were speaking. A few are put into 
 from __future__ import annotations
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from valle.corpora import effects
@@ -51,10 +50,7 @@ class Pieces:
         speed = float(self.rng.uniform(_SMALLEST, _LARGEST)) if resized else 1.0
         samples = self._cut(store, utterance, speed)
         if self.rng.random() < _IN_ROOM:
-            impulse = effects.room_impulse(
-                self.rng, float(self.rng.uniform(0.15, 0.6)), float(self.rng.uniform(-3, 9))
-            )
-            samples = effects.room(samples, impulse)
+            samples = effects.some_room(samples, self.rng)
         if self.rng.random() < _WITH_NOISE:
             noise = effects.noise(("white", "pink")[self.rng.integers(2)], samples, self.rng)
             samples = effects.add_noise(samples, noise, float(self.rng.uniform(10, 30)))
@@ -69,5 +65,5 @@ class Pieces:
         end = min(start + wanted, utterance.offset + utterance.samples)
         samples = store.audio[start:end].astype(np.float32) / 32768.0
         if speed != 1.0:
-            samples = soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE, quality="MQ")
+            samples = effects.played(samples, speed)
         return np.resize(samples, self.length)

@@ -14,7 +14,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import soxr
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -229,10 +228,7 @@ class ListenerJob:
     def _distorted(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Level by 30 dB; a tenth in rooms; for a third, noise at 5 to 35 dB below the speech."""
         if self.rng.random() < _IN_ROOM:
-            impulse = effects.room_impulse(
-                self.rng, float(self.rng.uniform(0.15, 0.6)), float(self.rng.uniform(-3, 9))
-            )
-            samples = effects.room(samples, impulse)
+            samples = effects.some_room(samples, self.rng)
         gain = 10.0 ** (self.rng.uniform(-20.0, 10.0) / 20.0)
         if self.rng.random() < 0.33:
             level = float(np.sqrt(np.mean(samples**2)) + 1e-5)
@@ -278,8 +274,8 @@ def played(samples: NDArray[np.float32], speed: float) -> NDArray[np.float32]:
     """The samples at another speed, pitch and formants with it, in whole frames."""
     if speed == 1.0:
         return samples
-    played = soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE, quality="MQ")
-    return np.asarray(played[: len(played) // HOP * HOP], np.float32)
+    changed = effects.played(samples, speed)
+    return changed[: len(changed) // HOP * HOP]
 
 
 def heard(ctc: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

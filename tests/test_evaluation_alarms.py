@@ -22,7 +22,7 @@ def test_speech_is_joined_to_files_and_searched(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("valle.safety.watermark_detect.WARPS", (Warp(1.05, 1.05),))
     rng = np.random.default_rng(0)
     noise = (rng.standard_normal(2 * RATE).astype(np.float32) / 9 for _ in itertools.count())
-    searched = alarms.run(alarms.REAL, noise, hours=10 / 3600)
+    searched = list(alarms.run(alarms.REAL, noise, hours=10 / 3600))
     assert [one.seconds for one in searched] == [4.0, 4.0, 4.0]
     (said,) = say(MadeSpeaker.draw(5, {"espeak": 1.0}), ["This is a sentence that is marked."])[0]
     marked = mark(np.tile(said.samples, 3), RATE)
@@ -41,3 +41,5 @@ def test_made_speech_goes_on_in_other_voices() -> None:
     drawn = list(itertools.islice(alarms.made_speech(texts), 18))
     assert len(drawn) == 18 and all(len(one) > RATE // 4 for one in drawn)
     assert len({one.tobytes() for one in drawn}) > 4
+    others = itertools.islice(alarms.made_speech(texts, seed=1), 18)
+    assert not {one.tobytes() for one in drawn} & {one.tobytes() for one in others}

@@ -1,13 +1,14 @@
 """`valle evaluate alarms`: how often a recording without a mark is said to have one.
 
 The bound of `watermark_search` holds for any recording; this counts, in case it, or the program,
-is wrong. Recordings, and sentences by espeak-ng, are joined to files of a minute, since most of a
-search's work is done once a file.
+is wrong. Recordings, and sentences by espeak-ng, are joined to files of ten minutes: other
+speeds and pitches are looked for once a file, which would be most of the work.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,10 @@ from valle.evaluation.metrics import JUDGE_RATE
 from valle.safety.watermark_detect import FALSE_ALARMS, detect
 
 REAL, MADE = "real", "made"
-FILE_SECONDS = 60.0
+FILE_SECONDS = 600.0
 _TEXTS = 8  # sentences of one made speaker
 _MADE_SEED = 1_300_000_000  # made speakers from here on are in no training corpus
+_SEED_APART = 1_000_000  # speakers that belong to one seed
 
 
 @dataclass(frozen=True)
@@ -54,19 +56,23 @@ def real_speech(manifest: Path) -> Iterator[Samples]:
             yield read_samples(manifest.parent / row["audio"])
 
 
-def made_speech(texts: Sequence[str]) -> Iterator[Samples]:
-    """Sentences by espeak-ng without end, [N] at 16 kHz; a new speaker for every few."""
-    number = 0
-    while True:
+def made_speech(texts: Sequence[str], seed: int = 0) -> Iterator[Samples]:
+    """Sentences by espeak-ng without end, [N] at 16 kHz; a new speaker for every few.
+
+    Other seeds give other speakers, so that the hours of several runs add up.
+    """
+    for number in itertools.count():
         chosen = [texts[(number * _TEXTS + turn) % len(texts)] for turn in range(_TEXTS)]
-        for utterance in say(MadeSpeaker.draw(_MADE_SEED + number, {"espeak": 1.0}), chosen)[0]:
+        who = MadeSpeaker.draw(_MADE_SEED + _SEED_APART * seed + number, {"espeak": 1.0})
+        for utterance in say(who, chosen)[0]:
             yield utterance.samples
-        number += 1
 
 
-def run(kind: str, speech: Iterable[Samples], hours: float, quiet: bool = True) -> list[Searched]:
-    """Search `hours` of speech, or all that there is, in files of a minute."""
-    searched: list[Searched] = []
+def run(
+    kind: str, speech: Iterable[Samples], hours: float, quiet: bool = True
+) -> Iterator[Searched]:
+    """Search `hours` of speech, or all that there is, in files of ten minutes."""
+    total = 0.0
     length = round(FILE_SECONDS * JUDGE_RATE)
     with tqdm(total=round(hours * 3600), desc=kind, unit="s", disable=quiet or None) as bar:
         waiting: list[Samples] = []
@@ -77,13 +83,11 @@ def run(kind: str, speech: Iterable[Samples], hours: float, quiet: bool = True) 
             joined, waiting = np.concatenate(waiting), []
             found = detect(joined, JUDGE_RATE)
             seconds = len(joined) / JUDGE_RATE
-            searched.append(
-                Searched(kind, seconds, found.found, found.chance, found.score, found.needed)
-            )
+            total += seconds
             bar.update(round(seconds))
-            if sum(one.seconds for one in searched) >= hours * 3600:
+            yield Searched(kind, seconds, found.found, found.chance, found.score, found.needed)
+            if total >= hours * 3600:
                 break
-    return searched
 
 
 def results(searched: Sequence[Searched]) -> dict[str, Any]:

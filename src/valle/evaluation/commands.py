@@ -108,6 +108,7 @@ def evaluate_arguments(parent: argparse.ArgumentParser) -> None:
     unmarked.add_argument(
         "--made", type=float, default=100.0, metavar="HOURS", help="(%(default)s)"
     )
+    unmarked.add_argument("--seed", type=int, default=0, help="of who speaks it (%(default)s)")
     unmarked.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     unmarked.add_argument("-o", "--output", type=Path, default=Path("runs/alarms.json"))
     words = "receipts, records and speech with something changed: none may be taken, or crash it"
@@ -263,17 +264,25 @@ def _parts(
 
 
 def _alarms(arguments: argparse.Namespace) -> None:
-    if not (arguments.real > 0 and arguments.made > 0):
-        raise UsageError("--real and --made are hours, more than 0")
+    if not (arguments.real >= 0 and arguments.made >= 0 and arguments.real + arguments.made > 0):
+        raise UsageError("--real and --made are hours, one of them more than 0")
     _check_output(arguments.output)
     manifest, quiet = arguments.manifest, arguments.quiet
     texts = sorted({row["text"] for row in read_manifest(manifest) if row["text"]})
-    searched = [
-        *alarms.run(alarms.REAL, alarms.real_speech(manifest), arguments.real, quiet),
-        *alarms.run(alarms.MADE, alarms.made_speech(texts), arguments.made, quiet),
-    ]
+    speech = {
+        alarms.REAL: (alarms.real_speech(manifest), arguments.real),
+        alarms.MADE: (alarms.made_speech(texts, arguments.seed), arguments.made),
+    }
+    searched: list[alarms.Searched] = []
     found = alarms.results(searched)
-    write_json(arguments.output, report("alarms", found))
+    for kind, (recordings, hours) in speech.items():
+        if not hours:
+            continue
+        for one in alarms.run(kind, recordings, hours, quiet):
+            # Written after every file: what was searched counts, however the run ends.
+            searched.append(one)
+            found = alarms.results(searched)
+            write_json(arguments.output, report("alarms", found, seed=arguments.seed))
     print(alarms.table(found))
 
 

@@ -39,7 +39,8 @@ _JUDGED, _JUDGED_SECONDS = 6, 0.5  # pieces of a batch that the discriminators s
 _JUDGE_RATE = 4e-4
 _COMMITMENT = 1.0
 _ALL, _SPOKEN = 0.3, 0.4  # shares made of all codebooks, of those that speech from text has
-_JUDGES_FROM = 0.3  # share of the run after which the discriminators join
+_JUDGES_FROM = 0.3  # share of the run after which the discriminators join;
+_JUDGES_FROM_KEPT = 0.03  # of a run with kept codes, whose decoder has been judged before
 _SPECTRAL, _FOOLING, _MATCHING = 1.0, 0.3, 1.0  # weights of the losses
 _CHANNELS = {"debug": 4, "default": 16, "paper": 32}  # of the discriminators
 
@@ -62,6 +63,7 @@ class CodecJob:
         self.rng = np.random.default_rng(seed)
         self.device = torch.device(device)
         self.keep_codes = keep_codes
+        self.judges_from = _JUDGES_FROM_KEPT if keep_codes else _JUDGES_FROM
         shape = CODEC_SIZES[size]
         self.codec = Codec(shape).to(self.device)
         if keep_codes:
@@ -102,8 +104,8 @@ class CodecJob:
         if not self.keep_codes:
             loss = loss + _COMMITMENT * commitment
             figures["commitment"] = float(commitment.detach())
-        if progress >= _JUDGES_FROM:
-            along = (progress - _JUDGES_FROM) / (1.0 - _JUDGES_FROM)
+        if progress >= self.judges_from:
+            along = (progress - self.judges_from) / (1.0 - self.judges_from)
             set_learning_rate(self.judge_optimizer, learning_rate(along, _JUDGE_RATE))
             loss = loss + self._judged(made, waveform, figures)
         self.optimizer.zero_grad(set_to_none=True)

@@ -1,4 +1,9 @@
-"""`valle train speaker`: whose voice a piece of speech is."""
+"""`valle train speaker`: whose voice a piece of speech is.
+
+More speakers than were recorded come from playing them slower and faster: pitch and formants move
+together, and whoever is heard so is another speaker to be told apart (Yamamoto et al. 2019). Rooms,
+noise, colour and bandwidth change from piece to piece, so that they are not taken for the voice.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from valle.corpora.store import SAMPLE_RATE, Store, Utterance, by_speaker
+from valle.corpora import effects
+from valle.corpora.store import HOP, SAMPLE_RATE, Store, Utterance, by_speaker
 from valle.training.loop import (
     keep_size,
     learning_rate,
@@ -18,16 +25,21 @@ from valle.training.loop import (
 )
 from valle.training.models.speaker import EMBEDDING, SPEAKER_SIZES, SpeakerEncoder
 
-_SPEAKERS = 32  # speakers a batch, with two pieces of each
-_SECONDS = 2.4
+_PIECES = 40  # a batch, each of another speaker
+_SHORTEST, _LONGEST = 1.4, 3.2  # seconds; the pieces of a batch are as long as each other
+_SPEEDS = (1.0, 0.88, 1.14)  # each of a recorded speaker's is a speaker
+_IN_ROOM, _WITH_NOISE, _COLOURED, _BAND_LIMITED = 0.3, 0.5, 0.4, 0.2  # shares of the pieces
+_BABBLE = 0.3  # share of the noise; half of the rest is white, half pink
 _MARGIN = 0.2
 _SCALE = 30.0
 
+Samples = NDArray[np.float32]
+
 
 class SpeakerJob:
-    """Classification of two pieces each of some speakers, with an additive angular margin."""
+    """Classification of pieces of speech by speaker, with an additive angular margin."""
 
-    peak_rate = 2e-3
+    peak_rate = 1.5e-3
 
     def __init__(
         self, stores: list[Store], folder: Path, size: str, device: str, seed: int
@@ -41,7 +53,8 @@ class SpeakerJob:
             for group in by_speaker(store.utterances).values():
                 self.groups.append((store, group))
         self.speaker = SpeakerEncoder(shape).to(self.device)
-        self.classes = nn.Linear(EMBEDDING, len(self.groups), bias=False).to(self.device)
+        self.speakers = len(self.groups) * len(_SPEEDS)
+        self.classes = nn.Linear(EMBEDDING, self.speakers, bias=False).to(self.device)
         self.modules: dict[str, nn.Module] = {"speaker": self.speaker, "classes": self.classes}
         self.optimizer = torch.optim.AdamW(
             [*self.speaker.parameters(), *self.classes.parameters()],
@@ -52,25 +65,43 @@ class SpeakerJob:
         self.generators = {"job": self.rng}
         keep_size(folder, shape)
 
-    def piece(self, store: Store, group: list[Utterance]) -> np.ndarray:
-        """A random piece of a random utterance, [samples] float32; short ones are repeated."""
-        length = round(_SECONDS * SAMPLE_RATE)
-        utterance = group[self.rng.integers(len(group))]
-        start = int(self.rng.integers(max(1, utterance.samples - length)))
-        samples = store.waveform(utterance)[start : start + length]
-        samples = np.resize(samples, length)
-        level = float(np.sqrt(np.mean(samples**2)) + 1e-5)
-        if self.rng.random() < 0.5:
-            noise = self.rng.standard_normal(length, dtype=np.float32)
-            samples = samples + noise * level * 10.0 ** (-self.rng.uniform(10.0, 40.0) / 20.0)
-        return samples * (0.05 / level) * 10.0 ** (self.rng.uniform(-10.0, 10.0) / 20.0)
+    def piece(self, speaker: int, length: int) -> Samples:
+        """A random piece [length] of a random utterance of a speaker; short ones are repeated."""
+        group, speed = divmod(speaker, len(_SPEEDS))
+        store, utterances = self.groups[group]
+        utterance = utterances[self.rng.integers(len(utterances))]
+        wanted = int(length * _SPEEDS[speed]) + HOP
+        start = utterance.offset + int(self.rng.integers(max(1, utterance.samples - wanted + 1)))
+        end = min(start + wanted, utterance.offset + utterance.samples)
+        samples = store.audio[start:end].astype(np.float32) / 32768.0
+        if _SPEEDS[speed] != 1.0:
+            samples = effects.played(samples, _SPEEDS[speed])
+        return self._distorted(np.resize(samples, length))
+
+    def _distorted(self, samples: Samples) -> Samples:
+        """As another microphone in another room would have it."""
+        if self.rng.random() < _IN_ROOM:
+            samples = effects.some_room(samples, self.rng)
+        if self.rng.random() < _COLOURED:
+            samples = effects.tilt(samples, float(self.rng.uniform(-4.0, 4.0)))
+        if self.rng.random() < _WITH_NOISE:
+            kind = "babble" if self.rng.random() < _BABBLE else ("white", "pink")[self._coin()]
+            noise = effects.noise(kind, samples, self.rng)
+            samples = effects.add_noise(samples, noise, float(self.rng.uniform(5.0, 30.0)))
+        if self.rng.random() < _BAND_LIMITED:
+            low = float(self.rng.uniform(50.0, 300.0)) * self._coin()
+            samples = effects.band_limit(samples, low, float(self.rng.uniform(3400.0, 7500.0)))
+        return effects.level(samples, float(self.rng.uniform(-40.0, -15.0)))
+
+    def _coin(self) -> int:
+        return int(self.rng.integers(2))
 
     def step(self, number: int, progress: float) -> dict[str, float]:
         set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))
-        chosen = self.rng.choice(
-            len(self.groups), min(_SPEAKERS, len(self.groups)), replace=False
-        ).repeat(2)
-        waveform = np.stack([self.piece(*self.groups[index]) for index in chosen])
+        pieces = min(_PIECES, self.speakers)
+        chosen = self.rng.choice(self.speakers, pieces, replace=False)
+        frames = self.rng.uniform(_SHORTEST, _LONGEST) * SAMPLE_RATE // HOP
+        waveform = np.stack([self.piece(int(each), int(frames) * HOP) for each in chosen])
         wanted = torch.from_numpy(chosen).to(self.device)
         tensor = torch.from_numpy(waveform.astype(np.float32)).to(self.device)
         with mixed_precision(self.device):
@@ -80,7 +111,7 @@ class SpeakerJob:
         # The margin grows in: from the first step it would ask for more than can be had.
         margin = _MARGIN * min(1.0, 4.0 * progress)
         hard = torch.cos(torch.acos(cosine) + margin)
-        own = functional.one_hot(wanted, len(self.groups)).bool()
+        own = functional.one_hot(wanted, self.speakers).bool()
         loss = functional.cross_entropy(_SCALE * torch.where(own, hard, cosine), wanted)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -24,7 +24,10 @@ class ConvNeXt(nn.Module):
     def mix(self, padded: Tensor, residual: Tensor) -> Tensor:
         """Convolve `padded` [B, T + kernel - 1, width] and add to `residual` [B, T, width]."""
         hidden = self.depthwise(padded.transpose(1, 2)).transpose(1, 2)
-        hidden = self.down(nn.functional.gelu(self.up(self.norm(hidden)), approximate="tanh"))
+        # On a processor PyTorch's exact form is five times faster than the other, which graphs
+        # have: ONNX Runtime is faster at it. They differ by 5e-4 at most.
+        form = "none" if self.training else "tanh"
+        hidden = self.down(nn.functional.gelu(self.up(self.norm(hidden)), approximate=form))
         return residual + self.scale * hidden
 
     def forward(self, hidden: Tensor) -> Tensor:

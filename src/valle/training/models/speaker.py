@@ -1,7 +1,8 @@
 """The speaker encoder: a recording to a direction that belongs to its voice.
 
-ConvNeXt over log-mel frames and attentive statistics pooling (Okabe et al. 2018), trained to tell
-speakers apart with an additive angular margin (Deng et al. 2019).
+ConvNeXt over log-mel frames and attentive statistics pooling (Okabe et al. 2018), each channel with
+an attention of its own that knows the whole recording (ECAPA-TDNN, Desplanques et al. 2020, section
+3.2), trained to tell speakers apart with an additive angular margin (Deng et al. 2019).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class SpeakerSize:
 
 SPEAKER_SIZES = {
     "debug": SpeakerSize(1, 32),
-    "default": SpeakerSize(4, 160),
+    "default": SpeakerSize(4, 192),
     "paper": SpeakerSize(6, 384),
 }
 
@@ -44,7 +45,9 @@ class SpeakerEncoder(nn.Module):
         self.input_norm = nn.LayerNorm(size.width)
         self.blocks = nn.ModuleList(ConvNeXt(size.width, _KERNEL) for _ in range(size.layers))
         self.norm = nn.LayerNorm(size.width)
-        self.attention = nn.Sequential(nn.Linear(size.width, 64), nn.Tanh(), nn.Linear(64, 1))
+        self.attention = nn.Sequential(
+            nn.Linear(3 * size.width, 64), nn.Tanh(), nn.Linear(64, size.width)
+        )
         self.output = nn.Linear(2 * size.width, EMBEDDING)
 
     def forward(self, waveform: Tensor) -> Tensor:
@@ -55,7 +58,16 @@ class SpeakerEncoder(nn.Module):
         for block in self.blocks:
             hidden = block(hidden)
         hidden = self.norm(hidden)
-        weight = self.attention(hidden).softmax(dim=1)
-        mean = (weight * hidden).sum(dim=1)
-        spread = torch.sqrt(((weight * hidden.square()).sum(dim=1) - mean.square()).clamp(min=1e-5))
-        return functional.normalize(self.output(torch.cat([mean, spread], dim=-1)), dim=-1)
+        whole = torch.cat(_statistics(hidden, torch.full_like(hidden, 1.0 / hidden.shape[1])), -1)
+        known = torch.cat([hidden, whole[:, None].expand(-1, hidden.shape[1], -1)], dim=-1)
+        weight = self.attention(known).softmax(dim=1)
+        pooled = torch.cat(_statistics(hidden, weight), dim=-1)
+        return functional.normalize(self.output(pooled), dim=-1)
+
+
+def _statistics(hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation over time of `hidden` [B, T, width], by `weight` that sums to 1
+    over time: [B, width] each."""
+    mean = (weight * hidden).sum(dim=1)
+    variance = (weight * hidden.square()).sum(dim=1) - mean.square()
+    return mean, torch.sqrt(variance.clamp(min=1e-5))

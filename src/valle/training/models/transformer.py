@@ -103,7 +103,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causa
         rows = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
         mask = rows if mask is None else mask & rows
     if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
+        # Added, since filling masked places takes twice as long, forwards and backwards.
+        nothing = torch.zeros(mask.shape, dtype=scores.dtype, device=scores.device)
+        scores = scores + nothing.masked_fill(~mask, float("-inf"))
     return scores.softmax(-1).to(value.dtype) @ value
 
 

@@ -329,3 +329,18 @@ def test_the_right_words_in_the_right_voice_are_accepted_and_others_are_not(
     more = spoken(8, "He said what he thought of it, and then he went out into the garden.")
     reference = np.concatenate([reference[0], more]), RATE
     assert "parts of the recording are in another voice" in faults(read)
+
+
+def test_silent_parts_of_a_reference_are_nobodys_voice(
+    default: valle.Model, voice: Samples
+) -> None:
+    parts = 3
+    said = np.resize(voice, 2 * parts * RATE)
+    hiss = np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32)
+    silence = hiss * np.float32(0.01 * np.sqrt(np.mean(said**2)))  # 40 dB below
+    alone = consent.hear_reference(default.bundle, said, RATE)
+    late = consent.hear_reference(default.bundle, np.concatenate([silence, said]), RATE)
+    assert len(alone.parts) == len(late.parts) == parts
+    np.testing.assert_allclose(late.parts, alone.parts, atol=1e-4)
+    digital = consent.hear_reference(default.bundle, np.zeros(5 * RATE, np.float32), RATE)
+    assert len(digital.parts) == 2  # where nobody speaks anywhere, none is left out

@@ -213,9 +213,11 @@ def test_the_nar_reads_styles_in_training_and_running_alike(
         )
     found = np.concatenate(list(running.refine(prompt, frames, style=style)))
     np.testing.assert_array_equal(found[:, 1], logits[0].argmax(-1).numpy())
+    plain = np.concatenate(list(running.refine(prompt, frames)))
     drawn = np.random.default_rng(0).integers(1, CLASSES + 1, (8, len(STYLES)))
     each = [np.concatenate(list(running.refine(prompt, frames, style=one))) for one in drawn]
-    assert len({codes[:, 1].tobytes() for codes in each}) > 1  # one of them or another is heard
+    # That any of them changes a code hangs on the random weights, that none does is a fault.
+    assert any((codes[:, 1] != plain[:, 1]).any() for codes in each)
 
 
 def test_an_unset_style_adds_nothing_and_learns_nothing() -> None:

@@ -52,18 +52,18 @@ LIKENESS_LIMIT = 2.0
 # Cosine, where the cohort cannot say: of two readers of LibriSpeech, 3 in 1,000 pairs have as much,
 # and 3 in 4 of one. A refused owner reads again; an accepted stranger is cloned.
 VOICE_LIMIT = 0.85
-# Cosine. Of 300 true trials 2 in 100 have less, of strangers 98 in 100, of statements whose phrase
-# another speaker reads 9 in 10. Who has no recording of the words for today in the voice can but
-# speak them himself, behind an old recording of the rest.
+# Cosine. Of 300 true trials 2 in 100 have less, of strangers 97 in 100, of cuts between two
+# speakers 6 in 7. Who has no recording of the words for today in the voice can but speak them
+# himself, behind an old recording of the rest.
 PHRASE_VOICE_LIMIT = 0.6
-# Cosine. All 300 true ones have 0.38 and more, of cuts between two speakers 1 in 6.
+# Cosine. All 300 true ones have 0.38 and more; of cuts between two speakers 1 in 7 has as much.
 THIRDS_LIMIT = 0.35
 # Cosine. Two recordings of one voice seldom have less in any part in which somebody speaks. Without
 # it a few seconds of the one who agrees, put beside those of the one who is cloned, would make the
 # two recordings alike enough.
 REFERENCE_LIMIT = 0.3
 # Decibels. Of 300 true trials 1 in 20 has more than 6.9, of cuts between two speakers half have
-# more than 7.4, of those from one a third.
+# more than 7.4, of those from one 1 in 5.
 BACKGROUND_LIMIT = 7.0
 # Decibels. Of 300 true trials it refuses 5 that nothing else does; of cuts from one speaker it
 # takes the share accepted from 0.48 to 0.30, of cuts from two from 0.06 to 0.003.

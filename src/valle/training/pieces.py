@@ -1,4 +1,4 @@
-"""Pieces of clean speech that the codec learns from.
+"""Pieces of speech that the codec and the speaker encoder learn from.
 
 More voices than were recorded come from playing pieces faster or slower: pitch, formants and tempo
 move together, as if somebody of another size were speaking. A few are put into rooms or noise.
@@ -48,7 +48,7 @@ class Pieces:
         utterance = group[self.rng.integers(len(group))]
         resized = self.rng.random() < _RESIZED
         speed = float(self.rng.uniform(_SMALLEST, _LARGEST)) if resized else 1.0
-        samples = self._cut(store, utterance, speed)
+        samples = cut(store, utterance, self.length, speed, self.rng)
         if self.rng.random() < _IN_ROOM:
             samples = effects.some_room(samples, self.rng)
         if self.rng.random() < _WITH_NOISE:
@@ -58,12 +58,15 @@ class Pieces:
         wanted = 10.0 ** (self.rng.uniform(-20.0, 0.0) / 20.0)
         return samples * np.float32(min(wanted / peak, 10.0))
 
-    def _cut(self, store: Store, utterance: Utterance, speed: float) -> Samples:
-        """A random piece of an utterance, played at `speed`; repeated where it is too short."""
-        wanted = int(self.length * speed) + 1
-        start = utterance.offset + self.rng.integers(max(1, utterance.samples - wanted + 1))
-        end = min(start + wanted, utterance.offset + utterance.samples)
-        samples = store.audio[start:end].astype(np.float32) / 32768.0
-        if speed != 1.0:
-            samples = effects.played(samples, speed)
-        return np.resize(samples, self.length)
+
+def cut(
+    store: Store, utterance: Utterance, length: int, speed: float, rng: np.random.Generator
+) -> Samples:
+    """A random piece [length] of an utterance, played at `speed`; short ones are repeated."""
+    wanted = int(length * speed) + 1
+    start = utterance.offset + rng.integers(max(1, utterance.samples - wanted + 1))
+    end = min(start + wanted, utterance.offset + utterance.samples)
+    samples = store.audio[start:end].astype(np.float32) / 32768.0
+    if speed != 1.0:
+        samples = effects.played(samples, speed)
+    return np.resize(samples, length)

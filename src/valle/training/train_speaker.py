@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
@@ -24,6 +23,7 @@ from valle.training.loop import (
     set_learning_rate,
 )
 from valle.training.models.speaker import EMBEDDING, SPEAKER_SIZES, SpeakerEncoder
+from valle.training.pieces import Samples, cut
 
 _PIECES = 40  # a batch, each of another speaker
 _SHORTEST, _LONGEST = 1.4, 3.2  # seconds; the pieces of a batch are as long as each other
@@ -32,8 +32,6 @@ _IN_ROOM, _WITH_NOISE, _COLOURED, _BAND_LIMITED = 0.3, 0.5, 0.4, 0.2  # shares o
 _BABBLE = 0.3  # share of the noise; half of the rest is white, half pink
 _MARGIN = 0.2
 _SCALE = 30.0
-
-Samples = NDArray[np.float32]
 
 
 class SpeakerJob:
@@ -70,13 +68,7 @@ class SpeakerJob:
         group, speed = divmod(speaker, len(_SPEEDS))
         store, utterances = self.groups[group]
         utterance = utterances[self.rng.integers(len(utterances))]
-        wanted = int(length * _SPEEDS[speed]) + HOP
-        start = utterance.offset + int(self.rng.integers(max(1, utterance.samples - wanted + 1)))
-        end = min(start + wanted, utterance.offset + utterance.samples)
-        samples = store.audio[start:end].astype(np.float32) / 32768.0
-        if _SPEEDS[speed] != 1.0:
-            samples = effects.played(samples, _SPEEDS[speed])
-        return self._distorted(np.resize(samples, length))
+        return self._distorted(cut(store, utterance, length, _SPEEDS[speed], self.rng))
 
     def _distorted(self, samples: Samples) -> Samples:
         """As another microphone in another room would have it."""

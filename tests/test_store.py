@@ -11,7 +11,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from valle.corpora.recordings import changed_voice, prepare_recordings
+from valle.corpora.recordings import prepare_recordings
 from valle.corpora.store import HOP, Labels, Store, StoreWriter, batches_of, by_speaker
 from valle.errors import RecordingError, UsageError
 
@@ -194,38 +194,6 @@ def test_held_out_speakers_never_enter_a_store(manifest: Path) -> None:
     assert [u.speaker for u in store.utterances] == ["one two", "one two"]
     assert [u.text for u in store.utterances] == ["Hi.", None]
     assert [u.samples for u in store.utterances] == [1600, 1600]  # 8 kHz, brought to 16
-
-
-def test_changed_copies_are_other_speakers(manifest: Path) -> None:
-    heldout = manifest.parent / "heldout.txt"
-    out = manifest.parent / "out"
-    assert prepare_recordings(manifest, out, heldout, workers=1, quiet=True, changed=2) == 4
-    store = Store(out)
-    assert [u.speaker for u in store.utterances] == ["one two#1", "one two#2"] * 2
-    assert [u.id for u in store.utterances] == ["a.wav#1", "a.wav#2", "b.wav#1", "b.wav#2"]
-    assert [u.text for u in store.utterances] == ["Hi.", "Hi.", None, None]
-    assert not any(u.waveform_is_clean for u in store.utterances)
-
-
-def test_a_changed_voice_is_one_voice_and_another() -> None:
-    time = np.arange(16000) / 16000
-    tone = sum(np.sin(2 * np.pi * 120 * k * time) / k for k in range(1, 40)).astype(np.float32)
-    tone *= 0.2
-
-    def pitch(samples: np.ndarray) -> float:
-        middle = samples[4000:12000]
-        likeness = np.correlate(middle, middle, "full")[len(middle) :]
-        return 16000 / (int(np.argmax(likeness[40:400])) + 41)
-
-    assert pitch(tone) == pytest.approx(120, rel=0.02)
-    made = [changed_voice(tone, "someone", copy) for copy in (0, 0, 1)]
-    np.testing.assert_array_equal(made[0], made[1])
-    for samples in made:
-        assert 0.85 < len(tone) / len(samples) < 1.15
-        assert np.abs(samples).max() <= 0.99
-        assert 120 * 0.7 < pitch(samples) < 120 * 1.4
-        assert abs(pitch(samples) / 120 - 1) > 0.01
-    assert abs(pitch(made[0]) / pitch(made[2]) - 1) > 0.005
 
 
 def test_a_list_of_held_out_speakers_that_is_not_there_is_an_error(manifest: Path) -> None:

@@ -65,8 +65,11 @@ def test_from_sentences_to_speech(
         assert np.linalg.norm(voice) == pytest.approx(1.0, abs=1e-5)
     assert (store.voices[0] != store.voices[-1]).any()
     assert len(store.labels) == len(store.utterances)  # exact times are kept
+    faster = tmp_path / "faster"
+    did("prepare", "speeds", faster, "--data", data, "--speed", 1.1, "-q")
+    did("prepare", "codes", faster, "--runs", runs, *once)
     for stage in ("ar", "nar"):
-        did("train", stage, *train, "--device", "cpu")
+        did("train", stage, *train, "--data", faster, "--device", "cpu")
     for stage in ("codec", "listener", "speaker", "ar", "nar"):
         state = torch.load(runs / stage / "checkpoint.pt", weights_only=True)
         assert state["step"] == 3

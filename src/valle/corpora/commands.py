@@ -8,6 +8,7 @@ from pathlib import Path
 from valle.bundle import Bundle
 from valle.corpora.made_store import prepare_made
 from valle.corpora.recordings import prepare_recordings
+from valle.corpora.speeds import prepare_speeds
 from valle.corpora.store import Store
 from valle.corpora.styles import prepare_styles
 from valle.errors import UsageError
@@ -28,13 +29,6 @@ def prepare_arguments(parser: argparse.ArgumentParser) -> None:
     recordings.add_argument(
         "--heldout", type=Path, default=Path("../shared/heldout.txt"), help="speakers to leave out"
     )
-    recordings.add_argument(
-        "--changed",
-        type=int,
-        default=0,
-        metavar="COPIES",
-        help="instead of each recording, this many copies in changed voices (more speakers)",
-    )
 
     made = stages.add_parser("made", help="speech made with espeak-ng, flite and festival")
     made.add_argument("folder", type=Path, help="where the prepared corpus goes")
@@ -52,6 +46,21 @@ def prepare_arguments(parser: argparse.ArgumentParser) -> None:
         stage.add_argument("folder", type=Path, nargs="+", help="prepared corpora")
     for stage in (codes, labels):
         stage.add_argument("--runs", type=Path, default=Path("runs"), help="what was trained")
+
+    speeds = stages.add_parser(
+        "speeds", help="a labelled corpus played at other speeds (more speakers)"
+    )
+    speeds.add_argument("folder", type=Path, help="where the prepared corpus goes")
+    speeds.add_argument(
+        "--data", type=Path, required=True, metavar="FOLDER", help="a prepared corpus with labels"
+    )
+    speeds.add_argument(
+        "--speed",
+        type=float,
+        action="append",
+        required=True,
+        help="how fast: 0.7 to 1.4; given several times, each speaker is as many",
+    )
 
     own = stages.add_parser("own", help="speech of a bundle, in the voices of a prepared corpus")
     own.add_argument("folder", type=Path, help="where the prepared corpus goes")
@@ -93,6 +102,10 @@ def prepare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare(arguments: argparse.Namespace) -> None:
     """Run one stage of the preparation."""
+    if arguments.stage == "speeds":
+        count = prepare_speeds(arguments.data, arguments.folder, arguments.speed, arguments.quiet)
+        print(f"{arguments.folder}: {count} utterances")
+        return
     if arguments.stage in ("own", "detector"):
         _prepare_for_detector(arguments)
         return
@@ -104,7 +117,6 @@ def prepare(arguments: argparse.Namespace) -> None:
             arguments.heldout,
             workers,
             quiet,
-            arguments.changed,
         )
         print(f"{arguments.folder}: {count} recordings")
         return

@@ -6,11 +6,9 @@ A manifest is a JSONL file beside the recordings: `audio` (path relative to it),
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ import soxr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from valle.corpora import effects
 from valle.corpora.store import SAMPLE_RATE, StoreWriter
 from valle.errors import RecordingError, UsageError
 
@@ -65,41 +62,12 @@ def _read(path: Path) -> NDArray[np.float32]:
     return np.asarray(mono, dtype=np.float32)
 
 
-def changed_voice(samples: NDArray[np.float32], speaker: str, copy: int) -> NDArray[np.float32]:
-    """The samples in the voice of somebody who does not exist; the same for all of a speaker's.
-
-    Pitch and formants move together, as they do in people, and tempo and colour a little. The
-    least changed copy is still further from its original than one recording of a person is from
-    another by the same person.
-    """
-    seed = hashlib.sha256(f"{speaker} {copy}".encode()).digest()[:8]
-    rng = np.random.default_rng(int.from_bytes(seed, "little"))
-    size = rng.choice((-1.0, 1.0)) * rng.uniform(0.05, 0.13)  # of the vocal tract, in log
-    pitch = float(np.clip(np.exp(1.6 * size + rng.normal(0, 0.04)), 0.75, 1.35))
-    moved = effects.shift_formants(effects.shift_pitch(samples, pitch), float(np.exp(size)))
-    moved = effects.tempo(moved, float(rng.uniform(0.9, 1.12)))
-    moved = effects.tilt(moved, float(rng.uniform(-1.5, 1.5)))
-    return moved * min(1.0, 0.99 / (float(np.abs(moved).max()) + 1e-9))
-
-
-def _copies(changed: int, row: tuple[Path, str]) -> list[NDArray[np.float32]]:
-    """The recording itself, or its copies in changed voices."""
-    path, speaker = row
-    samples = _read(path)
-    if not changed:
-        return [samples]
-    return [changed_voice(samples, speaker, copy) for copy in range(changed)]
-
-
-def _decoded(
-    rows: list[tuple[Path, str]], changed: int, workers: int
-) -> Iterator[list[NDArray[np.float32]]]:
-    work = partial(_copies, changed)
+def _decoded(paths: list[Path], workers: int) -> Iterator[NDArray[np.float32]]:
     if workers <= 1:
-        yield from map(work, rows)
+        yield from map(_read, paths)
         return
     with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(work, rows, chunksize=32)
+        yield from pool.map(_read, paths, chunksize=32)
 
 
 def prepare_recordings(
@@ -108,12 +76,8 @@ def prepare_recordings(
     heldout: Path | None,
     workers: int = 2,
     quiet: bool = False,
-    changed: int = 0,
 ) -> int:
     """Write the manifest's recordings as a store; returns how many utterances it holds.
-
-    `changed`: write this many copies of each recording in changed voices instead of the recording
-    itself, so that a model hears more speakers than there are.
 
     Raises:
         UsageError: no manifest, no list of held-out speakers, or no recording is left.
@@ -121,23 +85,19 @@ def prepare_recordings(
     """
     hidden = read_heldout(heldout)
     rows = [row for row in read_manifest(manifest) if row["speaker"] not in hidden]
-    sources = [(manifest.parent / row["audio"], row["speaker"]) for row in rows]
+    paths = [manifest.parent / row["audio"] for row in rows]
     writer = StoreWriter(out)
     bar = tqdm(total=len(rows), desc="recordings", unit="file", disable=quiet or None)
-    count = 0
-    for row, copies in zip(rows, _decoded(sources, changed, workers), strict=True):
-        for copy, samples in enumerate(copies):
-            mark = f"#{copy + 1}" if changed else ""
-            writer.add(
-                row["audio"] + mark,
-                row["corpus"],
-                row["speaker"] + mark,
-                samples,
-                row["text"],
-                waveform_is_clean=row["corpus"] not in LOSSY_CORPORA and not changed,
-            )
-            count += 1
+    for row, samples in zip(rows, _decoded(paths, workers), strict=True):
+        writer.add(
+            row["audio"],
+            row["corpus"],
+            row["speaker"],
+            samples,
+            row["text"],
+            waveform_is_clean=row["corpus"] not in LOSSY_CORPORA,
+        )
         bar.update()
     bar.close()
     writer.close()
-    return count
+    return len(rows)

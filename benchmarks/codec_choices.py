@@ -38,9 +38,9 @@ class Choice:
 # All at about 4 kbit/s but for the last two.
 CHOICES = {
     "25 Hz": Choice(640, 160, 16),
-    "37.5 Hz": Choice(426, 213, 11),
+    "37.5 Hz": Choice(424, 212, 11),
     "50 Hz": Choice(320, 160, 8),
-    "75 Hz": Choice(213, 213, 5),
+    "75 Hz": Choice(212, 212, 5),
     "50 Hz, phoneme loss": Choice(320, 160, 8, 0.3),
     "50 Hz, 4 codebooks": Choice(320, 160, 4),
     "50 Hz, 16 codebooks": Choice(320, 160, 16),

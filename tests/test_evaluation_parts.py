@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,16 +122,16 @@ def test_judges_of_sound_agree_on_good_and_bad(voice: Samples) -> None:
 
 
 class Lossless:
-    """Stands for a model whose codec loses nothing."""
+    """Stands for a model whose codec loses nothing, but may be late."""
 
-    def __init__(self) -> None:
-        self.codec = self
+    def __init__(self, late: int = 0) -> None:
+        self.codec, self.late = self, late
 
     def encode(self, samples: Samples) -> Samples:
         return samples
 
     def decode(self, codes: Samples) -> Samples:
-        return np.pad(codes, (0, 320))
+        return np.pad(codes, (self.late, 320))
 
 
 def test_a_codec_that_loses_nothing_is_as_good_as_the_originals(voice: Samples) -> None:
@@ -143,9 +144,17 @@ def test_a_codec_that_loses_nothing_is_as_good_as_the_originals(voice: Samples) 
     found = {(r.row, r.name): r.figure.value for r in parts.results(list(measured))}
     assert found["codec", "similarity"] == pytest.approx(1.0, abs=1e-3)
     assert found["codec", "PESQ"] == pytest.approx(4.64, abs=0.01)
+    assert found["codec", "STOI"] == pytest.approx(1.0, abs=1e-3)
     assert found["codec", "DNSMOS"] == pytest.approx(found["originals", "DNSMOS"])
     assert found["originals", "sentence right"] == found["codec", "sentence right"] == 1.0
     assert found["opus", "similarity"] < 0.97 and found["codec", "rtf"] < 1.0
+
+
+def test_a_codec_that_is_late_is_not_forgiven(voice: Samples) -> None:
+    late: Any = Lossless(late=320)
+    measured = parts.codec_measurements(late, [speaker("a", voice)], OTHERS, SentenceChooser())
+    found = {(r.row, r.name): r.figure.value for r in parts.results(list(measured))}
+    assert found["codec", "STOI"] < 0.9 < 0.97 < found["codec", "similarity"]
 
 
 def test_an_untrained_model_is_measured_and_found_bad(model: valle.Model, voice: Samples) -> None:

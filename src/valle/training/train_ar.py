@@ -30,7 +30,8 @@ from valle.training.sizes import NO_CODE, size_named
 from valle.training.style_borders import keep_borders, kept_borders
 
 _BATCH = 8
-_PROMPT = (75, 150)  # frames: 1.5 to 4 s
+_PROMPT = (75, 150)  # frames: 1.5 to 3 s
+_LONG_PROMPT, _LONG = (150, 500), 0.25  # 3 to 10 s, in a share of the batches
 _TARGET = (100, 300)
 _FROM_START = 0.7
 _PROMPT_WEIGHT = 0.5  # of the prompt's rows in the loss: speech like any other, but read in full
@@ -75,7 +76,8 @@ class ARJob:
 
     def step(self, number: int, progress: float) -> dict[str, float]:
         set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))
-        drawn = [self.examples.example(_PROMPT, _TARGET, _FROM_START) for _ in range(_BATCH)]
+        prompt = _LONG_PROMPT if self.examples.rng.random() < _LONG else _PROMPT
+        drawn = [self.examples.example(prompt, _TARGET, _FROM_START) for _ in range(_BATCH)]
         code_loss, move_loss, figures = self.losses(drawn)
         self.optimizer.zero_grad(set_to_none=True)
         (code_loss + move_loss).backward()

@@ -163,7 +163,8 @@ def test_an_untrained_model_is_measured_and_found_bad(model: valle.Model, voice:
     found = {(r.row, r.name): r.figure.value for r in parts.results(measured)}
     assert found["native", "phoneme error rate"] > 0.8 and found["made", "phoneme error rate"] > 0.8
     assert found["made", parts.BORDER] >= 0.02
-    ours, theirs = parts.speaker_errors(model, speakers)
+    ours, theirs, above = parts.speaker_errors(model, speakers)
+    assert above.figure.value == pytest.approx(ours.figure.value - theirs.figure.value)
     assert (ours.row, theirs.row) == ("ours", "Resemblyzer")
     assert ours.clips == theirs.clips > 3 and 0.0 <= theirs.figure.value <= 1.0
 

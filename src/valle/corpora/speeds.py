@@ -23,10 +23,10 @@ SLOWEST, FASTEST = 0.7, 1.4  # beyond these nobody sounds so
 
 
 def prepare_speeds(folder: Path, out: Path, speeds: Sequence[float], quiet: bool = False) -> int:
-    """Write a store of `folder`'s labelled utterances at each of `speeds`; returns how many.
+    """Write a store of `folder`'s labelled utterances at each of `speeds`.
 
     At each speed a speaker is another one, called "name@speed". The styles keep their borders, so
-    that both stores can be learnt from together.
+    that both stores can be learnt from together. Returns how many utterances have labels.
 
     Raises:
         UsageError: `folder` holds no store or one without labels, is `out` itself, or a speed is

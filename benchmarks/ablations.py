@@ -11,10 +11,10 @@ says how much is known by heart. Prints JSON.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from valle.corpora.store import Store
+from valle.pointer import STAYS
 from valle.text import SYMBOLS
+from valle.training.calibration import is_held
 from valle.training.checkpoints import load_codec
 from valle.training.examples import ExampleSource
 from valle.training.loop import (
@@ -98,8 +100,7 @@ class Prefixed(nn.Module):
         encoded, symbols = _encoded(ar, batch)
         frames = ar.codes(batch["inputs"])
         if self.aligned:
-            rows = gather_rows(encoded, batch["frame_symbol"])
-            frames = frames + ar.project(rows) + ar.stay(batch["stay"].clamp(max=_stays(ar)))
+            frames = frames + _aligned(ar, encoded, batch)
         hidden = torch.cat([ar.project(encoded), frames], dim=1)
         there = functional.pad(symbols != PADDING, (0, frames.shape[1]), value=True)
         length = hidden.shape[1]
@@ -126,8 +127,7 @@ class Grouped(nn.Module):
         """Logits [B, T, 1024]."""
         ar = self.ar
         encoded, _ = _encoded(ar, batch)
-        rows = gather_rows(encoded, batch["frame_symbol"])
-        aligned = ar.project(rows) + ar.stay(batch["stay"].clamp(max=_stays(ar)))
+        aligned = _aligned(ar, encoded, batch)
         frames = batch["codes"].shape[1]
         # Row r reads the codes of frames 2r - 2 and 2r - 1, and is at the symbols of 2r and 2r + 1.
         own = functional.pad(batch["inputs"], (0, 0, 0, 1 + frames % 2), value=NO_CODE)
@@ -152,8 +152,10 @@ def _encoded(ar: AR, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     return torch.cat(rows, dim=1), torch.cat(symbols, dim=1)
 
 
-def _stays(ar: AR) -> int:
-    return ar.stay.num_embeddings - 1
+def _aligned(ar: AR, encoded: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    """What each frame reads of the symbol that it is at, [B, T, width]."""
+    rows: Tensor = ar.project(gather_rows(encoded, batch["frame_symbol"]))
+    return rows + ar.stay(batch["stay"].clamp(max=STAYS - 1))
 
 
 def _through(ar: AR, hidden: Tensor, mask: Tensor | None) -> Tensor:
@@ -166,10 +168,18 @@ def _through(ar: AR, hidden: Tensor, mask: Tensor | None) -> Tensor:
     return out
 
 
+FORMS: dict[str, Callable[[AR], nn.Module]] = {
+    "pointer": Plain,
+    "both": lambda ar: Prefixed(ar, aligned=True),
+    "prefix": lambda ar: Prefixed(ar, aligned=False),
+    "grouped": Grouped,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--speech", type=Path, required=True, help="a store of recordings")
-    parser.add_argument("--speeds", type=Path, action="append", default=[])
+    parser.add_argument("--speeds", type=Path, action="append", required=True)
     parser.add_argument("--made", type=Path, required=True)
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the codec is")
     parser.add_argument("--only", choices=TRIALS, action="append", help="(all)")
@@ -200,13 +210,7 @@ def _tried(trial: Trial, arguments: argparse.Namespace, codec: Codec) -> dict[st
     source = ExampleSource(stores, shares, seed=0)
     ar = AR(ARSize(**_SHAPE, dropout=trial.dropout), len(SYMBOLS))
     ar.start_from(codec.quantiser.tables)
-    forms = {
-        "pointer": lambda: Plain(ar),
-        "both": lambda: Prefixed(ar, aligned=True),
-        "prefix": lambda: Prefixed(ar, aligned=False),
-        "grouped": lambda: Grouped(ar),
-    }
-    model = forms[trial.form]()
+    model = FORMS[trial.form](ar)
     optimizer = language_model_optimizer(model, _RATE)
     for number in range(arguments.steps):
         set_learning_rate(optimizer, learning_rate(number / arguments.steps, _RATE))
@@ -217,8 +221,8 @@ def _tried(trial: Trial, arguments: argparse.Namespace, codec: Codec) -> dict[st
         optimizer.step()
     model.eval()
     figures = {}
-    for name, held in (("held", True), ("learnt", False)):
-        judged = ExampleSource([_part(arguments.speech, held=held)], [1.0], seed=1)
+    for name, store in (("held", _part(arguments.speech, held=True)), ("learnt", stores[0])):
+        judged = ExampleSource([store], [1.0], seed=1)
         with torch.no_grad():
             found = [float(_loss(model, judged)[1]) for _ in range(_JUDGED)]
         figures[name] = round(float(np.mean(found)), 4)
@@ -231,16 +235,12 @@ def _part(folder: Path, held: bool) -> Store:
     rows = [
         row
         for row, utterance in enumerate(store.utterances)
-        if (_place(utterance.speaker.split("@")[0]) == 0) == held
+        if is_held("comparison", utterance.speaker.split("@")[0], _HELD_ONE_IN) == held
     ]
     _ = store.labels  # read while all utterances are there
     store.voices = store.voices[rows]
     store.utterances = [store.utterances[row] for row in rows]
     return store
-
-
-def _place(speaker: str) -> int:
-    return hashlib.sha256(speaker.encode()).digest()[0] % _HELD_ONE_IN
 
 
 def _loss(model: nn.Module, source: ExampleSource) -> tuple[Tensor, Tensor]:

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -56,26 +57,14 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=3.0, help="of speech for AR and probe (3)")
     parser.add_argument("--judged", type=int, default=24, help="utterances to judge by (24)")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    names = arguments.only or list(CHOICES)
-    if arguments.here:
-        print(json.dumps(found(CHOICES[names[0]], arguments)))
-        return
     results = {}
-    passed = _without_only(sys.argv[1:])
-    for name in names:
+    for name in arguments.only or CHOICES:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        own = ["--here", "--only", name, *passed]
-        run = subprocess.run([sys.executable, __file__, *own], stdout=subprocess.PIPE, check=True)
-        results[name] = json.loads(run.stdout.splitlines()[-1])
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            results[name] = pool.submit(found, CHOICES[name], arguments).result()
         print(json.dumps({name: results[name]}), file=sys.stderr, flush=True)
     print(json.dumps(results, indent=1))
-
-
-def _without_only(arguments: list[str]) -> list[str]:
-    kept = iter(arguments)
-    return [each for each in kept if each != "--only" or not next(kept, "")]
 
 
 def found(choice: Choice, arguments: argparse.Namespace) -> dict[str, Any]:

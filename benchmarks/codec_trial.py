@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,9 @@ from valle.corpora.transcripts import IS_BORDER, LISTENER_CLASS
 from valle.evaluation.metrics import VoiceJudge
 from valle.evaluation.signals import QualityJudge, pesq, stoi
 from valle.listener_symbols import LISTENER_SYMBOLS
-from valle.pointer import stays
+from valle.pointer import STAYS, stays
 from valle.text import SYMBOLS
+from valle.training.calibration import is_held
 from valle.training.examples import padded
 from valle.training.loop import learning_rate, mixed_precision, set_learning_rate
 from valle.training.losses import SpectralLoss
@@ -110,8 +110,7 @@ def _parts(store: Store) -> tuple[list[Utterance], list[Utterance]]:
     held: list[Utterance] = []
     clean = [u for u in store.utterances if u.waveform_is_clean and u.id in store.labels]
     for speaker, group in by_speaker([u for u in clean if u.samples > SAMPLE_RATE]).items():
-        place = hashlib.sha256(speaker.encode()).digest()[0] % _HELD_ONE_IN
-        (held if place == 0 else learnt).extend(group)
+        (held if is_held("comparison", speaker, _HELD_ONE_IN) else learnt).extend(group)
     return learnt, held
 
 
@@ -277,7 +276,7 @@ def _drawn(ar: AR, batch: dict[str, Tensor]) -> Tensor:
     """Codes [B, T] of the first codebook as the AR draws them (temperature 1)."""
     encoded = ar.phonemes(batch["symbols"], batch["stress"], batch["voice"], None)
     rows = ar.project(gather_rows(encoded, batch["path"])) + ar.stay(
-        batch["stay"].clamp(max=ar.stay.num_embeddings - 1)
+        batch["stay"].clamp(max=STAYS - 1)
     )
     past: list[tuple[Tensor, Tensor] | None] = [None] * len(ar.blocks)
     code = torch.full((len(rows), 1), NO_CODE)

@@ -41,12 +41,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_form_sees_the_codes_that_it_is_to_predict(corpus: Path, form: str) -> None:
     torch.manual_seed(0)
     ar = AR(ARSize(2, 4, 64, 128, 0.0), len(SYMBOLS))
-    model = {
-        "pointer": lambda: ablations.Plain(ar),
-        "both": lambda: ablations.Prefixed(ar, aligned=True),
-        "prefix": lambda: ablations.Prefixed(ar, aligned=False),
-        "grouped": lambda: ablations.Grouped(ar),
-    }[form]().eval()
+    model = ablations.FORMS[form](ar).eval()
     source = ExampleSource([Store(corpus)], [1.0], seed=0)
     batch = ar_batch(
         [source.example((30, 60), (50, 100), 0.7) for _ in range(3)], torch.device("cpu")

@@ -79,7 +79,7 @@ def test_a_corpus_without_styles_gets_none(tmp_path: Path) -> None:
 
 @given(st.integers(1, 2000), st.floats(SLOWEST, FASTEST))
 def test_every_frame_comes_from_one_of_the_old_in_order(of: int, speed: float) -> None:
-    rows = speeds._rows(int(np.ceil(of / speed)), of, speed)
+    rows = speeds.frames_at(int(np.ceil(of / speed)), of, speed)
     assert rows.min() >= 0 and rows.max() < of
     assert (np.diff(rows) >= 0).all()
     assert abs(int(rows[-1]) - (of - 1)) <= 1

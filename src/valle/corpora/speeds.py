@@ -66,7 +66,7 @@ def prepare_speeds(folder: Path, out: Path, speeds: Sequence[float], quiet: bool
                 if path is not None:
                     labels[written.id] = replace(label, frame_symbol=path)
                 if store.styles is not None:
-                    rows = _rows(frames, utterance.samples // HOP, speed)
+                    rows = frames_at(frames, utterance.samples // HOP, speed)
                     features.append(_faster(store.styles[0][utterance.frames][rows], speed))
                 bar.update()
     writer.close()
@@ -94,8 +94,8 @@ def path_at(path: NDArray[np.int64], frames: int, speed: float) -> NDArray[np.in
     return np.repeat(symbols, np.diff(starts, append=frames))
 
 
-def _rows(frames: int, of: int, speed: float) -> NDArray[np.int64]:
-    """[frames] which of `of` frames is heard in the middle of each, at this speed."""
+def frames_at(frames: int, of: int, speed: float) -> NDArray[np.int64]:
+    """[frames] which of an utterance's `of` frames is heard in the middle of each, played so."""
     return np.minimum(((np.arange(frames) + 0.5) * speed).astype(np.int64), of - 1)
 
 

@@ -245,14 +245,12 @@ def _error_rates(
     apart = np.array([recordings[a] != recordings[b] for a, b in zip(one, other, strict=True)])
     one, other = one[apart], other[apart]
     same = owners[one] == owners[other]
+    own, their = ours[one, other], theirs[one, other]
     count = int(owners.max()) + 1
 
-    def rates(weight: NDArray[np.int64]) -> list[float]:
-        own, their = (
-            equal_error_rate(likeness[one, other], same, weight.astype(np.float64))
-            for likeness in (ours, theirs)
-        )
-        return [own, their, own - their]
+    def rates(times: NDArray[np.float64]) -> list[float]:
+        found = [equal_error_rate(scores, same, times) for scores in (own, their)]
+        return [*found, found[0] - found[1]]
 
     rng = np.random.default_rng(0)
     drawn = []
@@ -260,9 +258,9 @@ def _error_rates(
         times = np.bincount(rng.integers(count, size=count), minlength=count)
         weight = times[owners[one]] * times[owners[other]]
         if weight[same].any() and weight[~same].any():  # not one speaker alone
-            drawn.append(rates(weight))
+            drawn.append(rates(weight.astype(np.float64)))
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-    values = rates(np.ones(len(one), np.int64))
+    values = rates(np.ones(len(one)))
     return [
         Result(row, "equal error rate", Figure(*map(float, figure)), len(one))
         for row, *figure in zip(

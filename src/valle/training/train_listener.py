@@ -22,6 +22,7 @@ from torch.nn import functional
 from valle.alignment import align_frames, loud_frames
 from valle.check import edit_path
 from valle.corpora import effects
+from valle.corpora.speeds import frames_at
 from valle.corpora.store import HOP, SAMPLE_RATE, Store, Utterance
 from valle.corpora.transcripts import IS_BORDER, LISTENER_CLASS, transcript_ids
 from valle.errors import UsageError
@@ -206,8 +207,7 @@ class ListenerJob:
             classes = LISTENER_CLASS[symbols]
             path = None
             if frame_symbol is not None:
-                middles = ((np.arange(frames) + 0.5) * speeds[row]).astype(np.int64)
-                path = frame_symbol[np.minimum(middles, len(frame_symbol) - 1)]
+                path = frame_symbol[frames_at(frames, len(frame_symbol), speeds[row])]
             elif progress > _BOOTSTRAP:
                 said = [SYMBOLS[index] for index in symbols]
                 loud = loud_frames(samples[row], HOP)

@@ -24,6 +24,7 @@ from torch import nn
 from tqdm import tqdm
 
 from valle.errors import UsageError
+from valle.training.models.convnext import grown
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -132,7 +133,8 @@ def restore(job: Job, state: dict[str, Any]) -> None:
         UsageError: the job's model has other weights than the one that the checkpoint is of.
     """
     for name, weights in state["modules"].items():
-        job.modules[name].load_state_dict(weights)
+        module = job.modules[name]
+        module.load_state_dict(grown(module, weights))
     for name, moments in state.get("optimizers", {}).items():
         try:
             job.optimizers[name].load_state_dict(moments)
@@ -147,8 +149,10 @@ def restore(job: Job, state: dict[str, Any]) -> None:
         torch.set_rng_state(state["torch_generator"])
 
 
-def keep_size(folder: Path, size: DataclassInstance) -> None:
+def keep_size(folder: Path, size: DataclassInstance, deeper: frozenset[str] = frozenset()) -> None:
     """Write a model's shapes into its run's folder, for those who read its checkpoint.
+
+    Of the shapes named in `deeper` the checkpoint may have fewer: its model grows.
 
     Raises:
         UsageError: the folder holds a checkpoint of a model of other shapes.
@@ -157,7 +161,8 @@ def keep_size(folder: Path, size: DataclassInstance) -> None:
     if (folder / "checkpoint.pt").is_file() and path.is_file():
         there = json.loads(path.read_text(encoding="utf-8"))
         for name in wanted.keys() - _NO_SHAPE:
-            if there.get(name, wanted[name]) != wanted[name]:
+            known = there.get(name, wanted[name])
+            if known != wanted[name] and not (name in deeper and known < wanted[name]):
                 raise UsageError(
                     f"{folder} holds a model of another --size ({name} {there[name]}, not "
                     f"{wanted[name]}); give that size, or another --runs"

@@ -86,7 +86,7 @@ class CodecJob:
         }
         self.pieces = Pieces(stores, self.rng, _SECONDS)
         self.generators = {"job": self.rng}
-        keep_size(folder, shape)
+        keep_size(folder, shape, deeper=frozenset({"decoder_layers"}))
 
     def step(self, number: int, progress: float) -> dict[str, float]:
         set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))

@@ -101,7 +101,7 @@ class ListenerJob:
                 "and there is none"
             )
         self.generators = {"job": self.rng}
-        keep_size(folder, shape)
+        keep_size(folder, shape, deeper=frozenset({"layers"}))
 
     def batch(self) -> list[Example]:
         """Neighbours in length, from a random place of a random pool."""

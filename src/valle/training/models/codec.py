@@ -37,7 +37,7 @@ class CodecSize:
 
 CODEC_SIZES = {
     "debug": CodecSize(1, 32, 1, 32, latent=16),
-    "default": CodecSize(5, 256, 7, 320),
+    "default": CodecSize(5, 256, 10, 320),
     "paper": CodecSize(8, 384, 8, 512),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 _EXPANSION = 3
 
@@ -23,15 +24,29 @@ class ConvNeXt(nn.Module):
 
     def mix(self, padded: Tensor, residual: Tensor) -> Tensor:
         """Convolve `padded` [B, T + kernel - 1, width] and add to `residual` [B, T, width]."""
-        hidden = self.depthwise(padded.transpose(1, 2)).transpose(1, 2)
+        hidden = self._convolved(padded.transpose(1, 2)).transpose(1, 2)
         # On a processor PyTorch's exact form is five times faster than the other, which graphs
         # have: ONNX Runtime is faster at it. They differ by 5e-4 at most.
         form = "none" if self.training else "tanh"
-        hidden = self.down(nn.functional.gelu(self.up(self.norm(hidden)), approximate=form))
+        hidden = self.down(functional.gelu(self.up(self.norm(hidden)), approximate=form))
         return residual + self.scale * hidden
 
+    def _convolved(self, rows: Tensor) -> Tensor:
+        """Each row [B, width, T + kernel - 1] convolved by itself: [B, width, T]."""
+        if not self.training or rows.device.type != "cpu":
+            convolved: Tensor = self.depthwise(rows)
+            return convolved
+        # Learning on a processor, the same over an image of one line and in fp32 makes the whole
+        # block 1.4 times as fast as rows in bf16.
+        with torch.autocast("cpu", enabled=False):
+            weight = self.depthwise.weight.unsqueeze(2)
+            image = functional.conv2d(
+                rows.float().unsqueeze(2), weight, self.depthwise.bias, groups=len(weight)
+            )
+        return image.squeeze(2)
+
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.mix(nn.functional.pad(hidden, (0, 0, self.side, self.side)), hidden)
+        return self.mix(functional.pad(hidden, (0, 0, self.side, self.side)), hidden)
 
 
 class CausalConvNeXt(ConvNeXt):
@@ -42,3 +57,14 @@ class CausalConvNeXt(ConvNeXt):
     ) -> tuple[Tensor, Tensor]:
         rows = torch.cat([before, hidden], dim=1)
         return self.mix(rows, hidden), rows[:, -2 * self.side :]
+
+
+def grown(module: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a model that had fewer layers, for one that has more: those begin as the
+    identity, so that the model goes on as it was."""
+    complete = dict(weights)
+    for name, part in module.named_modules():
+        if isinstance(part, ConvNeXt) and f"{name}.scale" not in weights:
+            begun = {**part.state_dict(), "scale": torch.zeros_like(part.scale)}
+            complete |= {f"{name}.{each}": value for each, value in begun.items()}
+    return complete

@@ -28,7 +28,7 @@ class ListenerSize:
 
 LISTENER_SIZES = {
     "debug": ListenerSize(1, 32),
-    "default": ListenerSize(8, 192),
+    "default": ListenerSize(14, 192),
     "paper": ListenerSize(16, 512),
 }
 

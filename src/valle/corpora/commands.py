@@ -9,7 +9,7 @@ from valle.bundle import Bundle
 from valle.corpora.made_store import prepare_made
 from valle.corpora.recordings import prepare_recordings
 from valle.corpora.speeds import prepare_speeds
-from valle.corpora.store import Store
+from valle.corpora.store import HOP, SAMPLE_RATE, Store
 from valle.corpora.styles import prepare_styles
 from valle.errors import UsageError
 
@@ -62,6 +62,12 @@ def prepare_arguments(parser: argparse.ArgumentParser) -> None:
         help="how fast: 0.7 to 1.4; given several times, each speaker is as many",
     )
 
+    spoken = stages.add_parser(
+        "spoken", help="codes as a bundle's NAR has them, for its codec's decoder to learn from"
+    )
+    spoken.add_argument("folder", type=Path, nargs="+", help="corpora with codes and labels")
+    spoken.add_argument("--seconds", type=float, default=30.0, help="of each speaker (default: 30)")
+
     own = stages.add_parser("own", help="speech of a bundle, in the voices of a prepared corpus")
     own.add_argument("folder", type=Path, help="where the prepared corpus goes")
     own.add_argument(
@@ -83,7 +89,7 @@ def prepare_arguments(parser: argparse.ArgumentParser) -> None:
     detector.add_argument(
         "--minutes", type=float, default=52.0, help="of real speech (default: 52)"
     )
-    for stage in (own, detector):
+    for stage in (spoken, own, detector):
         stage.add_argument("--bundle", help="a folder or hf://owner/name (the package's)")
     for stage in (made, own):
         stage.add_argument(
@@ -92,7 +98,7 @@ def prepare_arguments(parser: argparse.ArgumentParser) -> None:
             default=Path("../shared/text/sentences.tsv"),
             help="lines of source, tab, sentence",
         )
-    for stage in (made, own, detector):
+    for stage in (made, spoken, own, detector):
         stage.add_argument("--seed", type=int, default=0)
     for stage in (recordings, made, codes, labels, styles):
         stage.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
@@ -108,6 +114,9 @@ def prepare(arguments: argparse.Namespace) -> None:
         return
     if arguments.stage in ("own", "detector"):
         _prepare_for_detector(arguments)
+        return
+    if arguments.stage == "spoken":
+        _prepare_spoken(arguments)
         return
     workers, quiet = arguments.workers, arguments.quiet
     if arguments.stage == "recordings":
@@ -184,3 +193,16 @@ def _prepare_for_detector(arguments: argparse.Namespace) -> None:
         quiet=quiet,
     )
     print(f"{folder}: {count} pieces")
+
+
+def _prepare_spoken(arguments: argparse.Namespace) -> None:
+    # Labelled examples are drawn by the training half.
+    from valle.training.spoken import write_spoken
+
+    if not arguments.seconds > 0:
+        raise UsageError(f"--seconds must be above 0, not {arguments.seconds}")
+    bundle = Bundle.load(arguments.bundle)
+    for folder in arguments.folder:
+        store = Store(folder)
+        frames = write_spoken(store, bundle, arguments.seconds, arguments.seed, arguments.quiet)
+        print(f"{folder}: {frames * HOP / SAMPLE_RATE:.0f} s as the NAR has them")

@@ -146,6 +146,16 @@ class Store:
         with np.load(path, allow_pickle=False) as arrays:
             return arrays["features"], arrays["borders"]
 
+    @cached_property
+    def spoken(self) -> NDArray[np.int16] | None:
+        """Codes as the NAR has them [frames, codebooks], -1 where it has said nothing; None where
+        `valle prepare spoken` has not written them."""
+        path = self.folder / "spoken.npy"
+        if not path.is_file():
+            return None
+        spoken: NDArray[np.int16] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return spoken
+
     def write_styles(self, features: NDArray[np.float16], borders: NDArray[np.float64]) -> None:
         """Put features [all frames, 3] and borders [5, 7] beside the samples, whole or not."""
         temporary = self.folder / "styles.tmp.npz"
@@ -163,6 +173,12 @@ class Store:
         temporary = self.folder / "codes.tmp.npy"
         np.save(temporary, codes)
         temporary.replace(self.folder / "codes.npy")
+
+    def write_spoken(self, spoken: NDArray[np.int16]) -> None:
+        """Put the NAR's codes [all frames, codebooks] beside the samples, whole or not at all."""
+        temporary = self.folder / "spoken.tmp.npy"
+        np.save(temporary, spoken)
+        temporary.replace(self.folder / "spoken.npy")
 
     def write_labels(self, labels: dict[str, Labels]) -> None:
         """Put labels by utterance id beside the samples, whole or not at all."""
@@ -227,7 +243,8 @@ class StoreWriter:
             (self.folder / "audio.tmp").unlink()
             raise UsageError(f"nothing was kept for {self.folder}: there is nothing to prepare")
         # A store that was here ends first: all that lies beside its samples fits no others.
-        for old in ("utterances.jsonl", "codes.npy", "labels.npz", "voices.npy", "styles.npz"):
+        beside = ("codes.npy", "labels.npz", "voices.npy", "styles.npz", "spoken.npy")
+        for old in ("utterances.jsonl", *beside):
             (self.folder / old).unlink(missing_ok=True)
         (self.folder / "audio.tmp").replace(self.folder / "audio.i16")
         index = self.folder / "utterances.tmp"

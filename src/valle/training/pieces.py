@@ -6,6 +6,8 @@ move together, as if somebody of another size were speaking. A few are put into 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,7 @@ _RESIZED, _SMALLEST, _LARGEST = 0.3, 0.87, 1.2  # share played at another speed,
 _IN_ROOM, _WITH_NOISE = 0.05, 0.05  # shares
 
 Samples = NDArray[np.float32]
+Codes = NDArray[np.int64]
 
 
 class Pieces:
@@ -41,6 +44,7 @@ class Pieces:
             raise UsageError(
                 f"the codec learns from clean speech of {seconds:.0f} s or more, and there is none"
             )
+        self.spoken = [group for store in stores for group in self._spoken(store)]
 
     def draw(self) -> Samples:
         """A piece [length]; levels vary by 20 dB so that quiet prompts are known too."""
@@ -57,6 +61,33 @@ class Pieces:
         peak = float(np.abs(samples).max()) + 1e-4
         wanted = 10.0 ** (self.rng.uniform(-20.0, 0.0) / 20.0)
         return samples * np.float32(min(wanted / peak, 10.0))
+
+    def draw_spoken(self) -> tuple[Samples, Codes]:
+        """A piece [length] as it is, and its codes [length / HOP, codebooks] as the NAR has them.
+
+        Speakers are drawn alike; there must be some in `spoken`.
+        """
+        store, group = self.spoken[self.rng.integers(len(self.spoken))]
+        first, end = group[self.rng.integers(len(group))]
+        start = int(self.rng.integers(first, end - self.length // HOP + 1))
+        frames = slice(start, start + self.length // HOP)
+        samples = store.audio[start * HOP : start * HOP + self.length].astype(np.float32) / 32768.0
+        codes: Codes = np.asarray(store.spoken)[frames].astype(np.int64)
+        return samples, codes
+
+    def _spoken(self, store: Store) -> Iterator[tuple[Store, list[tuple[int, int]]]]:
+        """Of each speaker the frames [first, end) that were spoken in one go."""
+        if store.spoken is None:
+            return
+        for group in by_speaker(store.utterances).values():
+            ranges = []
+            for utterance in group:
+                said = np.flatnonzero(store.spoken[utterance.frames, 0] >= 0)
+                if len(said) >= self.length // HOP:
+                    start = utterance.frames.start
+                    ranges.append((start + int(said[0]), start + int(said[-1]) + 1))
+            if ranges:
+                yield store, ranges
 
 
 def cut(

@@ -2,7 +2,8 @@
 
 First on spectra alone; then discriminators join, which put back what averaging over many likely
 waveforms takes away. With `keep_codes` the encoder and the quantiser stay as they are, so that
-language models trained on their codes fit: only the decoder learns.
+language models trained on their codes fit: only the decoder learns, in part from codes as the NAR
+has them (`valle prepare spoken`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from valle.corpora.store import SAMPLE_RATE, Store
@@ -90,12 +92,20 @@ class CodecJob:
 
     def step(self, number: int, progress: float) -> dict[str, float]:
         set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))
-        pieces = np.stack([self.pieces.draw() for _ in range(_BATCH)])
-        waveform = torch.from_numpy(pieces).to(self.device)
+        used, spoken = self._used()
+        said = {place: self.pieces.draw_spoken() for place in np.flatnonzero(spoken).tolist()}
+        pieces = [
+            said[place][0] if place in said else self.pieces.draw() for place in range(_BATCH)
+        ]
+        waveform = torch.from_numpy(np.stack(pieces)).to(self.device)
         with mixed_precision(self.device):
             latents = self.codec.encoder(waveform)
         self.codec.quantiser.train(not self.keep_codes)
-        quantised, commitment, codes = self.codec.quantiser(latents.float(), self._used())
+        quantised, commitment, codes = self.codec.quantiser(
+            latents.float(), torch.from_numpy(used).to(self.device)
+        )
+        for place, (_, given) in said.items():
+            quantised[place] = self.codec.quantiser.decode(torch.from_numpy(given).to(self.device))
         with mixed_precision(self.device):
             made = self.codec.decode_latents(quantised).float()
         spectral, mel = self.loss(made, waveform)
@@ -118,13 +128,15 @@ class CodecJob:
             figures["perplexity_last"] = float(perplexity[-1])
         return figures
 
-    def _used(self) -> Tensor:
-        """Of how many codebooks each piece of a batch is made, [batch]."""
+    def _used(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Of how many codebooks each piece of a batch is made, and which of them are to have the
+        codes that the NAR chose: [batch] each."""
         most = self.codec.quantiser.codebooks
         chance = self.rng.random(_BATCH)
         some = self.rng.integers(1, most + 1, _BATCH)
-        used = np.where(chance < _ALL, most, np.where(chance > 1 - _SPOKEN, SPOKEN, some))
-        return torch.from_numpy(used).to(self.device)
+        spoken = chance > 1 - _SPOKEN
+        used = np.where(chance < _ALL, most, np.where(spoken, SPOKEN, some))
+        return used, spoken & self.keep_codes & bool(self.pieces.spoken)
 
     def _judged(self, made: Tensor, waveform: Tensor, figures: dict[str, float]) -> Tensor:
         """One step of the discriminators; returns the codec's loss by them."""

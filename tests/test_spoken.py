@@ -1,0 +1,134 @@
+"""Recordings' codes as the NAR has them, and a decoder that learns from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra [train]")
+
+from made_corpus import write_corpus  # noqa: E402
+from valle.bundle import Bundle  # noqa: E402
+from valle.cli import main  # noqa: E402
+from valle.corpora.store import HOP, Store  # noqa: E402
+from valle.errors import UsageError  # noqa: E402
+from valle.training import train_codec  # noqa: E402
+from valle.training.loop import run  # noqa: E402
+from valle.training.pieces import Pieces  # noqa: E402
+from valle.training.sizes import NO_CODE, SPOKEN  # noqa: E402
+from valle.training.spoken import write_spoken  # noqa: E402
+from valle.training.train_codec import CodecJob  # noqa: E402
+
+CLIPS = {"a": [150, 200], "b": [240], "short": [70]}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return write_corpus(tmp_path / "corpus", CLIPS, words=4)
+
+
+@pytest.fixture
+def bundle(debug_bundle: Path) -> Bundle:
+    return Bundle.load(debug_bundle, 1)
+
+
+def said_of(store: Store, name: str) -> np.ndarray:
+    assert store.spoken is not None
+    return next(store.spoken[u.frames] for u in store.utterances if u.id == name)
+
+
+def test_the_first_codebook_is_the_recordings_and_the_next_are_the_nars(
+    store: Store, bundle: Bundle
+) -> None:
+    assert store.spoken is None
+    count = write_spoken(store, bundle, quiet=True)
+    store = Store(store.folder)
+    assert store.spoken is not None and store.spoken.shape == store.codes.shape
+    said = store.spoken[:, 0] >= 0
+    assert said.sum() == count
+    np.testing.assert_array_equal(store.spoken[said, 0], store.codes[said, 0])
+    chosen = store.spoken[said, 1:SPOKEN]
+    assert chosen.min() >= 0 and chosen.max() < NO_CODE
+    assert (chosen != store.codes[said, 1:SPOKEN]).mean() > 0.9
+    assert (store.spoken[said, SPOKEN:] == NO_CODE).all()
+    # Two recordings prompt one another; of a single one, the end prompts what comes before it.
+    assert (said_of(store, "a/0")[:, 0] >= 0).all() and (said_of(store, "a/1")[:, 0] >= 0).all()
+    alone = np.flatnonzero(said_of(store, "b/0")[:, 0] >= 0)
+    assert alone[0] == 0 and 60 <= alone[-1] + 1 == len(alone) <= 240 - 75
+    assert (said_of(store, "short/0") == -1).all()
+
+
+def test_no_more_of_a_speaker_than_asked_for(store: Store, bundle: Bundle) -> None:
+    write_spoken(store, bundle, seconds=1.6, quiet=True)
+    spoken = Store(store.folder).spoken
+    assert spoken is not None
+    by_name = {u.id: (spoken[u.frames, 0] >= 0).sum() for u in store.utterances}
+    assert by_name["a/0"] + by_name["a/1"] == by_name["b/0"] == 80
+
+
+def test_where_there_is_too_little_it_is_said(tmp_path: Path, bundle: Bundle) -> None:
+    store = write_corpus(tmp_path / "few", {"a": [70]}, words=4)
+    with pytest.raises(UsageError, match=r"2\.7 s of clean"):
+        write_spoken(store, bundle, quiet=True)
+    assert store.spoken is None
+
+
+def test_pieces_have_their_own_codes(store: Store, bundle: Bundle) -> None:
+    assert not Pieces([store], np.random.default_rng(0), 1.0).spoken
+    write_spoken(store, bundle, quiet=True)
+    store = Store(store.folder)
+    pieces = Pieces([store], np.random.default_rng(0), 1.0)
+    assert len(pieces.spoken) == 2  # speakers
+    assert store.spoken is not None
+    starts = set()
+    for _ in range(50):
+        samples, codes = pieces.draw_spoken()
+        assert samples.shape == (50 * HOP,) and codes.shape == (50, 8)
+        matches = (store.spoken[:, :SPOKEN] == codes[0, :SPOKEN]).all(1)
+        (start,) = np.flatnonzero(matches)
+        np.testing.assert_array_equal(codes, store.spoken[start : start + 50])
+        sound = store.audio[start * HOP : (start + 50) * HOP].astype(np.float32) / 32768.0
+        np.testing.assert_array_equal(samples, sound)
+        starts.add(start)
+    assert len(starts) > 20
+
+
+def test_a_decoder_with_kept_codes_learns_from_them(
+    store: Store, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "codec"
+    run(CodecJob([store], folder, "debug", "cpu", 0), folder, steps=1, quiet=True)
+    write_spoken(store, bundle, quiet=True)
+    store = Store(store.folder)
+    job = CodecJob([store], folder, "debug", "cpu", 0, keep_codes=True)
+    drawn = []
+    monkeypatch.setattr(
+        job.pieces,
+        "draw_spoken",
+        lambda draw=job.pieces.draw_spoken: drawn.append(draw()) or drawn[-1],
+    )
+    decoded = []
+    decode = job.codec.decode_latents
+    monkeypatch.setattr(job.codec, "decode_latents", lambda x: decoded.append(x) or decode(x))
+    job.step(0, 0.0)
+    assert 0 < len(drawn) < train_codec._BATCH
+    latents = [job.codec.quantiser.decode(torch.from_numpy(codes)) for _, codes in drawn]
+    for wanted in latents:
+        assert sum(torch.equal(row, wanted) for row in decoded[0]) == 1
+    # Codes of another codec teach nothing: one that still learns its own leaves them alone.
+    fresh = CodecJob([store], tmp_path / "fresh", "debug", "cpu", 0)
+    monkeypatch.setattr(fresh.pieces, "draw_spoken", None)
+    fresh.step(0, 0.0)
+
+
+def test_by_one_command(
+    store: Store, debug_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["prepare", "spoken", str(store.folder), "--bundle", str(debug_bundle)]
+    assert main([*argv, "--seconds", "2", "-q"]) == 0
+    assert "as the NAR has them" in capsys.readouterr().out
+    assert Store(store.folder).spoken is not None
+    assert main([*argv, "--seconds", "0"]) == 2
+    assert "--seconds" in capsys.readouterr().err

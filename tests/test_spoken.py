@@ -68,6 +68,12 @@ def test_no_more_of_a_speaker_than_asked_for(store: Store, bundle: Bundle) -> No
     assert by_name["a/0"] + by_name["a/1"] == by_name["b/0"] == 80
 
 
+def test_other_codes_end_them(store: Store, bundle: Bundle) -> None:
+    write_spoken(store, bundle, quiet=True)
+    store.write_codes(np.array(store.codes))
+    assert Store(store.folder).spoken is None
+
+
 def test_where_there_is_too_little_it_is_said(tmp_path: Path, bundle: Bundle) -> None:
     store = write_corpus(tmp_path / "few", {"a": [70]}, words=4)
     with pytest.raises(UsageError, match=r"2\.7 s of clean"):

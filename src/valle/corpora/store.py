@@ -169,9 +169,11 @@ class Store:
         temporary.replace(self.folder / "voices.npy")
 
     def write_codes(self, codes: NDArray[np.int16]) -> None:
-        """Put codes [all frames, codebooks] beside the samples, whole or not at all."""
+        """Put codes [all frames, codebooks] beside the samples, whole or not at all; what the NAR
+        made of other codes is no longer true."""
         temporary = self.folder / "codes.tmp.npy"
         np.save(temporary, codes)
+        (self.folder / "spoken.npy").unlink(missing_ok=True)
         temporary.replace(self.folder / "codes.npy")
 
     def write_spoken(self, spoken: NDArray[np.int16]) -> None:

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch", reason="needs the extra [train]")
 from made_corpus import write_corpus  # noqa: E402
 from valle.errors import UsageError  # noqa: E402
 from valle.training import train_listener  # noqa: E402
+from valle.training.checkpoints import load_listener  # noqa: E402
 from valle.training.loop import mixed_precision, run  # noqa: E402
 from valle.training.models.codec import Codec, CodecSize  # noqa: E402
 from valle.training.models.convnext import CausalConvNeXt, ConvNeXt, grown  # noqa: E402
@@ -90,6 +91,7 @@ def test_a_run_goes_on_with_more_layers_and_not_with_fewer(
     state = torch.load(checkpoint, weights_only=True)
     torch.save({"modules": state["modules"], "step": 0, "spent_seconds": 0.0}, checkpoint)
     larger = job_of(3)
+    assert len(load_listener(folder).blocks) == 3  # stopped before anything is saved
     run(larger, folder, steps=2, quiet=True)
     assert larger.listener.blocks[2].scale.abs().max() > 0  # it has begun to count
     with pytest.raises(UsageError, match="layers 3, not 1"):

@@ -43,7 +43,7 @@ def test_the_first_codebook_is_the_recordings_and_the_next_are_the_nars(
     store: Store, bundle: Bundle
 ) -> None:
     assert store.spoken is None
-    count = write_spoken(store, bundle, quiet=True)
+    count = write_spoken(store, bundle, 30.0, quiet=True)
     store = Store(store.folder)
     assert store.spoken is not None and store.spoken.shape == store.codes.shape
     said = store.spoken[:, 0] >= 0
@@ -69,7 +69,7 @@ def test_no_more_of_a_speaker_than_asked_for(store: Store, bundle: Bundle) -> No
 
 
 def test_other_codes_end_them(store: Store, bundle: Bundle) -> None:
-    write_spoken(store, bundle, quiet=True)
+    write_spoken(store, bundle, 30.0, quiet=True)
     store.write_codes(np.array(store.codes))
     assert Store(store.folder).spoken is None
 
@@ -77,13 +77,13 @@ def test_other_codes_end_them(store: Store, bundle: Bundle) -> None:
 def test_where_there_is_too_little_it_is_said(tmp_path: Path, bundle: Bundle) -> None:
     store = write_corpus(tmp_path / "few", {"a": [70]}, words=4)
     with pytest.raises(UsageError, match=r"2\.7 s of clean"):
-        write_spoken(store, bundle, quiet=True)
+        write_spoken(store, bundle, 30.0, quiet=True)
     assert store.spoken is None
 
 
 def test_pieces_have_their_own_codes(store: Store, bundle: Bundle) -> None:
     assert not Pieces([store], np.random.default_rng(0), 1.0).spoken
-    write_spoken(store, bundle, quiet=True)
+    write_spoken(store, bundle, 30.0, quiet=True)
     store = Store(store.folder)
     pieces = Pieces([store], np.random.default_rng(0), 1.0)
     assert len(pieces.spoken) == 2  # speakers
@@ -106,7 +106,7 @@ def test_a_decoder_with_kept_codes_learns_from_them(
 ) -> None:
     folder = tmp_path / "codec"
     run(CodecJob([store], folder, "debug", "cpu", 0), folder, steps=1, quiet=True)
-    write_spoken(store, bundle, quiet=True)
+    write_spoken(store, bundle, 30.0, quiet=True)
     store = Store(store.folder)
     job = CodecJob([store], folder, "debug", "cpu", 0, keep_codes=True)
     drawn = []

@@ -80,8 +80,11 @@ class Store:
 
     def waveform(self, utterance: Utterance) -> NDArray[np.float32]:
         """The samples of an utterance, float32 in [-1, 1]."""
-        end = utterance.offset + utterance.samples
-        return self.audio[utterance.offset : end].astype(np.float32) / 32768.0
+        return self.samples(utterance.offset, utterance.offset + utterance.samples)
+
+    def samples(self, start: int, end: int) -> NDArray[np.float32]:
+        """Samples [start, end) of all, float32 in [-1, 1]."""
+        return self.audio[start:end].astype(np.float32) / 32768.0
 
     @cached_property
     def codes(self) -> NDArray[np.int16]:
@@ -164,23 +167,22 @@ class Store:
 
     def write_voices(self, voices: NDArray[np.float32]) -> None:
         """Put speaker embeddings [utterances, 192] beside the samples, whole or not at all."""
-        temporary = self.folder / "voices.tmp.npy"
-        np.save(temporary, voices)
-        temporary.replace(self.folder / "voices.npy")
+        self._write("voices", voices)
 
     def write_codes(self, codes: NDArray[np.int16]) -> None:
         """Put codes [all frames, codebooks] beside the samples, whole or not at all; what the NAR
         made of other codes is no longer true."""
-        temporary = self.folder / "codes.tmp.npy"
-        np.save(temporary, codes)
         (self.folder / "spoken.npy").unlink(missing_ok=True)
-        temporary.replace(self.folder / "codes.npy")
+        self._write("codes", codes)
 
     def write_spoken(self, spoken: NDArray[np.int16]) -> None:
         """Put the NAR's codes [all frames, codebooks] beside the samples, whole or not at all."""
-        temporary = self.folder / "spoken.tmp.npy"
-        np.save(temporary, spoken)
-        temporary.replace(self.folder / "spoken.npy")
+        self._write("spoken", spoken)
+
+    def _write(self, name: str, rows: NDArray[np.generic]) -> None:
+        temporary = self.folder / f"{name}.tmp.npy"
+        np.save(temporary, rows)
+        temporary.replace(self.folder / f"{name}.npy")
 
     def write_labels(self, labels: dict[str, Labels]) -> None:
         """Put labels by utterance id beside the samples, whole or not at all."""

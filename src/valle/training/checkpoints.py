@@ -14,6 +14,7 @@ from valle.text import SYMBOLS
 from valle.training.loop import load_checkpoint
 from valle.training.models.ar import AR
 from valle.training.models.codec import Codec, CodecSize
+from valle.training.models.convnext import grown
 from valle.training.models.detector import Detector, DetectorSize
 from valle.training.models.listener import Listener, ListenerSize
 from valle.training.models.nar import NAR
@@ -31,7 +32,9 @@ def _size(run: Path, kind: type[_Size]) -> _Size:
 
 
 def _filled(module: nn.Module, run: Path, name: str) -> None:
-    module.load_state_dict(load_checkpoint(run / "checkpoint.pt")["modules"][name])
+    # A run that is to grow says so in its size before its first checkpoint of that size.
+    weights = load_checkpoint(run / "checkpoint.pt")["modules"][name]
+    module.load_state_dict(grown(module, weights))
     module.eval()
 
 

@@ -71,7 +71,7 @@ class Pieces:
         first, end = group[self.rng.integers(len(group))]
         start = int(self.rng.integers(first, end - self.length // HOP + 1))
         frames = slice(start, start + self.length // HOP)
-        samples = store.audio[start * HOP : start * HOP + self.length].astype(np.float32) / 32768.0
+        samples = store.samples(start * HOP, start * HOP + self.length)
         codes: Codes = np.asarray(store.spoken)[frames].astype(np.int64)
         return samples, codes
 
@@ -97,7 +97,7 @@ def cut(
     wanted = int(length * speed) + 1
     start = utterance.offset + rng.integers(max(1, utterance.samples - wanted + 1))
     end = min(start + wanted, utterance.offset + utterance.samples)
-    samples = store.audio[start:end].astype(np.float32) / 32768.0
+    samples = store.samples(start, end)
     if speed != 1.0:
         samples = effects.played(samples, speed)
     return np.resize(samples, length)

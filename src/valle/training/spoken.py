@@ -22,13 +22,12 @@ from valle.nar import NAR
 from valle.options import SpeakOptions
 from valle.training.examples import ExampleSource, Piece, Source
 
-SECONDS = 30.0  # of each speaker
 _PROMPT = (75, 150)  # frames
 _LEAST = 60  # frames said
 
 
 def write_spoken(
-    store: Store, bundle: Bundle, seconds: float = SECONDS, seed: int = 0, quiet: bool = False
+    store: Store, bundle: Bundle, seconds: float, seed: int = 0, quiet: bool = False
 ) -> int:
     """Write `spoken.npy` beside a store's codes, rows of -1 where nothing was said; returns the
     frames that were.

@@ -29,6 +29,7 @@ from valle.training.models.ar import AR
 from valle.training.models.codec import Codec, CodecSize
 from valle.training.models.convnext import ConvNeXt
 from valle.training.models.phonemes import PADDING, gather_rows
+from valle.training.models.quantiser import nearest
 from valle.training.models.transformer import code_vectors, rotary_angles
 from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE, ARSize
 
@@ -190,7 +191,7 @@ def _coded(
     frames = min(utterance.samples, int(_LONGEST * SAMPLE_RATE)) // hop
     waveform = torch.from_numpy(store.waveform(utterance)[: frames * hop])[None]
     latents = codec.encoder(waveform)
-    codes = codec.quantiser.nearest(0, latents)[0].numpy()
+    codes = nearest(codec.quantiser.tables[0], latents)[0].numpy()
     labels = store.labels[utterance.id]
     path = _frame_symbols(labels, 0, frames, hop)
     beyond = int(path.max()) + 3  # a little of what would follow, as the AR is given it

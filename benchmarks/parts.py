@@ -45,7 +45,7 @@ def measure(material: Material, repeats: int) -> dict[str, object]:
         {
             "text": lambda: list(utterances(SENTENCES[0], bundle.config.language)),
             "ar": lambda: list(said_by_ar(ar, read, symbols, frames)),
-            "nar": lambda: list(nar.refine(refined, iter(spoken), 1.0, rng)),
+            "nar": lambda: list(nar.refine(refined, iter(spoken))),
             "codec": decode,
             "check": lambda: listener.check(samples, phonemes, words),
             "ar_prompt": lambda: random_prompt(ar, prompt_frames, symbols),

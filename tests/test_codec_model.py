@@ -8,6 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
+from torch.nn import functional  # noqa: E402
+
 from valle.training.features import HOP  # noqa: E402
 from valle.training.models.codec import CODEC_SIZES, DELAY, Codec, CodecSize  # noqa: E402
 from valle.training.models.quantiser import ResidualQuantiser  # noqa: E402
@@ -33,12 +35,14 @@ def random_codes(frames: int, batch: int = 2) -> torch.Tensor:
     return torch.randint(0, 1024, (batch, frames, 8), generator=generator)
 
 
-def streamed(codec: Codec, codes: torch.Tensor, cuts: Sequence[int]) -> torch.Tensor:
+def streamed(
+    codec: Codec, codes: torch.Tensor, cuts: Sequence[int], voice: torch.Tensor
+) -> torch.Tensor:
     state = codes.new_zeros(len(codes), codec.decoder.state_size, dtype=torch.float32)
     pieces = []
     for start, end in zip([0, *cuts], [*cuts, codes.shape[1]], strict=True):
         latents = codec.quantiser.decode(codes[:, start:end])
-        samples, state = codec.decoder(latents, state)
+        samples, state = codec.decoder(latents, state, voice)
         pieces.append(samples)
     return torch.cat(pieces, dim=1)
 
@@ -48,10 +52,13 @@ def streamed(codec: Codec, codes: torch.Tensor, cuts: Sequence[int]) -> torch.Te
 def test_pieces_are_the_whole(deep: Codec, cuts: list[int]) -> None:
     codes = random_codes(12)
     end = torch.full((2, DELAY, 8), NO_CODE)
-    whole = deep.decode(codes)
+    voice = functional.normalize(torch.randn(2, 192, generator=torch.Generator().manual_seed(0)))
+    torch.nn.init.normal_(deep.decoder.voice.linear.weight, std=0.1)
+    whole = deep.decode(codes, voice)
     assert whole.shape == (2, 12 * HOP)
+    assert (whole - deep.decode(codes)).abs().max() > 1e-3  # it is heard
     assert whole.abs().max() > 1e-3
-    made = streamed(deep, torch.cat([codes, end], dim=1), cuts)[:, DELAY * HOP :]
+    made = streamed(deep, torch.cat([codes, end], dim=1), cuts, voice)[:, DELAY * HOP :]
     torch.testing.assert_close(made, whole, atol=1e-5, rtol=0)
 
 

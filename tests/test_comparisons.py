@@ -123,3 +123,29 @@ def test_choices_have_like_bit_rates() -> None:
     alike = [rate for name, rate in rates.items() if "codebooks" not in name]
     assert max(alike) / min(alike) < 1.12
     assert all(choice.hop % choice.step == 0 for choice in codec_choices.CHOICES.values())
+
+
+def test_what_limits_is_taken_apart() -> None:
+    """Recordings of one held-out speaker, and the same with more and more of them made."""
+    for extra in ("pocketsphinx", "resemblyzer", "speechmos"):
+        pytest.importorskip(extra, reason="needs the extra eval")
+    shared = ROOT.parent / "shared"
+    if not (shared / "speech" / "manifest.jsonl").is_file():
+        pytest.skip(f"no recordings: {shared} is absent")
+    argv = ["--speakers", "1", "--clips", "1", "--threads", "1"]
+    paths = [
+        "--manifest",
+        shared / "speech" / "manifest.jsonl",
+        "--heldout",
+        shared / "heldout.txt",
+    ]
+    script = ROOT / "benchmarks" / "limits.py"
+    done = subprocess.run(
+        [sys.executable, script, *argv, *paths], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert list(rows) == ["recordings", "codec", "first codebook recorded, NAR", "AR, NAR"]
+    assert all(row["clips"] == 1 for row in rows.values())
+    likeness = [row["similarity"]["value"] for row in rows.values()]
+    assert min(likeness) > 0.4 and likeness[1] == max(likeness[1:])

@@ -10,8 +10,8 @@ import pytest
 
 from valle.decoder import ARDecoder
 from valle.errors import UsageError
+from valle.nar import GUIDANCE, first_block
 from valle.nar import NAR as RunningNAR
-from valle.nar import first_block
 from valle.pointer import Pointer, durations, stays
 from valle.sampling import MoveSampler, Pace, Sampling, sample
 
@@ -77,9 +77,9 @@ def models():
             heads=n.heads,
             width=n.width,
             block=n.block,
-            stages=n.stages,
             past=n.past,
             ahead=n.ahead,
+            latent=n.latent,
         ),
         graphs={"ar": SimpleNamespace(precision="fp32")},
     )
@@ -205,7 +205,7 @@ def test_the_voice_changes_every_encoded_row(models):
         np.testing.assert_allclose(moved, np.broadcast_to(moved[0], moved.shape), atol=1e-4)
 
 
-def test_the_voice_changes_the_nars_logits(models):
+def test_the_voice_changes_what_the_nar_says(models):
     prompt, target, nar = said(19), said(20, frames=30), RunningNAR(models)
     voices = [prompt.voice, target.voice, np.zeros(EMBEDDING, np.float32)]
     graph, size = models.session("nar"), models.nar.size
@@ -215,13 +215,15 @@ def test_the_voice_changes_the_nars_logits(models):
         "symbols": target.symbols[target.path][None],
         "stress": target.stress[target.path][None],
         "positions": np.arange(30)[None],
-        "stage": np.array(3),
+        "kind": np.array(1),
         "past_key": past,
         "past_value": past,
+        "anybody": np.zeros((1, 30, size.latent), np.float32),
+        "strength": np.array(0, np.float32),
     }
-    logits = [graph.run(["logits"], {**feeds, "voice": v[None]})[0][0] for v in voices]
-    for other in logits[1:]:
-        assert (np.abs(other - logits[0]).max(axis=1) > 0.1).all()
+    vectors = [graph.run(["vector"], {**feeds, "voice": v[None]})[0][0] for v in voices]
+    for other in vectors[1:]:
+        assert (np.abs(other - vectors[0]).max(axis=1) > 0.1).all()
     # And what is spoken: the prompt hands its voice on to every block.
     heard = (prompt.codes, prompt.symbols[prompt.path], prompt.stress[prompt.path])
     spoken = [
@@ -360,7 +362,7 @@ def frames_of(spoken):
 
 def by_hand(models, prompt, frames):
     """The NAR's blocks in plain PyTorch: windows written out, the prompt run again each time."""
-    size, past_codes, made = models.nar.size, [], []
+    size, made = models.nar.size, []
     first, symbols, stress = (np.array(column) for column in zip(*frames, strict=True))
     heard = (prompt.codes, prompt.symbols[prompt.path], prompt.stress[prompt.path])
     at = 0
@@ -371,21 +373,25 @@ def by_hand(models, prompt, frames):
         start, end = max(0, at - size.past), min(len(frames), at + usual + size.ahead)
         codes = np.full((end - start, 8), NO_CODE)
         codes[:, 0] = first[start:end]
-        if at:
-            codes[: at - start] = np.concatenate(past_codes)[start:at]
-        for stage in range(1, 4):
-            with torch.no_grad():
-                logits = models.nar.forward_training(
-                    tuple(map(tensor, heard)),
-                    (tensor(codes), tensor(symbols[start:end]), tensor(stress[start:end])),
-                    tensor(prompt.voice),
-                    torch.tensor([len(prompt.codes)]),
-                    torch.tensor([end - start]),
-                    torch.tensor([stage]),
-                )[0].numpy()
-            codes[at - start :, stage] = logits[at - start :].argmax(-1)
+        target = tensor(codes), tensor(symbols[start:end]), tensor(stress[start:end])
+        positions = tensor(np.arange(end - start))
+        with torch.no_grad():
+            nobody = tensor(0 * prompt.voice)
+            anybody = models.nar(*target, nobody, positions, torch.tensor(1))[0][0].numpy()
+            own = models.nar.forward_training(
+                tuple(map(tensor, heard)),
+                target,
+                tensor(prompt.voice),
+                torch.tensor([len(prompt.codes)]),
+                torch.tensor([end - start]),
+            )[0].numpy()
+        left_over = own + GUIDANCE * (own - anybody)
+        for book in range(1, 8):
+            table = models.nar.tables[book].numpy()
+            apart = np.square(left_over[:, None] - table).sum(-1)
+            codes[:, book] = apart.argmin(-1)
+            left_over -= table[codes[:, book]]
         made.append(codes[at - start :][:block])
-        past_codes.append(made[-1])
         at += block
     return made
 
@@ -402,8 +408,7 @@ def test_nar_blocks_are_plain_pytorch(models, count):
     assert [len(piece) for piece in pieces] == [len(piece) for piece in wanted]
     np.testing.assert_array_equal(np.concatenate(pieces), np.concatenate(wanted))
     assert np.concatenate(pieces)[:, 0].tolist() == [frame[0] for frame in frames]
-    assert (np.concatenate(pieces)[:, :4] < NO_CODE).all()
-    assert (np.concatenate(pieces)[:, 4:] == NO_CODE).all()
+    assert (np.concatenate(pieces) < NO_CODE).all()
 
 
 def test_the_nar_speaks_before_the_end_is_known(models):
@@ -425,20 +430,24 @@ def test_the_nar_speaks_before_the_end_is_known(models):
     assert lengths[1:-1] == [size.block] * (len(lengths) - 2) and sum(lengths) == 100
 
 
-@pytest.mark.parametrize("stage", range(4))
-def test_the_nar_graph_is_the_module_at_each_stage(models, stage):
+@pytest.mark.parametrize("kind", range(2))
+def test_the_nar_graph_is_the_module(models, kind):
     prompt, target, size = said(19, frames=14), said(20, frames=11), models.nar.size
     codes = np.stack([target.codes, target.codes[::-1]])
-    codes[:, 3:, max(stage, 1) :] = NO_CODE
+    codes[:, 3:, 1:] = NO_CODE
     symbols = np.stack([target.symbols[target.path]] * 2)
     stress = np.stack([target.stress[target.path]] * 2)
     positions = np.stack([np.arange(11) + 14] * 2)
     shape = (size.layers, 2, size.heads, 14, size.width // size.heads)
     past = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
     voice = np.stack([prompt.voice, target.voice])
-    inputs = (codes, symbols, stress, voice, positions, np.array(stage), past[0], past[1])
-    names = "codes symbols stress voice positions stage past_key past_value".split()
-    found = models.session("nar").run(None, dict(zip(names, inputs, strict=True)))
+    inputs = (codes, symbols, stress, voice, positions, np.array(kind), past[0], past[1])
+    names = "codes symbols stress voice positions kind past_key past_value".split()
+    anybody = np.random.default_rng(1).normal(size=(2, 11, size.latent)).astype(np.float32)
+    feeds = dict(zip(names, inputs, strict=True)) | {"anybody": anybody}
+    _, guided, *_ = models.session("nar").run(None, feeds | {"strength": np.array(2, np.float32)})
+    _, *found = models.session("nar").run(None, feeds | {"strength": np.array(0, np.float32)})
+    np.testing.assert_allclose(guided, found[0] + 2 * (found[0] - anybody), **CLOSE)
     with torch.no_grad():
         wanted = models.nar(*(torch.from_numpy(np.ascontiguousarray(each)) for each in inputs))
     for one, other in zip(found, wanted, strict=True):
@@ -447,12 +456,11 @@ def test_the_nar_graph_is_the_module_at_each_stage(models, stage):
 
 
 def test_nar_training_pads_without_a_trace(models):
-    """A padded batch of unequal items, a stage each, is what they are one by one."""
+    """A padded batch of unequal items is what they are one by one."""
     prompts, targets = (
         [said(21, frames=6), said(22, frames=15)],
         [said(23, frames=20), said(24, frames=9)],
     )
-    stage, decided = torch.tensor([1, 3]), torch.tensor([4, 0])
 
     def rows(items, width):
         made = []
@@ -467,29 +475,33 @@ def test_nar_training_pads_without_a_trace(models):
             )
         return tuple(torch.from_numpy(np.stack(column)) for column in zip(*made, strict=True))
 
-    def run(prompt_items, target_items, stage, decided):
+    def run(prompt_items, target_items):
         prompt_frames = torch.tensor([len(item.path) for item in prompt_items])
         target_frames = torch.tensor([len(item.path) for item in target_items])
         prompt = rows(prompt_items, int(prompt_frames.max()))
         voice = torch.from_numpy(np.stack([item.voice for item in prompt_items]))
         codes, symbols, stress = rows(target_items, int(target_frames.max()))
-        known = nar_module.known_codes(codes, stage, decided, 3)
+        target = nar_module.first_alone(codes), symbols, stress
         with torch.no_grad():
             return models.nar.forward_training(
-                prompt, (known, symbols, stress), voice, prompt_frames, target_frames, stage
+                prompt, target, voice, prompt_frames, target_frames
             ).numpy()
 
-    together = run(prompts, targets, stage, decided)
+    together = run(prompts, targets)
     for item in range(2):
         one = slice(item, item + 1)
-        alone = run(prompts[one], targets[one], stage[one], decided[one])
+        alone = run(prompts[one], targets[one])
         np.testing.assert_allclose(together[item, : alone.shape[1]], alone[0], **CLOSE)
 
 
-def test_known_codes_hide_what_is_to_be_predicted():
+def test_the_nar_is_told_the_first_codebook_alone():
     codes = torch.arange(2 * 5 * 8).reshape(2, 5, 8)
-    known = nar_module.known_codes(codes, torch.tensor([1, 5]), torch.tensor([0, 3]), 6)
-    assert (known[0, :, 0] == codes[0, :, 0]).all() and (known[0, :, 1:] == NO_CODE).all()
-    assert (known[1, :3, :7] == codes[1, :3, :7]).all()
-    assert (known[1, 3:, :5] == codes[1, 3:, :5]).all() and (known[1, 3:, 5:] == NO_CODE).all()
-    assert (known[..., 7] == NO_CODE).all()  # no stage decides it
+    known = nar_module.first_alone(codes)
+    assert torch.equal(known[..., 0], codes[..., 0])
+    assert (known[..., 1:] == NO_CODE).all()
+
+
+def test_what_codes_add_is_the_sum_of_their_vectors(models):
+    codes = tensor(said(25, frames=6).codes)
+    wanted = sum(models.nar.tables[book][codes[..., book]] for book in range(1, 8))
+    torch.testing.assert_close(models.nar.vectors(codes), wanted)

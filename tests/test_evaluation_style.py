@@ -163,7 +163,7 @@ def test_a_middle_of_the_debug_model(model: valle.Model) -> None:
         return fill(*models, one, two, middle, voice, sampling, chance)
 
     first = made(before, after)
-    assert len(first) >= 6 and (first[:, :4] < 1024).all() and (first[:, 4:] == 1024).all()
+    assert len(first) >= 6 and (first < 1024).all()
     np.testing.assert_array_equal(first, made(before, after))
     for different in (made(before, after, seed=1), made(before, other), made(nothing, after)):
         assert first.shape != different.shape or (first != different).any()

@@ -23,6 +23,7 @@ from valle.training.export import (  # noqa: E402
     store_in_8_bits,
 )
 from valle.training.features import HOP  # noqa: E402
+from valle.training.models.quantiser import residual_codes  # noqa: E402
 from valle.training.models.speaker import EMBEDDING  # noqa: E402
 
 GRAPHS = (
@@ -106,9 +107,11 @@ def test_codec_decoder(bundle: Bundle, models: Models, frames: int) -> None:
     codes = rng.integers(0, 1025, (2, frames, 8))
     decoder = models.codec.decoder
     state = rng.standard_normal((2, decoder.state_size)).astype(np.float32)
-    found = ran(bundle, "codec_decoder", codes=codes, state=state)
+    voice = voices(rng, 2)
+    found = ran(bundle, "codec_decoder", codes=codes, state=state, voice=voice)
     latents = models.codec.quantiser.decode(torch.from_numpy(codes))
-    for one, other in zip(found, decoder(latents, torch.from_numpy(state)), strict=True):
+    wanted = decoder(latents, torch.from_numpy(state), torch.from_numpy(voice))
+    for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other.numpy(), atol=1e-4)
 
 
@@ -158,8 +161,8 @@ def test_phonemes_and_ar(bundle: Bundle, models: Models) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("stage", [1, 3])
-def test_nar(bundle: Bundle, models: Models, stage: int) -> None:
+@pytest.mark.parametrize("kind", [0, 1])
+def test_nar(bundle: Bundle, models: Models, kind: int) -> None:
     rng, size = np.random.default_rng(4), models.nar.size
     shape = (size.layers, 2, size.heads, 5, size.width // size.heads)
     inputs = {
@@ -168,14 +171,20 @@ def test_nar(bundle: Bundle, models: Models, stage: int) -> None:
         "stress": rng.integers(0, 3, (2, 9)),
         "voice": voices(rng, 2),
         "positions": np.stack([np.arange(9) + 5] * 2),
-        "stage": np.array(stage),
+        "kind": np.array(kind),
         "past_key": rng.standard_normal(shape).astype(np.float32),
         "past_value": rng.standard_normal(shape).astype(np.float32),
     }
-    found = ran(bundle, "nar", **inputs)
+    plain = {
+        "anybody": np.zeros((2, 9, size.latent), np.float32),
+        "strength": np.array(0, np.float32),
+    }
+    added, *found = ran(bundle, "nar", **inputs, **plain)
     wanted = models.nar(*(torch.from_numpy(each) for each in inputs.values()))
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other.numpy(), atol=1e-3)
+    coded = residual_codes(models.nar.tables[1:], wanted[0]).numpy()
+    assert (added == coded).mean() > 0.99
 
 
 @pytest.mark.parametrize("graph", GRAPHS)

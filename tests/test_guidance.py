@@ -13,15 +13,11 @@ from made_corpus import write_corpus  # noqa: E402
 from valle.cli import main  # noqa: E402
 from valle.corpora.store import Store  # noqa: E402
 from valle.errors import UsageError  # noqa: E402
-from valle.training.checkpoints import load_ar, load_nar  # noqa: E402
+from valle.training.checkpoints import load_ar  # noqa: E402
 from valle.training.examples import Example, ExampleSource  # noqa: E402
 from valle.training.guidance import divergence, guidance_of, guided, keep_teacher  # noqa: E402
 from valle.training.loop import write_checkpoint  # noqa: E402
 from valle.training.train_ar import ARJob, ar_batch, ar_outputs  # noqa: E402
-from valle.training.train_nar import NARJob  # noqa: E402
-
-JOBS = {"ar": ARJob, "nar": NARJob}
-LOAD = {"ar": load_ar, "nar": load_nar}
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +26,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return write_corpus(folder, {"a": [150, 200], "b": [180, 220]})
 
 
-def begun(corpus: Store, run: Path, stage: str) -> None:
+def begun(corpus: Store, run: Path) -> None:
     """A run as `valle import` writes it, of a model that listens to voice and prompt."""
-    job = JOBS[stage]([corpus], [1.0], run, "debug", "cpu", 0)
-    module = job.modules[stage]
+    job = ARJob([corpus], [1.0], run, "debug", "cpu", 0)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for weight in module.parameters():
+        for weight in job.ar.parameters():
             weight += 0.05 * torch.randn(weight.shape, generator=generator)
     write_checkpoint(run / "checkpoint.pt", job.modules, step=0, spent_seconds=0.0)
 
@@ -67,7 +62,7 @@ def test_divergence_is_that_of_kullback_and_leibler() -> None:
 
 def test_anybody_is_read_alone(corpus: Store, tmp_path: Path) -> None:
     """What is said unprompted does not depend on the prompt, and differs from what follows one."""
-    begun(corpus, tmp_path / "ar", "ar")
+    begun(corpus, tmp_path / "ar")
     ar = load_ar(tmp_path / "ar")
     source = ARJob([corpus], [1.0], tmp_path / "ar", "debug", "cpu", 0, infilling=0.0).examples
     one, other = prompted_by(source), prompted_by(source)
@@ -88,32 +83,24 @@ def test_a_middle_is_not_guided(corpus: Store, tmp_path: Path) -> None:
     assert guidance_of([prompted_by(source), source.middle(60)], 1.5).tolist() == [1.5, 0.0]
 
 
-@pytest.mark.parametrize("stage", ["ar", "nar"])
-def test_a_model_learns_what_its_guided_self_would_say(
-    corpus: Store, tmp_path: Path, stage: str
-) -> None:
-    run = tmp_path / stage
-    begun(corpus, run, stage)
-    job = JOBS[stage]([corpus], [1.0], run, "debug", "cpu", 0, infilling=0.0, guidance=3.0)
-    module = job.modules[stage]
-    module.load_state_dict(LOAD[stage](run).state_dict())
-    module.eval()  # no dropout: one batch, again and again
+def test_a_model_learns_what_its_guided_self_would_say(corpus: Store, tmp_path: Path) -> None:
+    run = tmp_path / "ar"
+    begun(corpus, run)
+    job = ARJob([corpus], [1.0], run, "debug", "cpu", 0, infilling=0.0, guidance=3.0)
+    job.ar.load_state_dict(load_ar(run).state_dict())
+    job.ar.eval()  # no dropout: one batch, again and again
     examples = [prompted_by(job.examples) for _ in range(2)]
-    optimizer = torch.optim.Adam(module.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(job.ar.parameters(), lr=1e-2)
     found = []
     for _ in range(60):
-        if stage == "ar":
-            loss, _, figures = job.losses(examples)
-        else:
-            job.rng = np.random.default_rng(0)  # the same frames are decided
-            loss, figures = job.loss(examples, np.array([1, 2]))
+        loss, _, figures = job.losses(examples)
         found.append(figures["divergence"])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert found[0] > 0.05  # guided it speaks otherwise
     assert found[-1] < 0.4 * found[0]
-    before, after = LOAD[stage](run / "teacher").state_dict(), job.teacher.state_dict()
+    before, after = load_ar(run / "teacher").state_dict(), job.teacher.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)  # who teaches stays
 
 
@@ -121,7 +108,7 @@ def test_only_a_model_as_it_was_imported_is_taught(corpus: Store, tmp_path: Path
     run = tmp_path / "ar"
     with pytest.raises(UsageError, match="valle import"):
         keep_teacher(run, 1.0)
-    begun(corpus, run, "ar")
+    begun(corpus, run)
     for strength in (-1.0, 0.0, 11.0, float("nan")):
         with pytest.raises(UsageError, match="--guidance"):
             keep_teacher(run, strength)
@@ -136,12 +123,12 @@ def test_only_a_model_as_it_was_imported_is_taught(corpus: Store, tmp_path: Path
         keep_teacher(run, 1.0)
 
 
-def test_guidance_is_for_language_models(
+def test_guidance_is_for_the_ar(
     corpus: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     common = ("--runs", str(tmp_path), "--size", "debug", "--steps", "1", "-q")
     argv = ["train", "speaker", "--data", str(corpus.folder), *common, "--guidance", "1"]
     assert main(argv) == 2
-    assert "--guidance is for ar and nar" in capsys.readouterr().err
+    assert "--guidance is for the AR" in capsys.readouterr().err
     with pytest.raises(UsageError, match="--guidance must be above 0"):
         ARJob([corpus], [1.0], tmp_path / "ar", "debug", "cpu", 0, guidance=0.0)

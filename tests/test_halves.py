@@ -53,12 +53,12 @@ def test_what_is_heard_is_nearly_the_same(bundles: dict[str, Bundle]) -> None:
     rng = np.random.default_rng(0)
     codes, ids = rng.integers(0, 1024, (300, 8)), rng.integers(0, 40, 300)
     voice = np.zeros(192, np.float32)
-    logits, caches = {}, {}
+    vectors, caches = {}, {}
     for name, bundle in bundles.items():
         nar = NAR(bundle)
         prompt = nar.prompt(codes[:250], ids[:250], 0 * ids[:250], voice)
         # Far from the beginning, where fp16 would not know one position from the next.
-        logits[name] = nar._run(prompt, codes[250:], ids[250:], 0 * ids[250:], 1)[0]
+        vectors[name] = nar._run(prompt, codes[250:], ids[250:], 0 * ids[250:], 1)["vector"]
         ar = ARDecoder(bundle)
         encoded = ar.encode(ids, 0 * ids, voice)
         read = ar.prompt(codes, encoded, stays(np.arange(300) // 5))
@@ -68,7 +68,7 @@ def test_what_is_heard_is_nearly_the_same(bundles: dict[str, Bundle]) -> None:
         )
         assert len(said) == 40
     assert bundles["fp16"].config.graphs["ar"].precision == "fp16"
-    for found in (logits, caches):
+    for found in (vectors, caches):
         np.testing.assert_allclose(
             found["fp16"], found["fp32"], atol=0.02 * np.abs(found["fp32"]).max()
         )

@@ -28,7 +28,7 @@ Floats = NDArray[np.float32]
 
 
 def proto(*matrices: Floats, bias: Floats | None = None) -> onnx.ModelProto:
-    """x -> x @ a -> ... -> y, the bias added to the last; a matrix of rank 3 is chosen by `which`.
+    """x -> x @ a -> ... -> y, the bias added to the last.
 
     The bias is a second output too if there is none: x itself, so that every graph has nodes that
     are no products.
@@ -36,11 +36,7 @@ def proto(*matrices: Floats, bias: Floats | None = None) -> onnx.ModelProto:
     nodes, weights, last = [], [], "x"
     for i, matrix in enumerate(matrices):
         weights.append(numpy_helper.from_array(matrix, f"w{i}"))
-        name = f"w{i}"
-        if matrix.ndim == 3:
-            nodes.append(helper.make_node("Gather", [name, "which"], [f"one{i}"], axis=0))
-            name = f"one{i}"
-        nodes.append(helper.make_node("MatMul", [last, name], [f"p{i}"]))
+        nodes.append(helper.make_node("MatMul", [last, f"w{i}"], [f"p{i}"]))
         last = f"p{i}"
     if bias is not None:
         weights.append(numpy_helper.from_array(bias, "bias"))
@@ -50,10 +46,7 @@ def proto(*matrices: Floats, bias: Floats | None = None) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "products",
-        [
-            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", "rows", ROWS]),
-            helper.make_tensor_value_info("which", TensorProto.INT64, []),
-        ],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", "rows", ROWS])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", "rows", None])],
         weights,
     )
@@ -64,11 +57,9 @@ def kinds(model: onnx.ModelProto) -> list[str]:
     return [node.op_type for node in model.graph.node]
 
 
-def ran(model: onnx.ModelProto, x: Floats, which: int = 0) -> Floats:
+def ran(model: onnx.ModelProto, x: Floats) -> Floats:
     session = make_session(model.SerializeToString(), threads=1)
-    feeds = {"x": x, "which": np.array(which)}
-    known = {each.name for each in session.get_inputs()}
-    y: Floats = session.run(["y"], {k: v for k, v in feeds.items() if k in known})[0]
+    y: Floats = session.run(["y"], {"x": x})[0]
     return y
 
 
@@ -139,33 +130,16 @@ def test_a_product_in_integers_is_nearly_the_product(matrix: Floats, x: Floats) 
     assert 0 < np.sqrt(np.mean(error**2) / np.mean(wanted**2)) < 0.02
 
 
-@pytest.mark.parametrize("which", [0, 2])
-def test_one_of_several_matrices_is_chosen(x: Floats, which: int) -> None:
-    several = np.random.default_rng(3).standard_normal((3, ROWS, COLUMNS)).astype(np.float32)
-    several *= np.array([1.0, 10.0, 100.0], np.float32)[:, None, None]
-    model = proto(several)
-    multiply_in_integers(model)
-    assert kinds(model) == ["Gather", "Gather", "DynamicQuantizeMatMul", "Identity"]
-    wanted = x @ several[which]
-    error = ran(model, x, which) - wanted
-    assert np.sqrt(np.mean(error**2) / np.mean(wanted**2)) < 0.02
-    left = proto(several)  # in blocks there is nothing to choose from
-    multiply_in_blocks(left, 8)
-    assert kinds(left) == ["Gather", "MatMul", "Identity"]
-    np.testing.assert_allclose(ran(left, x, which), wanted, rtol=1e-4, atol=1e-3)
-
-
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_sums_of_large_products_are_whole(ranks: int) -> None:
+def test_sums_of_large_products_are_whole() -> None:
     """255 * 127, a hundred times over: two of them do not fit into 16 bits."""
     matrix = np.full((ROWS, COLUMNS), 127.0, np.float32)
     matrix[:, 1::2] *= -1.0
     x = np.full((1, 3, ROWS), 255.0, np.float32)
     x[..., -1] = 0.0
-    model = proto(matrix if ranks == 2 else np.stack([np.ones_like(matrix), matrix]))
+    model = proto(matrix)
     multiply_in_integers(model)
     wanted = np.where(np.arange(COLUMNS) % 2, -1.0, 1.0) * 255.0 * 127.0 * (ROWS - 1)
-    np.testing.assert_allclose(ran(model, x, 1)[0, 0], wanted, rtol=1e-6)
+    np.testing.assert_allclose(ran(model, x)[0, 0], wanted, rtol=1e-6)
 
 
 def test_what_is_no_product_with_constants_stays(matrix: Floats, x: Floats) -> None:
@@ -206,7 +180,9 @@ def test_a_fast_bundle_computes_nearly_the_same(tmp_path: Path) -> None:
             "stress": rng.integers(0, 3, (1, frames)),
             "voice": np.full((1, 192), 192**-0.5, np.float32),
             "positions": np.arange(frames)[None],
-            "stage": np.array(3),
+            "kind": np.array(1),
+            "anybody": np.zeros((1, frames, nar.latent), np.float32),
+            "strength": np.array(0, np.float32),
             "past_key": np.zeros(shape, np.float32),
             "past_value": np.zeros(shape, np.float32),
         },
@@ -215,7 +191,8 @@ def test_a_fast_bundle_computes_nearly_the_same(tmp_path: Path) -> None:
         export_bundle(tmp_path / precision, "b", models, precision)
         bundle = Bundle.load(tmp_path / precision, threads=1)
         logits[precision] = [
-            bundle.session(graph).run(["logits"], feeds[graph])[0] for graph in ("ar", "nar")
+            bundle.session(graph).run([output], feeds[graph])[0]
+            for graph, output in (("ar", "logits"), ("nar", "vector"))
         ]
     for graph in (0, 1):
         whole = logits["fp32"][graph]

@@ -16,8 +16,9 @@ from valle.corpora.store import HOP, Store  # noqa: E402
 from valle.errors import UsageError  # noqa: E402
 from valle.training import train_codec  # noqa: E402
 from valle.training.loop import run  # noqa: E402
+from valle.training.models.speaker import SPEAKER_SIZES, SpeakerEncoder  # noqa: E402
 from valle.training.pieces import Pieces  # noqa: E402
-from valle.training.sizes import NO_CODE, SPOKEN  # noqa: E402
+from valle.training.sizes import NO_CODE  # noqa: E402
 from valle.training.spoken import write_spoken  # noqa: E402
 from valle.training.train_codec import CodecJob  # noqa: E402
 
@@ -49,10 +50,9 @@ def test_the_first_codebook_is_the_recordings_and_the_next_are_the_nars(
     said = store.spoken[:, 0] >= 0
     assert said.sum() == count
     np.testing.assert_array_equal(store.spoken[said, 0], store.codes[said, 0])
-    chosen = store.spoken[said, 1:SPOKEN]
+    chosen = store.spoken[said, 1:]
     assert chosen.min() >= 0 and chosen.max() < NO_CODE
-    assert (chosen != store.codes[said, 1:SPOKEN]).mean() > 0.9
-    assert (store.spoken[said, SPOKEN:] == NO_CODE).all()
+    assert (chosen != store.codes[said, 1:]).mean() > 0.9
     # Two recordings prompt one another; of a single one, the end prompts what comes before it.
     assert (said_of(store, "a/0")[:, 0] >= 0).all() and (said_of(store, "a/1")[:, 0] >= 0).all()
     alone = np.flatnonzero(said_of(store, "b/0")[:, 0] >= 0)
@@ -88,17 +88,32 @@ def test_pieces_have_their_own_codes(store: Store, bundle: Bundle) -> None:
     pieces = Pieces([store], np.random.default_rng(0), 1.0)
     assert len(pieces.spoken) == 2  # speakers
     assert store.spoken is not None
-    starts = set()
+    starts, recorded = set(), 0
     for _ in range(50):
-        samples, codes = pieces.draw_spoken()
+        samples, codes, voice = pieces.draw_spoken()
         assert samples.shape == (50 * HOP,) and codes.shape == (50, 8)
-        matches = (store.spoken[:, :SPOKEN] == codes[0, :SPOKEN]).all(1)
-        (start,) = np.flatnonzero(matches)
-        np.testing.assert_array_equal(codes, store.spoken[start : start + 50])
+        places = {
+            (start, own)
+            for own, rows in ((True, store.codes), (False, store.spoken))
+            for start in np.flatnonzero((rows == codes[0]).all(1))
+            if np.array_equal(codes, rows[start : start + 50])
+        }
+        ((start, own),) = places
+        (place,) = (
+            place
+            for place, utterance in enumerate(store.utterances)
+            if utterance.frames.start <= start < utterance.frames.stop
+        )
+        speaker = store.utterances[place].speaker
+        speakers = [utterance.speaker for utterance in store.utterances]
+        (whose,) = np.flatnonzero((store.voices == voice).all(1))
+        assert speakers[whose] == speaker
+        recorded += own
         sound = store.audio[start * HOP : (start + 50) * HOP].astype(np.float32) / 32768.0
         np.testing.assert_array_equal(samples, sound)
         starts.add(start)
     assert len(starts) > 20
+    assert 0 < recorded < 25
 
 
 def test_a_decoder_with_kept_codes_learns_from_them(
@@ -117,16 +132,44 @@ def test_a_decoder_with_kept_codes_learns_from_them(
     )
     decoded = []
     decode = job.codec.decode_latents
-    monkeypatch.setattr(job.codec, "decode_latents", lambda x: decoded.append(x) or decode(x))
+    monkeypatch.setattr(job.codec, "decode_latents", lambda *x: decoded.append(x) or decode(*x))
     job.step(0, 0.0)
     assert 0 < len(drawn) < train_codec._BATCH
-    latents = [job.codec.quantiser.decode(torch.from_numpy(codes)) for _, codes in drawn]
-    for wanted in latents:
-        assert sum(torch.equal(row, wanted) for row in decoded[0]) == 1
+    ((latents, voices),) = decoded
+    for _, codes, voice in drawn:
+        wanted = job.codec.quantiser.decode(torch.from_numpy(codes))
+        (place,) = (row for row, found in enumerate(latents) if torch.equal(found, wanted))
+        assert torch.equal(voices[place], torch.from_numpy(voice))
+    assert (voices == 0).all(1).sum() == len(latents) - len(drawn)  # recordings are nobody's
     # Codes of another codec teach nothing: one that still learns its own leaves them alone.
     fresh = CodecJob([store], tmp_path / "fresh", "debug", "cpu", 0)
     monkeypatch.setattr(fresh.pieces, "draw_spoken", None)
     fresh.step(0, 0.0)
+
+
+def test_what_is_made_in_a_voice_is_to_sound_like_it(
+    store: Store, bundle: Bundle, tmp_path: Path
+) -> None:
+    folder = tmp_path / "codec"
+    run(CodecJob([store], folder, "debug", "cpu", 0), folder, steps=1, quiet=True)
+    write_spoken(store, bundle, 30.0, quiet=True)
+    speaker = SpeakerEncoder(SPEAKER_SIZES["debug"])
+    before = {name: weight.clone() for name, weight in speaker.state_dict().items()}
+    stores = [Store(store.folder)]
+    plain, told = (
+        CodecJob(stores, folder, "debug", "cpu", 0, keep_codes=True, speaker=encoder)
+        for encoder in (None, speaker)
+    )
+    waveform = torch.randn(2, 16_000, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        voice = speaker(waveform)
+        assert told._likeness(waveform, voice).tolist() == pytest.approx([1.0, 1.0], abs=0.02)
+        assert told._likeness(waveform, -voice).tolist() == pytest.approx([-1.0, -1.0], abs=0.02)
+    assert "likeness" not in plain.step(0, 0.0)
+    assert -1.0 <= told.step(0, 0.0)["likeness"] <= 1.0
+    weights = zip(plain.codec.decoder.parameters(), told.codec.decoder.parameters(), strict=True)
+    assert any(not torch.equal(one, other) for one, other in weights)
+    assert all(torch.equal(before[name], now) for name, now in speaker.state_dict().items())
 
 
 def test_by_one_command(

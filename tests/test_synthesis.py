@@ -62,10 +62,11 @@ def test_the_audio_is_that_of_the_codes_in_the_colour_of_the_voice(
 ) -> None:
     assert speech.audio.dtype == np.float32 and speech.codes.dtype == np.int64
     assert speech.sample_rate == model.codec.sample_rate and np.isfinite(speech.audio).all()
-    decoded = model.codec.decode(speech.codes)
+    decoded = model.codec.decode(speech.codes, model.embedding(voice))
     wanted = marked(voice, coloured(voice, decoded), model.sample_rate)
     np.testing.assert_allclose(wanted, speech.audio, atol=1e-5)
     assert np.abs(decoded - speech.audio).max() > 1e-3
+    assert np.abs(decoded - model.codec.decode(speech.codes)).max() > 1e-3  # the voice is heard
 
 
 def test_every_word_and_phoneme_is_said_in_order(speech: valle.Speech) -> None:

@@ -32,7 +32,7 @@ def tiny_config(**changes: object) -> BundleConfig:
         "ar": ARConfig(
             layers=1, heads=1, width=8, max_positions=64, max_stay_phoneme=50, max_stay_border=75
         ),
-        "nar": NARConfig(layers=1, heads=1, width=8, block=8, past=8, ahead=4, stages=7),
+        "nar": NARConfig(layers=1, heads=1, width=8, block=8, past=8, ahead=4, latent=16),
     }
     return BundleConfig.model_validate(fields | changes)
 
@@ -90,6 +90,7 @@ def _decoder(mix: bool) -> bytes:
         {
             "codes": (TensorProto.INT64, ["B", "T", CODEBOOKS]),
             "state": (TensorProto.FLOAT, ["B", DELAY]),
+            "voice": (TensorProto.FLOAT, ["B", 192]),  # not heard
         },
         {
             "waveform": (TensorProto.FLOAT, ["B", "N"]),

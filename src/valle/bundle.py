@@ -31,7 +31,7 @@ from valle.style import CLASSES, STYLES
 if TYPE_CHECKING:
     import onnxruntime
 
-FORMAT = 1  # the latest config.json format that this version reads, and the one it writes
+FORMAT = 2  # the latest config.json format that this version reads, and the one it writes
 CONFIG_NAME = "config.json"
 DEFAULT_FOLDER = Path(__file__).parent / "bundles" / "default"
 
@@ -92,7 +92,7 @@ class NARConfig(_Strict):
     block: int = Field(ge=1)
     past: int = Field(ge=0)
     ahead: int = Field(ge=0)
-    stages: int = Field(ge=1)  # codebooks after the first that it decides
+    latent: int = Field(ge=1)  # numbers of a vector that it says
 
 
 class StyleConfig(_Strict):
@@ -116,7 +116,7 @@ class StyleConfig(_Strict):
 class BundleConfig(_Strict):
     """All of `config.json`. Rates in Hz, `hop` in samples a frame, `decoder_delay` in frames."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     name: str = Field(min_length=1)
     language: str
     sample_rate: int = Field(ge=1)
@@ -283,6 +283,11 @@ def read_config(folder: Path) -> BundleConfig:
         raise BundleError(
             f"{path} is of format {fields['format']}, and this valle reads up to {FORMAT}: "
             "upgrade valle, or use an older bundle"
+        )
+    if 0 < fields["format"] < FORMAT:
+        raise BundleError(
+            f"{path} is of format {fields['format']}, whose NAR this valle no longer runs: it "
+            f"reads format {FORMAT}; use a newer bundle, or the valle that wrote this one"
         )
     try:
         return BundleConfig.model_validate_json(text)

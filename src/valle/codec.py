@@ -19,6 +19,7 @@ from valle.errors import RecordingError, UsageError
 Samples = npt.NDArray[np.float32]  # [samples], mono, -1..1
 Codes = npt.NDArray[np.int64]  # [frames, codebooks]
 
+_EMBEDDING = 192  # numbers that stand for a voice
 _DECODE_FRAMES = 1500  # frames decoded at once: bounds the memory that a long text takes
 
 
@@ -53,22 +54,27 @@ class Codec:
         codes: Codes = session.run(["codes"], {"waveform": padded[None]})[0][0]
         return codes
 
-    def decode(self, codes: npt.NDArray[np.integer]) -> Samples:
+    def decode(
+        self, codes: npt.NDArray[np.integer], voice: npt.NDArray[np.float32] | None = None
+    ) -> Samples:
         """Samples [frames * hop] of `codes` [frames, codebooks].
+
+        voice: of codes that a model made, the speaker's embedding [192] (`Model.embedding`): they
+        tell less of a voice than a recording's own, which need none.
 
         Raises UsageError for codes of another shape, type or range.
         """
         codes = self.checked(codes)
-        stream = self.stream()
+        stream = self.stream(voice)
         pieces = [
             stream.feed(codes[start : start + _DECODE_FRAMES])
             for start in range(0, len(codes), _DECODE_FRAMES)
         ]
         return np.concatenate([*pieces, stream.finish()])
 
-    def stream(self) -> CodecStream:
-        """A decoder that takes codes as they come."""
-        return CodecStream(self, self._bundle)
+    def stream(self, voice: npt.NDArray[np.float32] | None = None) -> CodecStream:
+        """A decoder that takes codes as they come; voice as for `decode`."""
+        return CodecStream(self, self._bundle, voice)
 
     def checked(self, codes: npt.NDArray[np.integer]) -> Codes:
         """`codes` as int64; raises UsageError unless [frames, codebooks] of 0..codebook_size."""
@@ -91,8 +97,9 @@ class CodecStream:
     together frames * hop samples. One thread at a time.
     """
 
-    def __init__(self, codec: Codec, bundle: Bundle) -> None:
+    def __init__(self, codec: Codec, bundle: Bundle, voice: npt.NDArray[np.float32] | None) -> None:
         self._codec = codec
+        self._voice = np.zeros(_EMBEDDING, np.float32) if voice is None else voice
         self._session = bundle.session("codec_decoder")
         self._state = np.zeros((1, bundle.config.decoder_state), np.float32)
         self._delay = bundle.config.decoder_delay
@@ -125,7 +132,8 @@ class CodecStream:
         if not len(codes):
             return np.zeros(0, np.float32)
         samples, self._state = self._session.run(
-            ["waveform", "state_out"], {"codes": codes[None], "state": self._state}
+            ["waveform", "state_out"],
+            {"codes": codes[None], "state": self._state, "voice": self._voice[None]},
         )
         dropped = min(self._early, samples.shape[1])
         self._early -= dropped

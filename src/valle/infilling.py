@@ -92,4 +92,4 @@ def fill(
         voice,
     )
     first = ((code, int(middle.ids[at]), int(middle.stress[at])) for code, at in frames)
-    return np.concatenate(list(nar.refine(around, first, sampling.temperature, rng)))
+    return np.concatenate(list(nar.refine(around, first)))

@@ -1,15 +1,15 @@
-"""The NAR model running: from codebook 1 to those that are spoken, block by block as frames come.
+"""The NAR model running: from codebook 1 to all of them, block by block as frames come.
 
-A block is refined together with up to ``past`` decided frames before it and ``ahead`` undecided
-ones after it, so that speech can be heard long before its end is known. The prompt's keys and
-values are made once and serve every block of every text.
+A block is read together with up to ``past`` frames before it and ``ahead`` after it, so that speech
+can be heard long before its end is known. The prompt's keys and values are made once and serve
+every block of every text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,12 @@ from valle.style import style_input
 if TYPE_CHECKING:
     from valle.bundle import Bundle
 
-# The NAR draws at so much of the AR's temperature: clearer than at 1, and as like the voice
-# (docs/LOG.md). The likeliest codes alone are nobody's.
-COOLER = 0.7
+_PROMPT, _TARGET = 0, 1  # kinds of rows
+
+# How far what is said moves on in the direction from anybody's voice to the prompt's (classifier-
+# free guidance, Ho and Salimans 2022, section 3.2). What is expected of a voice lies nearer to
+# everybody's than the voice does: guided, it is known from others more often (docs/LOG.md).
+GUIDANCE = 1.0
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -48,19 +51,6 @@ def first_block(block: int) -> int:
     return max(1, block * 4 // 5)
 
 
-def draw_rows(logits: Floats, temperature: float, rng: np.random.Generator | None) -> Ints:
-    """One code a row of logits [rows, codes]: the likeliest, or drawn above temperature 0.
-
-    Each row uses one number of `rng`, so that the rows before it do not depend on those after it.
-    """
-    if temperature <= 0 or rng is None:
-        return logits.argmax(axis=-1).astype(np.int64)
-    scaled = logits.astype(np.float64) / temperature
-    shares = np.exp(scaled - scaled.max(axis=-1, keepdims=True)).cumsum(axis=-1)
-    point = rng.random(len(logits)) * shares[:, -1]
-    return (shares <= point[:, None]).sum(axis=-1).clip(max=logits.shape[-1] - 1)
-
-
 class NAR:
     """The NAR model of a bundle."""
 
@@ -80,25 +70,16 @@ class NAR:
         empty = NARPrompt(np.zeros(shape, np.float32), np.zeros(shape, np.float32), voice)
         if not len(codes):
             return empty
-        _, key, value = self._run(empty, codes, symbols, stress, 0)
-        return NARPrompt(key, value, voice)
+        kept = self._run(empty, codes, symbols, stress, _PROMPT)
+        return NARPrompt(kept["key"], kept["value"], voice)
 
     def refine(
         self,
         prompt: NARPrompt,
         frames: Iterable[tuple[int, int, int]],
-        temperature: float = 0.0,
-        rng: np.random.Generator | None = None,
         style: Ints | None = None,
     ) -> Iterator[Ints]:
         """Frames (code of codebook 1, symbol id, stress) as they come -> codes [n, codebooks].
-
-        Codebooks after the last stage have "no code": of a voice they add next to nothing.
-
-        At temperature 0 each code is the likeliest; above it, codes are drawn with `rng`, at
-        `COOLER` times the temperature, which is the AR's. Where many codes are nearly as likely as
-        one another, as in the later codebooks, the likeliest is one that none of a voice's frames
-        would have together: drawn codes keep more of the voice.
 
         style: classes [5] as in `valle.style`, None for unset.
 
@@ -107,8 +88,7 @@ class NAR:
         sentences may pass through one call: each then hears the one before it.
         """
         config = self._config
-        rows = np.zeros((0, self._codebooks), np.int64)  # the past, then the undecided
-        spoken = np.zeros((0, 2), np.int64)  # symbol id and stress of each
+        rows = np.zeros((0, 3), np.int64)  # those before the block, the block, those after it
         past, size = 0, first_block(config.block)
         waiting: list[tuple[int, int, int]] = []
         source = iter(frames)
@@ -121,39 +101,26 @@ class NAR:
                     break
                 waiting.append(frame)
             if waiting:
-                new = np.array(waiting, np.int64)
-                undecided = np.full((len(new), self._codebooks), self._no_code, np.int64)
-                undecided[:, 0] = new[:, 0]
-                rows = np.concatenate((rows, undecided))
-                spoken = np.concatenate((spoken, new[:, 1:]))
+                rows = np.concatenate((rows, np.array(waiting, np.int64)))
                 waiting.clear()
             if past == len(rows):
                 return
             block = len(rows) - past if ended else size
-            decided = self._decide(prompt, rows, spoken, past, temperature, rng, style)
-            rows[past : past + block] = decided[past : past + block]
-            yield rows[past : past + block].copy()
+            yield self._said(prompt, rows, style)[past : past + block]
             if ended:
                 return
             dropped = max(0, past + block - config.past)
-            rows, spoken = rows[dropped:], spoken[dropped:]
+            rows = rows[dropped:]
             past, size = past + block - dropped, config.block
 
-    def _decide(
-        self,
-        prompt: NARPrompt,
-        rows: Ints,
-        spoken: Ints,
-        past: int,
-        temperature: float,
-        rng: np.random.Generator | None,
-        style: Ints | None,
-    ) -> Ints:
-        """Codes [rows, codebooks] with every row after the first ``past`` filled in, by stage."""
-        codes = rows.copy()
-        for stage in range(1, 1 + self._config.stages):
-            logits, _, _ = self._run(prompt, codes, spoken[:, 0], spoken[:, 1], stage, style)
-            codes[past:, stage] = draw_rows(logits[past:], COOLER * temperature, rng)
+    def _said(self, prompt: NARPrompt, rows: Ints, style: Ints | None) -> Ints:
+        """Codes [rows, codebooks] of rows [rows, 3] of first code, symbol id and stress."""
+        codes = np.full((len(rows), self._codebooks), self._no_code, np.int64)
+        codes[:, 0] = rows[:, 0]
+        given = codes, rows[:, 1], rows[:, 2], _TARGET, style
+        nobody = NARPrompt(prompt.key[:, :, :, :0], prompt.value[:, :, :, :0], 0 * prompt.voice)
+        anybody = self._run(nobody, *given)["vector"]
+        codes[:, 1:] = self._run(prompt, *given, anybody)["added"]
         return codes
 
     def _run(
@@ -162,22 +129,32 @@ class NAR:
         codes: Ints,
         symbols: Ints,
         stress: Ints,
-        stage: int,
+        kind: int,
         style: Ints | None = None,
-    ) -> tuple[Floats, Floats, Floats]:
+        anybody: Floats | None = None,
+    ) -> dict[str, Any]:
+        """The graph's outputs by their names, without the axis of the batch; guided away from
+        `anybody` [rows, latent] where that is given."""
         positions = prompt.frames + np.arange(len(codes), dtype=np.int64)
-        logits, key, value = self._bundle.session("nar").run(
-            ["logits", "key", "value"],
+        guided = anybody is not None
+        if anybody is None:
+            anybody = np.zeros((len(codes), self._config.latent), np.float32)
+        names = ("added", "vector", "key", "value")
+        found = self._bundle.session("nar").run(
+            names,
             {
                 "codes": codes[None],
                 "symbols": symbols[None],
                 "stress": stress[None],
                 "positions": positions[None],
                 "voice": prompt.voice[None],
-                "stage": np.array(stage, np.int64),
+                "kind": np.array(kind, np.int64),
                 "past_key": prompt.key,
                 "past_value": prompt.value,
+                "anybody": anybody[None],
+                "strength": np.array(GUIDANCE * guided, np.float32),
                 **style_input(self._bundle.config, style),
             },
         )
-        return logits[0], key, value
+        outputs = dict(zip(names, found, strict=True))
+        return outputs | {name: outputs[name][0] for name in ("added", "vector")}

@@ -102,8 +102,8 @@ class Timeline:
 
 
 class Output:
-    """Decodes one stream of codes, gives it the voice's colour (`taps`, a filter), marks it, and
-    cuts pieces in which audio and codes belong together.
+    """Decodes one stream of codes in a voice (its embedding [192]), gives it the voice's colour
+    (`taps`, a filter), marks it, and cuts pieces in which audio and codes belong together.
 
     `feed`, `wait` and `finish` give the pieces; what the other calls note is in the next of them.
     """
@@ -111,12 +111,13 @@ class Output:
     def __init__(
         self,
         codec: Codec,
+        voice: NDArray[np.float32],
         taps: NDArray[np.float32],
         marker: Marker,
         provenance: dict[str, Any],
     ) -> None:
         self._codec = codec
-        self._stream = codec.stream()
+        self._stream = codec.stream(voice)
         self._filter = FilterStream(taps)
         self._marker = marker
         self._audio = np.zeros(0, np.float32)  # marked, but not a whole frame

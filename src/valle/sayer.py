@@ -47,7 +47,6 @@ class Begun:
     """A sentence that the AR model has begun to say."""
 
     frames: Frames
-    rng: np.random.Generator  # the NAR's chances
     style: Ints | None  # [5] classes as in `valle.style`
 
 
@@ -71,7 +70,7 @@ class Sayer:
             frames = np.arange(len(codes)) * len(voice.frame_symbol) // len(codes)
             at = voice.frame_symbol[frames]
             symbols = self.symbols(voice.symbols, voice.stress)
-            embedding = self._embedding(voice)
+            embedding = self.embedding(voice)
             encoded = self._ar.encode(symbols.ids, symbols.stress, embedding)
             self._readers[voice] = Reader(
                 self._ar.prompt(codes, encoded[at], stays(at)),
@@ -112,14 +111,13 @@ class Sayer:
         style: classes [5] as in `valle.style`; None leaves it to the prompt.
         """
         # Each sentence and attempt has chances of its own, whatever was said before it.
-        chances = np.random.SeedSequence((options.seed, index, attempt)).spawn(2)
-        rng, nar_rng = (np.random.Generator(np.random.PCG64(one)) for one in chances)
+        rng = np.random.default_rng((options.seed, index, attempt))
         symbols = slot.task.symbols
         encoded = self._ar.encode(symbols.ids, symbols.stress, reader.nar.voice, style)
         sampling = Sampling(options.temperature, options.top_p)
         pace = None if slot.frames is None else Pace(slot.frames, slot.task.expected)
         frames = self._ar.generate(reader.ar, encoded, symbols.borders, sampling, rng, pace)
-        return Begun(frames, nar_rng, style)
+        return Begun(frames, style)
 
     def say(
         self,
@@ -142,10 +140,7 @@ class Sayer:
                 yield code, int(ids[symbol]), int(stress[symbol])
 
         done = 0
-        temperature = options.temperature
-        for codes in self._nar.refine(
-            reader.nar, first_codes(), temperature, begun.rng, begun.style
-        ):
+        for codes in self._nar.refine(reader.nar, first_codes(), begun.style):
             yield codes, np.array(visited[done : done + len(codes)], np.int64)
             done += len(codes)
             go_on()
@@ -167,7 +162,7 @@ class Sayer:
         codes: Any = voice.derive("codes", graph, lambda: self._codec.encode(self._samples(voice)))
         return self._codec.checked(codes)
 
-    def _embedding(self, voice: Voice) -> NDArray[np.float32]:
+    def embedding(self, voice: Voice) -> NDArray[np.float32]:
         """The speaker's embedding [192], of unit length."""
         graph = self._bundle.graph_hash("speaker")
         embedding = voice.derive(
@@ -183,7 +178,7 @@ class Sayer:
             slot = Slot(task, 0, round(float(task.expected.sum())))
             begun = self.begin(reader, slot, options, index, 0)
             blocks = [codes for codes, _ in self.say(reader, slot, options, begun)]
-            made.append(self._codec.decode(np.concatenate(blocks)))
+            made.append(self._codec.decode(np.concatenate(blocks), reader.nar.voice))
         return matching_filter(
             self._samples(voice), np.concatenate(made), self._bundle.config.sample_rate
         )

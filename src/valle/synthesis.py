@@ -115,6 +115,10 @@ class Model:
         self._sayer.colour(voice, self._sayer.reader(voice))
         return voice
 
+    def embedding(self, voice: Voice) -> NDArray[np.float32]:
+        """What the speaker encoder makes of a voice: [192], of unit length."""
+        return self._sayer.embedding(voice)
+
     def speak(
         self,
         text: str | Iterable[str],
@@ -181,7 +185,8 @@ class Model:
         payload = Payload.of(owner_key, voice.consent["id"])
         marker = Marker(self.sample_rate, owner_key, payload)
         provenance = self._provenance(voice, options, marker)
-        output = Output(self.codec, self._sayer.colour(voice, reader), marker, provenance)
+        colour = self._sayer.colour(voice, reader)
+        output = Output(self.codec, reader.nar.voice, colour, marker, provenance)
 
         skipped: list[Skipped] = []  # of what was read so far, and not reported yet
 

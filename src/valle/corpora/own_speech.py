@@ -108,5 +108,5 @@ def _spoken(
         except TextError:
             continue
         marked = number % 2 == 0
-        audio = speech.audio if marked else model.codec.decode(speech.codes)
+        audio = speech.audio if marked else model.codec.decode(speech.codes, model.embedding(voice))
         yield text, resample(audio, model.sample_rate, SAMPLE_RATE)

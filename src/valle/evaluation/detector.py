@@ -173,7 +173,8 @@ def _spoken(model: Model, speaker: str, prompt: Samples, texts: list[str]) -> li
     for seed, text in enumerate(texts):
         speech = model.speak(text, voice, seed=seed, redo=0)
         marked = resample(speech.audio, model.sample_rate, JUDGE_RATE)
-        plain = resample(model.codec.decode(speech.codes), model.sample_rate, JUDGE_RATE)
+        unmarked = model.codec.decode(speech.codes, model.embedding(voice))
+        plain = resample(unmarked, model.sample_rate, JUDGE_RATE)
         pieces += [Piece(OWN_MARKED, speaker, marked), Piece(OWN, speaker, plain)]
     return pieces
 

@@ -106,7 +106,7 @@ def ask(model: Model, speakers: Sequence[Speaker], seed: int, quiet: bool) -> It
                     slot = Slot(task, 0, None)
                     begun = sayer.begin(reader, slot, options, place, 0, classes)
                     blocks = [codes for codes, _ in sayer.say(reader, slot, options, begun)]
-                    samples = model.codec.decode(np.concatenate(blocks))
+                    samples = model.codec.decode(np.concatenate(blocks), reader.nar.voice)
                     features = frame_features(samples, config.sample_rate, config.hop)
                     found = float(measure(features, spoken)[number])
                     known = found if np.isfinite(found) else None
@@ -135,11 +135,12 @@ def middles(model: Model, speakers: Sequence[Speaker], seed: int, quiet: bool) -
         options = SpeakOptions.of()
         sampling = Sampling(options.temperature, options.top_p)
         rng = np.random.default_rng((seed, place))
-        made = fill(*models, before, after, middle, embed(samples), sampling, rng)
+        voice = embed(samples)
+        made = fill(*models, before, after, middle, voice, sampling, rng)
         asked = [model.bundle.config.symbols[i] for i in middle.ids[~middle.borders]]
         for row, own in ((CODEC, codes[span]), (FILLED, made)):
             whole = np.concatenate([codes[: span.start], own, codes[span.stop :]])
-            heard = listener.hear(model.codec.decode(whole))
+            heard = listener.hear(model.codec.decode(whole, voice))
             there = (heard.frames >= span.start) & (heard.frames < span.start + len(own))
             guesses = [g for g, inside in zip(heard.guesses, there, strict=True) if inside]
             errors = phoneme_error_rate(asked, guesses) * len(asked)

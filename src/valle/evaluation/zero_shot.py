@@ -185,14 +185,19 @@ class _Maker:
         return coded, work
 
     def phoneme_errors(self, samples: Samples, text: str) -> tuple[float, int]:
-        """Edits between what our listener hears and the text's phonemes, and how many those are."""
         given = resample(samples, JUDGE_RATE, self._model.codec.sample_rate)
-        said, _ = to_sentences(text)
-        asked = [p.symbol for sentence in said for p in sentence.phonemes]
-        asked = [symbol for symbol in asked if symbol not in BORDERS]
-        # Best guesses, not only what it is sure of: the usual phoneme error rate.
-        heard = self._listener.hear(given).guesses
-        return phoneme_error_rate(asked, heard) * len(asked), len(asked)
+        return phoneme_errors(self._listener, given, text)
+
+
+def phoneme_errors(listener: Listener, samples: Samples, text: str) -> tuple[float, int]:
+    """Edits between what our listener hears (at the bundle's rate) and the text's phonemes, and how
+    many those are."""
+    said, _ = to_sentences(text)
+    asked = [p.symbol for sentence in said for p in sentence.phonemes]
+    asked = [symbol for symbol in asked if symbol not in BORDERS]
+    # Best guesses, not only what it is sure of: the usual phoneme error rate.
+    heard = listener.hear(samples).guesses
+    return phoneme_error_rate(asked, heard) * len(asked), len(asked)
 
 
 def _plain(name: str) -> str:

@@ -11,7 +11,7 @@ from valle.bundle import Bundle
 from valle.corpora.store import Store
 from valle.errors import UsageError
 from valle.safety.cohort import GRAPH as COHORT
-from valle.training.checkpoints import load_codec
+from valle.training.checkpoints import load_codec, load_speaker
 from valle.training.examples import INFILLING
 from valle.training.export import PRESETS, export_runs
 from valle.training.imported import import_bundle
@@ -81,8 +81,8 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
         "--guidance",
         type=float,
         metavar="STRENGTH",
-        help="ar and nar: learn to keep to the voice as if guided by it so strongly (1 is much), "
-        "from the model as `valle import` wrote it",
+        help="ar: learn to keep to the voice as if guided by it so strongly (1 is much), from the "
+        "model as `valle import` wrote it",
     )
     parser.add_argument(
         "--leave-out",
@@ -109,15 +109,16 @@ def train(arguments: argparse.Namespace) -> None:
     infilling = INFILLING if arguments.infilling is None else arguments.infilling
     if arguments.infilling is not None and arguments.stage not in ("ar", "nar"):
         raise UsageError(f"--infilling is for ar and nar, not for {arguments.stage}")
-    if arguments.guidance is not None and arguments.stage not in ("ar", "nar"):
-        raise UsageError(f"--guidance is for ar and nar, not for {arguments.stage}")
+    if arguments.guidance is not None and arguments.stage != "ar":
+        raise UsageError(f"--guidance is for the AR, not for {arguments.stage}")
     if not 0.0 <= infilling <= 1.0:
         raise UsageError(f"--infilling must be 0 to 1, not {infilling}")
     if len(shares) != len(stores):
         raise UsageError(f"{len(shares)} --share for {len(stores)} --data: give one for each")
     job: Job
     if arguments.stage == "codec":
-        job = CodecJob(stores, *common, arguments.keep_codes)
+        speaker = load_speaker(arguments.runs / "speaker") if arguments.keep_codes else None
+        job = CodecJob(stores, *common, arguments.keep_codes, speaker)
     elif arguments.stage == "listener":
         job = ListenerJob(stores, *common)
     elif arguments.stage == "speaker":
@@ -125,10 +126,9 @@ def train(arguments: argparse.Namespace) -> None:
     elif arguments.stage == "detector":
         job = DetectorJob(stores, *common, arguments.leave_out)
     else:
-        language_model = ARJob if arguments.stage == "ar" else NARJob
         codec = load_codec(arguments.runs / "codec")
-        guidance = arguments.guidance
-        job = language_model(stores, shares, *common, codec, infilling, guidance)
+        learnt = (stores, shares, *common, codec, infilling)
+        job = NARJob(*learnt) if arguments.stage == "nar" else ARJob(*learnt, arguments.guidance)
     if arguments.learning_rate is not None:
         if not 0.0 < arguments.learning_rate < 1.0:
             raise UsageError(

@@ -46,7 +46,7 @@ from valle.training.models.codec import CODEC_SIZES, DELAY, Codec
 from valle.training.models.detector import Detector
 from valle.training.models.listener import LISTENER_SIZES, Listener
 from valle.training.models.nar import NAR
-from valle.training.models.speaker import SPEAKER_SIZES, SpeakerEncoder
+from valle.training.models.speaker import EMBEDDING, SPEAKER_SIZES, SpeakerEncoder
 from valle.training.quantise import multiply_in_blocks, multiply_in_integers
 from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, size_named
 from valle.training.style_borders import kept_borders
@@ -79,8 +79,8 @@ class _CodecDecoder(nn.Module):
         super().__init__()
         self.codec = codec
 
-    def forward(self, codes: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        samples, after = self.codec.decoder(self.codec.quantiser.decode(codes), state)
+    def forward(self, codes: Tensor, state: Tensor, voice: Tensor) -> tuple[Tensor, Tensor]:
+        samples, after = self.codec.decoder(self.codec.quantiser.decode(codes), state, voice)
         return samples, after
 
 
@@ -125,8 +125,8 @@ def export_bundle(
         "codec_encoder": _traced(_CodecEncoder(codec), (waveform,), samples, ["codes"]),
         "codec_decoder": _traced(
             _CodecDecoder(codec),
-            (codes, state),
-            {"codes": {0: "batch", 1: "frames"}, "state": {0: "batch"}},
+            (codes, state, torch.zeros(2, EMBEDDING)),
+            {"codes": {0: "batch", 1: "frames"}, "state": {0: "batch"}, "voice": {0: "batch"}},
             ["waveform", "state_out"],
         ),
         "listener": _traced(models.listener, (waveform,), samples, ["ctc", "frame"]),
@@ -166,7 +166,7 @@ def export_bundle(
             block=nar.block,
             past=nar.past,
             ahead=nar.ahead,
-            stages=nar.stages,
+            latent=nar.latent,
         ),
         style=None if borders is None else StyleConfig(borders=borders.tolist()),
     )
@@ -245,6 +245,7 @@ def random_models(size: str, seed: int) -> Models:
                 weight.add_(_JITTER * torch.randn_like(weight))
         for codes in (models.ar.codes, models.nar.codes):
             codes.weight[-1].zero_()  # "no code" adds nothing: training keeps it so
+        models.nar.tables.copy_(models.codec.quantiser.tables)
     return models
 
 

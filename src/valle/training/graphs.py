@@ -259,11 +259,12 @@ def ar_graph(model: AR) -> onnx.ModelProto:
 
 
 def nar_graph(model: NAR, styled: bool) -> onnx.ModelProto:
-    """One stage over rows that see the past (the prompt's keys and values) and one another.
+    """Rows that see the past (the prompt's keys and values) and one another.
 
-    codes [B, T, 8], symbols, stress, positions [B, T], voice [B, 192], stage int64 scalar,
-    past_key, past_value [layers, B, H, P, hd] (P may be 0)
-    -> logits [B, T, 1024], key, value [layers, B, H, T, hd].
+    codes [B, T, 8], symbols, stress, positions [B, T], voice [B, 192], kind int64 scalar (0 the
+    prompt's rows, 1 the target's), past_key, past_value [layers, B, H, P, hd] (P may be 0)
+    -> added [B, T, 7], the codes after the first, vector [B, T, latent], which they code, key,
+    value [layers, B, H, T, hd].
     `styled`: also style [B, 5], classes from 0 (unset) to 8.
     """
     size = model.size
@@ -275,7 +276,7 @@ def nar_graph(model: NAR, styled: bool) -> onnx.ModelProto:
         g.embedding("symbols", "symbols.weight", model.symbols),
     )
     x = g.op("Add", x, g.embedding("stress", "stress.weight", model.stress))
-    x = g.op("Add", x, g.embedding("stage", "stage.weight", model.stage))
+    x = g.op("Add", x, g.embedding("kind", "kind.weight", model.kind))
     x = g.op("Add", x, g.voice(model.voice))
     if styled:
         x = g.op("Add", x, g.style(model.style))
@@ -318,8 +319,20 @@ def nar_graph(model: NAR, styled: bool) -> onnx.ModelProto:
     x = g.norm(g.blocks(x, model.blocks, attention), "out_norm", model.out_norm)
     g.name(g.op("Concat", *keys, axis=0), "key")
     g.name(g.op("Concat", *values, axis=0), "value")
-    which = g.op("Max", g.op("Sub", "stage", g.whole(1)), g.whole(0))
-    g.name(g.op("MatMul", x, g.op("Gather", g.weight("heads", model.heads), which)), "logits")
+    left = g.linear(x, "output", model.output)
+    apart = g.op("Sub", left, "anybody")
+    left = g.op("Add", left, g.op("Mul", apart, "strength"))
+    g.name(left, "vector")
+    added = []
+    for book in range(1, CODEBOOKS):
+        table = g.weight(f"tables.{book}", model.tables[book])
+        # The nearest code, as in the codec: 2 rows by table less the table's squares.
+        likeness = g.op("MatMul", g.op("Add", left, left), g.op("Transpose", table, perm=[1, 0]))
+        squares = g.op("ReduceSumSquare", table, g.axes(1), keepdims=0)
+        code = g.op("ArgMax", g.op("Sub", likeness, squares), axis=-1, keepdims=0)
+        left = g.op("Sub", left, g.op("Gather", table, code, axis=0))
+        added.append(g.op("Unsqueeze", code, g.axes(-1)))
+    g.name(g.op("Concat", *added, axis=-1), "added")
     past = (size.layers, "batch", size.heads, "past", head)
     own = (size.layers, "batch", size.heads, "rows", head)
     return g.model(
@@ -328,13 +341,16 @@ def nar_graph(model: NAR, styled: bool) -> onnx.ModelProto:
             _ids("codes", "batch", "rows", CODEBOOKS),
             *(_ids(each, "batch", "rows") for each in ("symbols", "stress", "positions")),
             _floats("voice", "batch", EMBEDDING),
-            _ids("stage"),
+            _ids("kind"),
             _floats("past_key", *past),
             _floats("past_value", *past),
+            _floats("anybody", "batch", "rows", size.latent),
+            _floats("strength"),
             *_style_input(styled),
         ],
         [
-            _floats("logits", "batch", "rows", CODEBOOK_SIZE),
+            _ids("added", "batch", "rows", CODEBOOKS - 1),
+            _floats("vector", "batch", "rows", size.latent),
             _floats("key", *own),
             _floats("value", *own),
         ],

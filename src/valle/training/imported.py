@@ -32,8 +32,8 @@ from valle.training.models.listener import Listener, ListenerSize
 from valle.training.models.nar import NAR
 from valle.training.models.phonemes import VoiceInput
 from valle.training.models.speaker import SpeakerEncoder, SpeakerSize
-from valle.training.quantise import ZERO, from_blocks
-from valle.training.sizes import ARSize, NARSize
+from valle.training.quantise import from_blocks
+from valle.training.sizes import CODEBOOKS, ARSize, NARSize
 from valle.training.style_borders import keep_borders
 
 if TYPE_CHECKING:
@@ -88,13 +88,12 @@ def weights_of(bundle: Bundle, graph: str) -> Weights:
     weights = from_blocks(proto)
     for name, value in stored.items():
         plain, _, part = name.rpartition(".")
-        if part in ("int8", "uint8"):
+        if part == "int8":
             scale = stored[f"{plain}.scale"]
             if scale.ndim < value.ndim:  # of a product in integers: one for each column
                 scale = scale[..., None, :]
-            middle = np.float32(0 if part == "int8" else ZERO)
-            weights[plain] = (value.astype(np.float32) - middle) * scale
-        elif not {plain, f"{plain}.int8", f"{plain}.uint8"} & (weights.keys() | stored.keys()):
+            weights[plain] = value.astype(np.float32) * scale
+        elif not {plain, f"{plain}.int8"} & (weights.keys() | stored.keys()):
             weights[name] = value
     return weights
 
@@ -200,13 +199,17 @@ def _nar(bundle: Bundle) -> tuple[NARSize, NAR]:
         width=config.width,
         feed_forward=len(weights["blocks.0.feed_in.bias"]),
         dropout=0.0,
+        latent=config.latent,
         block=config.block,
         past=config.past,
         ahead=config.ahead,
-        stages=config.stages,
     )
     nar = NAR(size, len(SYMBOLS))
     _voice(weights, "voice", nar.voice)
+    # The first codebook is not said by the NAR, and lies with the codec alone.
+    first = weights_of(bundle, "codec_decoder")["codec.quantiser.tables"][0]
+    later = [weights[f"tables.{book}"] for book in range(1, CODEBOOKS)]
+    weights["tables"] = np.stack([first, *later])
     _filled(nar, weights, True, "nar.onnx")
     return size, nar
 

@@ -17,6 +17,7 @@ from valle.errors import UsageError
 
 _RESIZED, _SMALLEST, _LARGEST = 0.3, 0.87, 1.2  # share played at another speed, and how fast
 _IN_ROOM, _WITH_NOISE = 0.05, 0.05  # shares
+_TOLD = 0.15  # share of a recording's own codes among those that come with a voice, as in editing
 
 Samples = NDArray[np.float32]
 Codes = NDArray[np.int64]
@@ -62,23 +63,28 @@ class Pieces:
         wanted = 10.0 ** (self.rng.uniform(-20.0, 0.0) / 20.0)
         return samples * np.float32(min(wanted / peak, 10.0))
 
-    def draw_spoken(self) -> tuple[Samples, Codes]:
-        """A piece [length] as it is, and its codes [length / HOP, codebooks] as the NAR has them.
+    def draw_spoken(self) -> tuple[Samples, Codes, Samples]:
+        """A piece [length] as it is, its codes [length / HOP, codebooks] as the NAR has them (or a
+        few times the recording's own), and the embedding [192] of some recording of the speaker.
 
         Speakers are drawn alike; there must be some in `spoken`.
         """
-        store, group = self.spoken[self.rng.integers(len(self.spoken))]
+        store, group, voices = self.spoken[self.rng.integers(len(self.spoken))]
         first, end = group[self.rng.integers(len(group))]
+        voice = voices[self.rng.integers(len(voices))]
         start = int(self.rng.integers(first, end - self.length // HOP + 1))
         frames = slice(start, start + self.length // HOP)
         samples = store.samples(start * HOP, start * HOP + self.length)
-        codes: Codes = np.asarray(store.spoken)[frames].astype(np.int64)
-        return samples, codes
+        told = store.codes if self.rng.random() < _TOLD else store.spoken
+        codes: Codes = np.asarray(told)[frames].astype(np.int64)
+        return samples, codes, voice
 
-    def _spoken(self, store: Store) -> Iterator[tuple[Store, list[tuple[int, int]]]]:
-        """Of each speaker the frames [first, end) that were spoken in one go."""
+    def _spoken(self, store: Store) -> Iterator[tuple[Store, list[tuple[int, int]], Samples]]:
+        """Of each speaker the frames [first, end) that were spoken in one go, and the embeddings
+        [utterances, 192] of all recordings."""
         if store.spoken is None:
             return
+        places = {utterance: place for place, utterance in enumerate(store.utterances)}
         for group in by_speaker(store.utterances).values():
             ranges = []
             for utterance in group:
@@ -87,7 +93,7 @@ class Pieces:
                     start = utterance.frames.start
                     ranges.append((start + int(said[0]), start + int(said[-1]) + 1))
             if ranges:
-                yield store, ranges
+                yield store, ranges, store.voices[[places[utterance] for utterance in group]]
 
 
 def cut(

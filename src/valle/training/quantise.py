@@ -27,7 +27,6 @@ from valle.training.graphs import MICROSOFT
 
 BLOCK = 32  # weights that share a scale
 _INPUTS_IN_8_BITS = 4  # MatMulNBits' accuracy_level
-ZERO = 128  # in unsigned bytes
 _NARROWEST = 16  # columns; nothing is won with fewer
 
 Bytes = NDArray[np.uint8]
@@ -70,26 +69,12 @@ def multiply_in_integers(proto: onnx.ModelProto) -> None:
         if weight is None:
             nodes.extend(product.nodes)
             continue
-        small, scale = in_integers(weight)
-        new: dict[str, NDArray[np.generic]] = {f"{product.name}.int8": small}
-        zero = ""
-        if product.which is not None:
-            # What is chosen while it runs cannot be made unsigned when the graph is read, which
-            # saves the sums of processors without VNNI from overflowing (`valle.session`).
-            zero = f"{product.name}.zero"
-            new = {f"{product.name}.uint8": unsigned(small), zero: np.array(ZERO, np.uint8)}
-        stored = [next(iter(new)), f"{product.name}.scale"]
-        _replace(proto.graph, product.name, new | {stored[1]: scale})
-        if product.which is not None:
-            chosen = [f"{name}.chosen" for name in stored]
-            for whole, one in zip(stored, chosen, strict=True):
-                nodes.append(helper.make_node("Gather", [whole, product.which], [one], axis=0))
-            stored = chosen
-        last = [zero, product.bias] if product.bias else [zero] if zero else []
+        stored = [f"{product.name}.{kind}" for kind in ("int8", "scale")]
+        _replace(proto.graph, product.name, dict(zip(stored, in_integers(weight), strict=True)))
         nodes.append(
             helper.make_node(
                 "DynamicQuantizeMatMul",
-                [product.input, *stored, *last],
+                [product.input, *stored, *(["", product.bias] if product.bias else [])],
                 [product.result],
                 domain=MICROSOFT,
             )
@@ -144,11 +129,6 @@ def in_integers(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
     return np.rint(weight / scale[..., None, :]).astype(np.int8), scale
 
 
-def unsigned(values: NDArray[np.int8]) -> Bytes:
-    """The same values, ZERO higher."""
-    return (values.astype(np.int16) + ZERO).astype(np.uint8)
-
-
 @dataclass(frozen=True)
 class _Product:
     """A product with constants and all that belongs to it alone, or any other single node."""
@@ -156,7 +136,6 @@ class _Product:
     nodes: list[onnx.NodeProto]
     weight: Floats | None = None  # None: no product with constants
     name: str = ""  # of the weight
-    which: str | None = None  # the input that chooses one of several matrices
     input: str = ""
     bias: str | None = None  # added to it
     result: str = ""
@@ -168,24 +147,13 @@ def _products(graph: onnx.GraphProto) -> Iterator[_Product]:
     uses = Counter(name for node in graph.node for name in node.input)
     uses.update(output.name for output in graph.output)
     adders = {name: node for node in graph.node if node.op_type == "Add" for name in node.input}
-    choosers = {
-        node.output[0]: node
-        for node in graph.node
-        if node.op_type == "Gather"
-        and node.input[0] in constants
-        and len(constants[node.input[0]].dims) == 3
-        and uses[node.output[0]] == 1
-    }
     done: set[str] = set()  # results of the nodes that belong to a product
     for node in graph.node:
         result = node.output[0]
-        if result in done or result in choosers:
+        if result in done:
             continue
-        nodes, bias, which = [node], None, None
+        nodes, bias = [node], None
         name = node.input[1] if len(node.input) > 1 else ""
-        if name in choosers:
-            nodes.insert(0, choosers[name])
-            name, which = choosers[name].input
         if node.op_type != "MatMul" or name not in constants:
             yield _Product(nodes)
             continue
@@ -200,7 +168,7 @@ def _products(graph: onnx.GraphProto) -> Iterator[_Product]:
                 nodes.append(adder)
                 bias, result = other, adder.output[0]
                 done.add(result)
-        yield _Product(nodes, weight, name, which, node.input[0], bias, result)
+        yield _Product(nodes, weight, name, node.input[0], bias, result)
 
 
 def _replace(graph: onnx.GraphProto, name: str, new: dict[str, NDArray[np.generic]]) -> None:

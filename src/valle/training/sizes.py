@@ -12,7 +12,6 @@ from valle.errors import UsageError
 
 CODEBOOKS = 8
 CODEBOOK_SIZE = 1024
-SPOKEN = 4  # codebooks that speech from text has: more of them make it no more like the voice
 NO_CODE = CODEBOOK_SIZE  # in place of a code: nothing is known here (adds nothing to the input)
 
 
@@ -41,17 +40,17 @@ class ARSize:
 
 @dataclass(frozen=True)
 class NARSize:
-    """The NAR model: the codebooks after the first, all frames of a block at once."""
+    """The NAR model: what the codebooks after the first add, all frames of a block at once."""
 
     layers: int
     heads: int
     width: int
     feed_forward: int
     dropout: float  # 0..1, in training only
+    latent: int = 64  # numbers of the codec's vectors
     block: int = 40  # frames decided at a time
-    past: int = 40  # decided frames before the block that it sees
-    ahead: int = 10  # undecided frames after the block that it sees: latency
-    stages: int = SPOKEN - 1  # codebooks after the first that it decides; the others stay out
+    past: int = 40  # frames before the block that it sees
+    ahead: int = 10  # frames after the block that it sees: latency
 
     def __post_init__(self) -> None:
         _check_heads(self.width, self.heads)
@@ -69,7 +68,7 @@ class Size:
 SIZES: dict[str, Size] = {
     size.name: size
     for size in (
-        Size("debug", ARSize(2, 4, 64, 256, 0.0), NARSize(2, 4, 64, 256, 0.0)),
+        Size("debug", ARSize(2, 4, 64, 256, 0.0), NARSize(2, 4, 64, 256, 0.0, latent=16)),
         Size("default", ARSize(6, 4, 256, 1024, 0.1), NARSize(4, 4, 256, 1024, 0.0)),
         Size("paper", ARSize(12, 16, 1024, 4096, 0.1), NARSize(12, 16, 1024, 4096, 0.1)),
     )

@@ -19,7 +19,6 @@ from valle.bundle import Bundle
 from valle.corpora.store import HOP, SAMPLE_RATE, Store
 from valle.errors import UsageError
 from valle.nar import NAR
-from valle.options import SpeakOptions
 from valle.training.examples import ExampleSource, Piece, Source
 
 _PROMPT = (75, 150)  # frames
@@ -38,7 +37,6 @@ def write_spoken(
         UsageError: the store lacks codes or labels, or no speaker has enough of them.
     """
     nar, rng = NAR(bundle), np.random.default_rng(seed)
-    temperature = SpeakOptions.of().temperature
     spoken = np.full((len(store.audio) // HOP, bundle.config.codebooks), -1, np.int16)
     speakers = ExampleSource([store], [1.0], seed).groups[0]
     wanted = round(seconds * SAMPLE_RATE / HOP)
@@ -51,7 +49,7 @@ def write_spoken(
             rows = zip(target.codes[:, 0].tolist(), symbols.tolist(), stress.tolist(), strict=True)
             at = prompt.frame_symbol
             voice = nar.prompt(prompt.codes, prompt.symbols[at], prompt.stress[at], prompt.voice)
-            said = np.concatenate(list(nar.refine(voice, rows, temperature, rng)))
+            said = np.concatenate(list(nar.refine(voice, rows)))
             first = source.utterance.frames.start
             spoken[first : first + len(said)] = said
             left -= len(said)

@@ -32,18 +32,18 @@ from valle.training.models.discriminators import (
     maker_loss,
     matching_loss,
 )
+from valle.training.models.speaker import EMBEDDING, SpeakerEncoder
 from valle.training.pieces import Pieces
-from valle.training.sizes import SPOKEN
 
 _BATCH = 12
 _SECONDS = 1.0
 _JUDGED, _JUDGED_SECONDS = 6, 0.5  # pieces of a batch that the discriminators see, and of each
 _JUDGE_RATE = 4e-4
 _COMMITMENT = 1.0
-_ALL, _SPOKEN = 0.3, 0.4  # shares made of all codebooks, of those that speech from text has
+_ALL, _SPOKEN = 0.5, 0.4  # shares made of all codebooks, of codes as the NAR has them
 _JUDGES_FROM = 0.3  # share of the run after which the discriminators join;
 _JUDGES_FROM_KEPT = 0.03  # of a run with kept codes, whose decoder has been judged before
-_SPECTRAL, _FOOLING, _MATCHING = 1.0, 0.3, 1.0  # weights of the losses
+_SPECTRAL, _FOOLING, _MATCHING, _LIKENESS = 1.0, 0.3, 1.0, 1.0  # weights of the losses
 _CHANNELS = {"debug": 4, "default": 16, "paper": 32}  # of the discriminators
 
 
@@ -60,6 +60,7 @@ class CodecJob:
         device: str,
         seed: int,
         keep_codes: bool = False,
+        speaker: SpeakerEncoder | None = None,
     ) -> None:
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
@@ -73,6 +74,10 @@ class CodecJob:
                 raise UsageError(f"--keep-codes needs a codec in {folder}, and there is none")
             self.codec.encoder.requires_grad_(False)
         self.judges = Discriminators(_CHANNELS[size]).to(self.device)
+        self.speaker = speaker
+        if speaker is not None:
+            # In training its blocks are the faster to learn through; nothing else differs.
+            speaker.to(self.device).train().requires_grad_(False)
         self.loss = SpectralLoss().to(self.device)
         learning = [weight for weight in self.codec.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -104,16 +109,26 @@ class CodecJob:
         quantised, commitment, codes = self.codec.quantiser(
             latents.float(), torch.from_numpy(used).to(self.device)
         )
-        for place, (_, given) in said.items():
+        voice = torch.zeros(_BATCH, EMBEDDING, device=self.device)
+        for place, (_, given, whose) in said.items():
             quantised[place] = self.codec.quantiser.decode(torch.from_numpy(given).to(self.device))
+            voice[place] = torch.from_numpy(whose).to(self.device)
         with mixed_precision(self.device):
-            made = self.codec.decode_latents(quantised).float()
+            made = self.codec.decode_latents(quantised, voice).float()
         spectral, mel = self.loss(made, waveform)
         loss = _SPECTRAL * spectral
         figures = {"spectral": float(spectral.detach()), "mel": float(mel.detach())}
         if not self.keep_codes:
             loss = loss + _COMMITMENT * commitment
             figures["commitment"] = float(commitment.detach())
+        if self.speaker is not None and said:
+            places = list(said)
+            likeness = self._likeness(made[places], voice[places])
+            with torch.no_grad():
+                enough = self._likeness(waveform[places], voice[places])
+            loss = loss + _LIKENESS * (enough - likeness).clamp(min=0.0).mean()
+            figures["likeness"] = float(likeness.detach().mean())
+            figures["likeness_recorded"] = float(enough.mean())
         if progress >= self.judges_from:
             along = (progress - self.judges_from) / (1.0 - self.judges_from)
             set_learning_rate(self.judge_optimizer, learning_rate(along, _JUDGE_RATE))
@@ -133,10 +148,19 @@ class CodecJob:
         codes that the NAR chose: [batch] each."""
         most = self.codec.quantiser.codebooks
         chance = self.rng.random(_BATCH)
-        some = self.rng.integers(1, most + 1, _BATCH)
-        spoken = chance > 1 - _SPOKEN
-        used = np.where(chance < _ALL, most, np.where(spoken, SPOKEN, some))
-        return used, spoken & self.keep_codes & bool(self.pieces.spoken)
+        spoken = (chance > 1 - _SPOKEN) & self.keep_codes & bool(self.pieces.spoken)
+        used = np.where(chance < _ALL, most, self.rng.integers(1, most + 1, _BATCH))
+        return used, spoken
+
+    def _likeness(self, made: Tensor, voice: Tensor) -> Tensor:
+        """How much what is made [n, samples] sounds like the voices [n, 192] that it is made in:
+        [n], the cosine of their embeddings (the speaker consistency loss of YourTTS, Casanova et
+        al. 2022, section 2.2). It need be no more like them than the recording is: asked for more,
+        the decoder gives it, and the sound gets worse (docs/LOG.md)."""
+        assert self.speaker is not None
+        with mixed_precision(self.device):
+            heard = self.speaker(made)
+        return (heard.float() * voice).sum(-1)
 
     def _judged(self, made: Tensor, waveform: Tensor, figures: dict[str, float]) -> Tensor:
         """One step of the discriminators; returns the codec's loss by them."""
@@ -149,7 +173,7 @@ class CodecJob:
         # On a processor, convolutions over images are several times slower in bf16 than in fp32.
         half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type != "cpu")
         with half:
-            real_scores, _ = self.judges(real)
+            real_scores, wanted = self.judges(real)
             made_scores, _ = self.judges(made.detach())
         loss = judge_loss(real_scores, made_scores)
         self.judge_optimizer.zero_grad(set_to_none=True)
@@ -158,11 +182,10 @@ class CodecJob:
         self.judge_optimizer.step()
         self.judges.requires_grad_(False)
         with half:
-            with torch.no_grad():
-                _, wanted = self.judges(real)
             scores, features = self.judges(made)
         self.judges.requires_grad_(True)
-        fooling, matching = maker_loss(scores), matching_loss(wanted, features)
+        fooling = maker_loss(scores)
+        matching = matching_loss([each.detach() for each in wanted], features)
         figures["judges"] = float(loss.detach())
         figures["fooling"] = float(fooling.detach())
         figures["matching"] = float(matching.detach())

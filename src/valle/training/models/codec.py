@@ -15,7 +15,9 @@ from torch.nn import functional
 
 from valle.training.features import FEATURES, HOP, Fourier, LogMel
 from valle.training.models.convnext import CausalConvNeXt, ConvNeXt
+from valle.training.models.phonemes import VoiceInput
 from valle.training.models.quantiser import ResidualQuantiser
+from valle.training.models.speaker import EMBEDDING
 
 DELAY = 4  # frames; the decoder's samples for a frame leave it this many frames later
 _WINDOW = 4 * HOP
@@ -64,10 +66,12 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Quantised latents [B, T, latent] and a state [B, state_size] -> samples and the next state.
+    """Quantised latents [B, T, latent], a state [B, state_size] and the voice that they were made
+    in, [B, 192] (zeros: nobody's, as of a recording) -> samples and the next state.
 
-    The state holds what the causal convolutions and the overlap-add still need of the past; zeros
-    begin a stream. The samples returned for frame t belong to frame t - DELAY.
+    What a model says lacks much of what a recording's codes tell of a voice; its embedding makes up
+    for some of it. The state holds what the causal convolutions and the overlap-add still need of
+    the past; zeros begin a stream. The samples returned for frame t belong to frame t - DELAY.
     """
 
     basis: Tensor
@@ -77,6 +81,7 @@ class Decoder(nn.Module):
         self.latent, self.width = size.latent, size.decoder_width
         self.input = nn.Linear(size.latent * _KERNEL, size.decoder_width)
         self.input_norm = nn.LayerNorm(size.decoder_width)
+        self.voice = VoiceInput(size.decoder_width)
         self.blocks = nn.ModuleList(
             CausalConvNeXt(size.decoder_width, _KERNEL) for _ in range(size.decoder_layers)
         )
@@ -101,7 +106,7 @@ class Decoder(nn.Module):
     def state_size(self) -> int:
         return sum(self.sizes)
 
-    def forward(self, latents: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, latents: Tensor, state: Tensor, voice: Tensor) -> tuple[Tensor, Tensor]:
         batch, frames = latents.shape[0], latents.shape[1]
         past = torch.split(state, self.sizes, dim=1)
         kept = []
@@ -109,6 +114,7 @@ class Decoder(nn.Module):
         kept.append(rows[:, -self.context :].reshape(batch, -1))
         taps = [rows[:, k : k + frames] for k in range(_KERNEL)]
         hidden = self.input_norm(self.input(torch.cat(taps, dim=-1)))
+        hidden = hidden + self.voice(voice)[:, None]
         for block, before in zip(self.blocks, past[1:-1], strict=True):
             hidden, after = block(hidden, before.reshape(batch, self.context, self.width))
             kept.append(after.reshape(batch, -1))
@@ -139,12 +145,17 @@ class Codec(nn.Module):
         """`waveform` [B, N] -> codes [B, N / HOP, codebooks]."""
         return self.quantiser.encode(self.encoder(waveform))
 
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """Quantised latents [B, T, latent] -> waveform [B, T * HOP], delay taken out."""
+    def decode_latents(self, latents: Tensor, voice: Tensor | None = None) -> Tensor:
+        """Quantised latents [B, T, latent], voice [B, 192] -> waveform [B, T * HOP], delay taken
+        out."""
         padded = functional.pad(latents, (0, 0, 0, DELAY))
-        samples, _ = self.decoder(padded, latents.new_zeros(len(latents), self.decoder.state_size))
+        state = latents.new_zeros(len(latents), self.decoder.state_size)
+        if voice is None:
+            voice = latents.new_zeros(len(latents), EMBEDDING)
+        samples, _ = self.decoder(padded, state, voice)
         return samples[:, DELAY * HOP :]
 
-    def decode(self, codes: Tensor) -> Tensor:
-        """Codes [B, T, codebooks] -> waveform [B, T * HOP]; a code of codebook_size is left out."""
-        return self.decode_latents(self.quantiser.decode(codes))
+    def decode(self, codes: Tensor, voice: Tensor | None = None) -> Tensor:
+        """Codes [B, T, codebooks], voice [B, 192] -> waveform [B, T * HOP]; a code of codebook_size
+        is left out."""
+        return self.decode_latents(self.quantiser.decode(codes), voice)

@@ -15,6 +15,21 @@ _DECAY = 0.98
 _DEAD = 0.05  # a code used less than this share of an even use is put onto a vector of the batch
 
 
+def nearest(table: Tensor, rows: Tensor) -> Tensor:
+    """Index of the nearest code of a table [codes, latent] for each row [..., latent]."""
+    return (2 * rows @ table.T - table.square().sum(-1)).argmax(-1)
+
+
+def residual_codes(tables: Tensor, rows: Tensor) -> Tensor:
+    """Rows [..., latent] by tables [codebooks, codes, latent], each of which codes what the ones
+    before left over -> codes [..., codebooks]."""
+    codes = []
+    for table in tables.unbind():
+        codes.append(nearest(table, rows))
+        rows = rows - table[codes[-1]]
+    return torch.stack(codes, dim=-1)
+
+
 class ResidualQuantiser(nn.Module):
     """`codebooks` tables [codebook_size, latent]; each codes what the ones before left over."""
 
@@ -32,19 +47,9 @@ class ResidualQuantiser(nn.Module):
         self.register_buffer("sums", tables.clone())
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
 
-    def nearest(self, book: int, rows: Tensor) -> Tensor:
-        """Index of the nearest code of table `book` for each row [..., latent]."""
-        table = self.tables[book]
-        return (2 * rows @ table.T - table.square().sum(-1)).argmax(-1)
-
     def encode(self, latents: Tensor) -> Tensor:
         """Latents [B, T, latent] -> codes [B, T, codebooks]."""
-        residual, codes = latents, []
-        for book in range(self.codebooks):
-            index = self.nearest(book, residual)
-            residual = residual - self.tables[book][index]
-            codes.append(index)
-        return torch.stack(codes, dim=-1)
+        return residual_codes(self.tables, latents)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [B, T, codebooks] -> latents [B, T, latent]; codebook_size stands for no code."""
@@ -64,7 +69,7 @@ class ResidualQuantiser(nn.Module):
         for book in range(self.codebooks):
             if self.training:
                 self._prepare(book, residual)
-            index = self.nearest(book, residual)
+            index = nearest(self.tables[book], residual)
             step = self.tables[book][index]
             if self.training:
                 self._update(book, residual, index)

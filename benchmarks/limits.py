@@ -1,0 +1,120 @@
+"""What limits speech from text? Recordings of held-out speakers, with more and more of them made.
+
+    python benchmarks/limits.py --speakers 8 --clips 2
+
+Each recording is judged as it is, through the codec, with its own first codebook and the others by
+the NAR (given its phonemes and their times, and a prompt of the speaker), and said anew by AR and
+NAR from its text. All without the filter of the voice's colour. What a row loses against the one
+before is the fault of the model that came in. Prints JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+import valle
+from valle.audio import resample
+from valle.evaluation.material import Original, Samples, Speaker, read_speakers
+from valle.evaluation.metrics import JUDGE_RATE, SentenceChooser
+from valle.evaluation.report import figures
+from valle.evaluation.zero_shot import ATTESTATION, Panel, phoneme_errors
+from valle.listener import Listener
+from valle.nar import NAR
+from valle.options import SpeakOptions
+from valle.plan import Slot
+from valle.sayer import Reader, Sayer
+from valle.text import to_sentences
+
+
+class Parts:
+    """A model taken apart: one voice and text at a time, each part after the other."""
+
+    def __init__(self, model: valle.Model) -> None:
+        self.model = model
+        self._listener = Listener(model.bundle)
+        self._sayer = Sayer(model.bundle, model.codec)
+        self._nar = NAR(model.bundle)
+
+    def reader(self, speaker: Speaker) -> Reader:
+        voice = self.model.enroll((speaker.prompt, JUDGE_RATE), attest=ATTESTATION)
+        return self._sayer.reader(voice)
+
+    def rows(self, reader: Reader, original: Original, seed: int) -> Iterator[tuple[str, Samples]]:
+        """What is to be judged, by its name, at the model's rate."""
+        codec, voice = self.model.codec, reader.nar.voice
+        samples = resample(original.samples(), JUDGE_RATE, self.model.sample_rate)
+        yield "recordings", samples
+        codes = codec.encode(samples)
+        yield "codec", codec.decode(codes)
+        frames = self._frames(original.text, samples, codes)
+        if frames is not None:
+            refined = np.concatenate(list(self._nar.refine(reader.nar, frames)))
+            yield "first codebook recorded, NAR", codec.decode(refined, voice)
+        said = np.concatenate(list(self._said(reader, original.text, seed)))
+        yield "AR, NAR", codec.decode(said, voice)
+
+    def errors(self, samples: Samples, text: str) -> tuple[float, int]:
+        return phoneme_errors(self._listener, samples, text)
+
+    def _frames(
+        self, text: str, samples: Samples, codes: np.ndarray
+    ) -> list[tuple[int, int, int]] | None:
+        """Of each frame of a recording the first code, the symbol and its stress; None where its
+        words cannot be found."""
+        phonemes = [p for sentence in to_sentences(text)[0] for p in sentence.phonemes]
+        aligned = self._listener.align(samples, [phoneme.symbol for phoneme in phonemes])
+        if aligned is None:
+            return None
+        symbols = self._sayer.symbols([p.symbol for p in phonemes], [p.stress for p in phonemes])
+        at = aligned.frame_symbol[: len(codes)]
+        at = np.pad(at, (0, len(codes) - len(at)), mode="edge")
+        rows = codes[:, 0].tolist(), symbols.ids[at].tolist(), symbols.stress[at].tolist()
+        return list(zip(*rows, strict=True))
+
+    def _said(self, reader: Reader, text: str, seed: int) -> Iterator[np.ndarray]:
+        options = SpeakOptions.of(seed=seed)
+        for index, sentence in enumerate(to_sentences(text)[0]):
+            slot = Slot(self._sayer.task(sentence, reader), 0, None)
+            begun = self._sayer.begin(reader, slot, options, index, 0)
+            yield from (codes for codes, _ in self._sayer.say(reader, slot, options, begun))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bundle", help="(the package's)")
+    parser.add_argument("--manifest", type=Path, default=Path("../shared/speech/manifest.jsonl"))
+    parser.add_argument("--heldout", type=Path, default=Path("../shared/heldout.txt"))
+    parser.add_argument("--speakers", type=int, default=8)
+    parser.add_argument("--clips", type=int, default=2, help="of each speaker")
+    parser.add_argument("--threads", type=int)
+    arguments = parser.parse_args()
+    chooser = SentenceChooser()
+    speakers = read_speakers(arguments.manifest, arguments.heldout, chooser, arguments.clips)
+    texts = [original.text for speaker in speakers for original in speaker.originals]
+    panel = Panel(speakers, chooser, quality=True)
+    parts = Parts(valle.load(arguments.bundle, threads=arguments.threads))
+    clips = []
+    for speaker in tqdm(speakers[: arguments.speakers], disable=None):
+        reader = parts.reader(speaker)
+        for seed, original in enumerate(speaker.originals[: arguments.clips]):
+            for row, samples in parts.rows(reader, original, seed):
+                errors = parts.errors(samples, original.text)
+                judged = resample(samples, parts.model.sample_rate, JUDGE_RATE)
+                clips.append(panel.judge(row, speaker, original.text, texts, judged, errors))
+    found = {}
+    for row in dict.fromkeys(clip.row for clip in clips):
+        own = [clip for clip in clips if clip.row == row]
+        known = figures(own).items()
+        found[row] = {"clips": len(own)} | {n: asdict(f) for n, f in known if f is not None}
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

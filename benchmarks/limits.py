@@ -24,6 +24,7 @@ from valle.audio import resample
 from valle.evaluation.material import Original, Samples, Speaker, read_speakers
 from valle.evaluation.metrics import JUDGE_RATE, SentenceChooser
 from valle.evaluation.report import figures
+from valle.evaluation.style import placed
 from valle.evaluation.zero_shot import ATTESTATION, Panel, phoneme_errors
 from valle.listener import Listener
 from valle.nar import NAR
@@ -53,37 +54,20 @@ class Parts:
         yield "recordings", samples
         codes = codec.encode(samples)
         yield "codec", codec.decode(codes)
-        frames = self._frames(original.text, samples, codes)
-        if frames is not None:
-            refined = np.concatenate(list(self._nar.refine(reader.nar, frames)))
-            yield "first codebook recorded, NAR", codec.decode(refined, voice)
-        said = np.concatenate(list(self._said(reader, original.text, seed)))
-        yield "AR, NAR", codec.decode(said, voice)
+        found = placed(self._listener, self._sayer, samples, original.text)
+        if found is not None:
+            symbols, at = found
+            columns = codes[:, 0].tolist(), symbols.ids[at].tolist(), symbols.stress[at].tolist()
+            refined = list(self._nar.refine(reader.nar, zip(*columns, strict=True)))
+            yield "first codebook recorded, NAR", codec.decode(np.concatenate(refined), voice)
+        sentences, _ = to_sentences(original.text)
+        options = SpeakOptions.of(seed=seed)
+        slots = [Slot(self._sayer.task(sentence, reader), 0, None) for sentence in sentences]
+        said = [self._sayer.said(reader, slot, options, i) for i, slot in enumerate(slots)]
+        yield "AR, NAR", codec.decode(np.concatenate(said), voice)
 
     def errors(self, samples: Samples, text: str) -> tuple[float, int]:
         return phoneme_errors(self._listener, samples, text)
-
-    def _frames(
-        self, text: str, samples: Samples, codes: np.ndarray
-    ) -> list[tuple[int, int, int]] | None:
-        """Of each frame of a recording the first code, the symbol and its stress; None where its
-        words cannot be found."""
-        phonemes = [p for sentence in to_sentences(text)[0] for p in sentence.phonemes]
-        aligned = self._listener.align(samples, [phoneme.symbol for phoneme in phonemes])
-        if aligned is None:
-            return None
-        symbols = self._sayer.symbols([p.symbol for p in phonemes], [p.stress for p in phonemes])
-        at = aligned.frame_symbol[: len(codes)]
-        at = np.pad(at, (0, len(codes) - len(at)), mode="edge")
-        rows = codes[:, 0].tolist(), symbols.ids[at].tolist(), symbols.stress[at].tolist()
-        return list(zip(*rows, strict=True))
-
-    def _said(self, reader: Reader, text: str, seed: int) -> Iterator[np.ndarray]:
-        options = SpeakOptions.of(seed=seed)
-        for index, sentence in enumerate(to_sentences(text)[0]):
-            slot = Slot(self._sayer.task(sentence, reader), 0, None)
-            begun = self._sayer.begin(reader, slot, options, index, 0)
-            yield from (codes for codes, _ in self._sayer.say(reader, slot, options, begun))
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from valle.bundle import Bundle, read_config  # noqa: E402
 from valle.errors import OutputError, UsageError  # noqa: E402
 from valle.session import make_session  # noqa: E402
+from valle.speaker import EMBEDDING  # noqa: E402
 from valle.training.export import (  # noqa: E402
     Models,
     export_bundle,
@@ -24,7 +25,6 @@ from valle.training.export import (  # noqa: E402
 )
 from valle.training.features import HOP  # noqa: E402
 from valle.training.models.quantiser import residual_codes  # noqa: E402
-from valle.training.models.speaker import EMBEDDING  # noqa: E402
 
 GRAPHS = (
     "ar",

@@ -58,7 +58,8 @@ def test_what_is_heard_is_nearly_the_same(bundles: dict[str, Bundle]) -> None:
         nar = NAR(bundle)
         prompt = nar.prompt(codes[:250], ids[:250], 0 * ids[:250], voice)
         # Far from the beginning, where fp16 would not know one position from the next.
-        vectors[name] = nar._run(prompt, codes[250:], ids[250:], 0 * ids[250:], 1)["vector"]
+        last = codes[250:], ids[250:], 0 * ids[250:]
+        (vectors[name],) = nar._run(("vector",), prompt, *last, 1)
         ar = ARDecoder(bundle)
         encoded = ar.encode(ids, 0 * ids, voice)
         read = ar.prompt(codes, encoded, stays(np.arange(300) // 5))

@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from valle.bundle import Bundle
 from valle.errors import RecordingError, UsageError
+from valle.speaker import EMBEDDING
 
 Samples = npt.NDArray[np.float32]  # [samples], mono, -1..1
 Codes = npt.NDArray[np.int64]  # [frames, codebooks]
 
-_EMBEDDING = 192  # numbers that stand for a voice
 _DECODE_FRAMES = 1500  # frames decoded at once: bounds the memory that a long text takes
 
 
@@ -99,7 +99,7 @@ class CodecStream:
 
     def __init__(self, codec: Codec, bundle: Bundle, voice: npt.NDArray[np.float32] | None) -> None:
         self._codec = codec
-        self._voice = np.zeros(_EMBEDDING, np.float32) if voice is None else voice
+        self._voice = np.zeros(EMBEDDING, np.float32) if voice is None else voice
         self._session = bundle.session("codec_decoder")
         self._state = np.zeros((1, bundle.config.decoder_state), np.float32)
         self._delay = bundle.config.decoder_delay

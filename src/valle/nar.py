@@ -7,7 +7,7 @@ every block of every text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,8 +70,8 @@ class NAR:
         empty = NARPrompt(np.zeros(shape, np.float32), np.zeros(shape, np.float32), voice)
         if not len(codes):
             return empty
-        kept = self._run(empty, codes, symbols, stress, _PROMPT)
-        return NARPrompt(kept["key"], kept["value"], voice)
+        key, value = self._run(("key", "value"), empty, codes, symbols, stress, _PROMPT)
+        return NARPrompt(key, value, voice)
 
     def refine(
         self,
@@ -88,25 +88,21 @@ class NAR:
         sentences may pass through one call: each then hears the one before it.
         """
         config = self._config
-        rows = np.zeros((0, 3), np.int64)  # those before the block, the block, those after it
+        rows: list[tuple[int, int, int]] = []  # those before the block, the block, those after it
         past, size = 0, first_block(config.block)
-        waiting: list[tuple[int, int, int]] = []
         source = iter(frames)
         while True:
             ended = False
-            while past + size + config.ahead > len(rows) + len(waiting):
+            while past + size + config.ahead > len(rows):
                 frame = next(source, None)
                 if frame is None:
                     ended = True
                     break
-                waiting.append(frame)
-            if waiting:
-                rows = np.concatenate((rows, np.array(waiting, np.int64)))
-                waiting.clear()
+                rows.append(frame)
             if past == len(rows):
                 return
             block = len(rows) - past if ended else size
-            yield self._said(prompt, rows, style)[past : past + block]
+            yield self._said(prompt, np.array(rows), style)[past : past + block]
             if ended:
                 return
             dropped = max(0, past + block - config.past)
@@ -119,12 +115,14 @@ class NAR:
         codes[:, 0] = rows[:, 0]
         given = codes, rows[:, 1], rows[:, 2], _TARGET, style
         nobody = NARPrompt(prompt.key[:, :, :, :0], prompt.value[:, :, :, :0], 0 * prompt.voice)
-        anybody = self._run(nobody, *given)["vector"]
-        codes[:, 1:] = self._run(prompt, *given, anybody)["added"]
+        (anybody,) = self._run(("vector",), nobody, *given)
+        (added,) = self._run(("added",), prompt, *given, anybody)
+        codes[:, 1:] = added[0]
         return codes
 
     def _run(
         self,
+        wanted: Sequence[str],
         prompt: NARPrompt,
         codes: Ints,
         symbols: Ints,
@@ -132,16 +130,15 @@ class NAR:
         kind: int,
         style: Ints | None = None,
         anybody: Floats | None = None,
-    ) -> dict[str, Any]:
-        """The graph's outputs by their names, without the axis of the batch; guided away from
-        `anybody` [rows, latent] where that is given."""
+    ) -> list[Any]:
+        """What is wanted of the graph's outputs, for a batch of one; guided away from `anybody`
+        [1, rows, latent] where that is given."""
         positions = prompt.frames + np.arange(len(codes), dtype=np.int64)
         guided = anybody is not None
         if anybody is None:
-            anybody = np.zeros((len(codes), self._config.latent), np.float32)
-        names = ("added", "vector", "key", "value")
-        found = self._bundle.session("nar").run(
-            names,
+            anybody = np.zeros((1, len(codes), self._config.latent), np.float32)
+        outputs: list[Any] = self._bundle.session("nar").run(
+            wanted,
             {
                 "codes": codes[None],
                 "symbols": symbols[None],
@@ -151,10 +148,9 @@ class NAR:
                 "kind": np.array(kind, np.int64),
                 "past_key": prompt.key,
                 "past_value": prompt.value,
-                "anybody": anybody[None],
+                "anybody": anybody,
                 "strength": np.array(GUIDANCE * guided, np.float32),
                 **style_input(self._bundle.config, style),
             },
         )
-        outputs = dict(zip(names, found, strict=True))
-        return outputs | {name: outputs[name][0] for name in ("added", "vector")}
+        return outputs

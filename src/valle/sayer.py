@@ -145,6 +145,18 @@ class Sayer:
             done += len(codes)
             go_on()
 
+    def said(
+        self,
+        reader: Reader,
+        slot: Slot,
+        options: SpeakOptions,
+        index: int,
+        style: Ints | None = None,
+    ) -> Codes:
+        """All codes [frames, codebooks] of a sentence, begun as by `begin` and said once."""
+        begun = self.begin(reader, slot, options, index, 0, style)
+        return np.concatenate([codes for codes, _ in self.say(reader, slot, options, begun)])
+
     def likeness(self, reader: Reader, samples: NDArray[np.floating]) -> float:
         """How like the voice something said [N] is: the cosine of their embeddings, -1 to 1."""
         return float(self._speaker.embed(samples) @ reader.nar.voice)
@@ -176,9 +188,8 @@ class Sayer:
             (sentence,), _ = to_sentences(text)
             task = self.task(sentence, reader)
             slot = Slot(task, 0, round(float(task.expected.sum())))
-            begun = self.begin(reader, slot, options, index, 0)
-            blocks = [codes for codes, _ in self.say(reader, slot, options, begun)]
-            made.append(self._codec.decode(np.concatenate(blocks), reader.nar.voice))
+            codes = self.said(reader, slot, options, index)
+            made.append(self._codec.decode(codes, reader.nar.voice))
         return matching_filter(
             self._samples(voice), np.concatenate(made), self._bundle.config.sample_rate
         )

@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from valle.bundle import Bundle
 
+EMBEDDING = 192  # numbers that stand for a voice
+
 
 class SpeakerEncoder:
     """Embeds voices; two embeddings' likeness is their dot product."""

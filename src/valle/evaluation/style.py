@@ -104,9 +104,8 @@ def ask(model: Model, speakers: Sequence[Speaker], seed: int, quiet: bool) -> It
                     classes = np.full(len(STYLES), UNSET, np.int64)
                     classes[number] = wanted
                     slot = Slot(task, 0, None)
-                    begun = sayer.begin(reader, slot, options, place, 0, classes)
-                    blocks = [codes for codes, _ in sayer.say(reader, slot, options, begun)]
-                    samples = model.codec.decode(np.concatenate(blocks), reader.nar.voice)
+                    codes = sayer.said(reader, slot, options, place, classes)
+                    samples = model.codec.decode(codes, reader.nar.voice)
                     features = frame_features(samples, config.sample_rate, config.hop)
                     found = float(measure(features, spoken)[number])
                     known = found if np.isfinite(found) else None
@@ -151,13 +150,11 @@ def _cut(
     model: Model, listener: Listener, sayer: Sayer, original: Original, samples: Samples
 ) -> tuple[Side, Symbols, Side, NDArray[np.int64], slice] | None:
     """What is before, in, and after the middle third, all codes, and the frames of the middle."""
-    phonemes = [p for sentence in to_sentences(original.text)[0] for p in sentence.phonemes]
-    aligned = listener.align(samples, [phoneme.symbol for phoneme in phonemes])
-    if aligned is None:
+    found = placed(listener, sayer, samples, original.text)
+    if found is None:
         return None
-    symbols = sayer.symbols([p.symbol for p in phonemes], [p.stress for p in phonemes])
+    symbols, path = found
     codes = model.codec.encode(samples)
-    path = aligned.frame_symbol[: len(codes)]
     edges = word_edges(path, symbols.borders)
     start, end = (
         next((int(edge) for edge in edges if edge >= share * len(path)), 0)
@@ -174,6 +171,19 @@ def _cut(
         for a, b in ((first, start), (end, last))
     ]
     return sides[0], middle, sides[1], codes, slice(start, end)
+
+
+def placed(
+    listener: Listener, sayer: Sayer, samples: Samples, text: str
+) -> tuple[Symbols, NDArray[np.int64]] | None:
+    """The symbols of what a recording says, and [frames] which of them each of its frames is at;
+    None where they cannot be found in it."""
+    phonemes = [p for sentence in to_sentences(text)[0] for p in sentence.phonemes]
+    aligned = listener.align(samples, [phoneme.symbol for phoneme in phonemes])
+    if aligned is None:
+        return None
+    symbols = sayer.symbols([p.symbol for p in phonemes], [p.stress for p in phonemes])
+    return symbols, aligned.frame_symbol
 
 
 def _part(symbols: Symbols, start: int, stop: int) -> Symbols:

@@ -117,7 +117,8 @@ def train(arguments: argparse.Namespace) -> None:
         raise UsageError(f"{len(shares)} --share for {len(stores)} --data: give one for each")
     job: Job
     if arguments.stage == "codec":
-        speaker = load_speaker(arguments.runs / "speaker") if arguments.keep_codes else None
+        told = arguments.keep_codes and any(store.spoken is not None for store in stores)
+        speaker = load_speaker(arguments.runs / "speaker") if told else None
         job = CodecJob(stores, *common, arguments.keep_codes, speaker)
     elif arguments.stage == "listener":
         job = ListenerJob(stores, *common)

@@ -29,6 +29,7 @@ from valle.corpora.store import HOP, SAMPLE_RATE
 from valle.errors import UsageError
 from valle.listener_symbols import LISTENER_SYMBOLS
 from valle.safety.detector import GRAPH as DETECTOR
+from valle.speaker import EMBEDDING
 from valle.text import SYMBOLS
 from valle.training.checkpoints import (
     load_ar,
@@ -46,7 +47,7 @@ from valle.training.models.codec import CODEC_SIZES, DELAY, Codec
 from valle.training.models.detector import Detector
 from valle.training.models.listener import LISTENER_SIZES, Listener
 from valle.training.models.nar import NAR
-from valle.training.models.speaker import EMBEDDING, SPEAKER_SIZES, SpeakerEncoder
+from valle.training.models.speaker import SPEAKER_SIZES, SpeakerEncoder
 from valle.training.quantise import multiply_in_blocks, multiply_in_integers
 from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, size_named
 from valle.training.style_borders import kept_borders

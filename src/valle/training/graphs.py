@@ -17,11 +17,11 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from valle.pointer import MOVES, STAYS
+from valle.speaker import EMBEDDING
 from valle.style import STYLES
 from valle.training.models.ar import AR
 from valle.training.models.nar import NAR
 from valle.training.models.phonemes import PADDING, PhonemeEncoder, StyleInput, VoiceInput
-from valle.training.models.speaker import EMBEDDING
 from valle.training.models.transformer import (
     EPSILON,
     Block,

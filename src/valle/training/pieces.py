@@ -21,6 +21,7 @@ _TOLD = 0.15  # share of a recording's own codes among those that come with a vo
 
 Samples = NDArray[np.float32]
 Codes = NDArray[np.int64]
+Voices = NDArray[np.float32]
 
 
 class Pieces:
@@ -63,7 +64,7 @@ class Pieces:
         wanted = 10.0 ** (self.rng.uniform(-20.0, 0.0) / 20.0)
         return samples * np.float32(min(wanted / peak, 10.0))
 
-    def draw_spoken(self) -> tuple[Samples, Codes, Samples]:
+    def draw_spoken(self) -> tuple[Samples, Codes, Voices]:
         """A piece [length] as it is, its codes [length / HOP, codebooks] as the NAR has them (or a
         few times the recording's own), and the embedding [192] of some recording of the speaker.
 
@@ -79,7 +80,7 @@ class Pieces:
         codes: Codes = np.asarray(told)[frames].astype(np.int64)
         return samples, codes, voice
 
-    def _spoken(self, store: Store) -> Iterator[tuple[Store, list[tuple[int, int]], Samples]]:
+    def _spoken(self, store: Store) -> Iterator[tuple[Store, list[tuple[int, int]], Voices]]:
         """Of each speaker the frames [first, end) that were spoken in one go, and the embeddings
         [utterances, 192] of all recordings."""
         if store.spoken is None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from valle.corpora.store import SAMPLE_RATE, Store
 from valle.errors import UsageError
+from valle.speaker import EMBEDDING
 from valle.training.loop import (
     keep_size,
     learning_rate,
@@ -32,7 +33,7 @@ from valle.training.models.discriminators import (
     maker_loss,
     matching_loss,
 )
-from valle.training.models.speaker import EMBEDDING, SpeakerEncoder
+from valle.training.models.speaker import SpeakerEncoder
 from valle.training.pieces import Pieces
 
 _BATCH = 12

@@ -20,6 +20,7 @@ from valle.training.loop import (
 )
 from valle.training.models.codec import Codec
 from valle.training.models.nar import NAR, first_alone
+from valle.training.models.quantiser import residual_vectors
 from valle.training.sizes import NO_CODE, size_named
 from valle.training.style_borders import keep_borders, kept_borders
 
@@ -80,15 +81,6 @@ class NARJob:
 
     def loss(self, examples: list[Example]) -> tuple[Tensor, dict[str, float]]:
         """Squared error in shares of what is wanted (1: as good as nothing said)."""
-        codes = self._tensor(padded([example.target.codes for example in examples], NO_CODE))
-        real = codes[..., 0] != NO_CODE
-        said = self._added(examples)[real]
-        wanted = self.nar.vectors(codes[real])
-        left = (said - wanted).square().sum() / wanted.square().sum()
-        return left, {"loss": float(left.detach())}
-
-    def _added(self, examples: list[Example]) -> Tensor:
-        """[B, T, latent] fp32, of the targets."""
         contexts = [list(example.context) for example in examples]
         targets = [[example.target] for example in examples]
         frames = [len(example.target.codes) for example in examples]
@@ -102,7 +94,10 @@ class NARJob:
                 torch.tensor(frames, device=self.device),
                 self._tensor(np.stack([example.style for example in examples])),
             )
-        return added.float()
+        real = codes[..., 0] != NO_CODE
+        wanted = residual_vectors(self.nar.tables[1:], codes[real][:, 1:])
+        left = (added[real].float() - wanted).square().sum() / wanted.square().sum()
+        return left, {"loss": float(left.detach())}
 
     def sample(self, folder: Path, number: int) -> None:
         """Its samples need the whole chain: `valle export`, then `valle speak`."""

@@ -16,13 +16,14 @@ from torch.nn import functional
 
 from valle.corpora import effects
 from valle.corpora.store import HOP, SAMPLE_RATE, Store, Utterance, by_speaker
+from valle.speaker import EMBEDDING
 from valle.training.loop import (
     keep_size,
     learning_rate,
     mixed_precision,
     set_learning_rate,
 )
-from valle.training.models.speaker import EMBEDDING, SPEAKER_SIZES, SpeakerEncoder
+from valle.training.models.speaker import SPEAKER_SIZES, SpeakerEncoder
 from valle.training.pieces import Samples, cut
 
 _PIECES = 40  # a batch, each of another speaker

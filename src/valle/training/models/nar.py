@@ -131,11 +131,6 @@ class NAR(nn.Module):
         )
         return added
 
-    def vectors(self, codes: Tensor) -> Tensor:
-        """What the codebooks after the first add to codes [..., 8]: [..., latent]."""
-        parts = [self.tables[book][codes[..., book]] for book in range(1, CODEBOOKS)]
-        return torch.stack(parts).sum(0)
-
 
 def first_alone(codes: Tensor) -> Tensor:
     """Codes [..., 8] without those after the first codebook."""

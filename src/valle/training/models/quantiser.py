@@ -30,6 +30,14 @@ def residual_codes(tables: Tensor, rows: Tensor) -> Tensor:
     return torch.stack(codes, dim=-1)
 
 
+def residual_vectors(tables: Tensor, codes: Tensor) -> Tensor:
+    """What codes [..., codebooks] of tables [codebooks, codes, latent] stand for together
+    [..., latent]; a code past the end of a table stands for none."""
+    padded = functional.pad(tables, (0, 0, 0, 1))
+    parts = [table[codes[..., book]] for book, table in enumerate(padded.unbind())]
+    return torch.stack(parts).sum(0)
+
+
 class ResidualQuantiser(nn.Module):
     """`codebooks` tables [codebook_size, latent]; each codes what the ones before left over."""
 
@@ -53,9 +61,7 @@ class ResidualQuantiser(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [B, T, codebooks] -> latents [B, T, latent]; codebook_size stands for no code."""
-        padded = functional.pad(self.tables, (0, 0, 0, 1))
-        parts = [padded[book][codes[..., book]] for book in range(self.codebooks)]
-        return torch.stack(parts).sum(0)
+        return residual_vectors(self.tables, codes)
 
     def forward(self, latents: Tensor, used: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Training: latents [B, T, latent] -> quantised latents (straight-through), commitment

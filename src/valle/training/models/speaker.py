@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from valle.speaker import EMBEDDING
 from valle.training.features import FEATURES, LogMel
 from valle.training.models.convnext import ConvNeXt
 
 _KERNEL = 5
-EMBEDDING = 192
 
 
 @dataclass(frozen=True)

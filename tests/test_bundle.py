@@ -37,6 +37,7 @@ def test_what_was_written_is_what_loads(folder: Path) -> None:
         ("codes", "int64", ("B", "T", 8)),
         ("state", "float32", ("B", 4)),
         ("voice", "float32", ("B", 192)),
+        ("noise", "float32", ("B", "T", 320)),
     ]
     assert [o.name for o in decoder.outputs] == ["waveform", "state_out"]
     data = (folder / "codec_decoder.onnx").read_bytes()
@@ -90,14 +91,14 @@ def test_a_graph_the_bundle_lacks(folder: Path) -> None:
 
 
 def test_a_later_format_is_refused_before_its_new_keys(folder: Path) -> None:
-    change_config(folder, format=3, something_new=1)
-    with pytest.raises(BundleError, match="format 3.*reads up to 2.*upgrade"):
+    change_config(folder, format=4, something_new=1)
+    with pytest.raises(BundleError, match="format 4.*reads up to 3.*upgrade"):
         Bundle.load(folder)
 
 
 def test_an_earlier_format_is_refused_by_its_name(folder: Path) -> None:
-    change_config(folder, format=1)
-    with pytest.raises(BundleError, match="format 1, whose NAR.*reads format 2.*newer bundle"):
+    change_config(folder, format=2)
+    with pytest.raises(BundleError, match="format 2, whose decoder.*reads format 3.*newer bundle"):
         Bundle.load(folder)
 
 

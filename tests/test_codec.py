@@ -25,6 +25,12 @@ def mixing(tmp_path_factory: pytest.TempPathFactory) -> Codec:
     return Codec(write_bundle(folder, tiny_config(), codec_graphs(mix=True)))
 
 
+@pytest.fixture(scope="module")
+def hissing(tmp_path_factory: pytest.TempPathFactory) -> Codec:
+    folder = tmp_path_factory.mktemp("codec") / "hissing"
+    return Codec(write_bundle(folder, tiny_config(), codec_graphs(mix=True, hiss=0.1)))
+
+
 def levels_as_codes(levels: np.ndarray) -> np.ndarray:
     codes = np.zeros((len(levels), CODEBOOKS), np.int64)
     codes[:, 0] = np.round(levels * STEP + STEP)
@@ -72,12 +78,12 @@ def test_frames_ahead_reach_the_decoder(mixing: Codec) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_streaming_equals_whole(mixing: Codec, data: st.DataObject) -> None:
+def test_streaming_equals_whole(hissing: Codec, data: st.DataObject) -> None:
     pieces = data.draw(st.lists(st.integers(0, 30), max_size=8))
     seed = data.draw(st.integers(0, 2**32 - 1))
     codes = np.random.default_rng(seed).integers(0, SIZE + 1, (sum(pieces), CODEBOOKS))
-    whole = mixing.decode(codes)
-    stream = mixing.stream()
+    whole = hissing.decode(codes)
+    stream = hissing.stream()
     got, start = [], 0
     for piece in pieces:
         got.append(stream.feed(codes[start : start + piece]))
@@ -95,6 +101,26 @@ def test_two_streams_do_not_share_state(mixing: Codec) -> None:
     one, other = mixing.stream(), mixing.stream()
     one.feed(loud)
     assert np.abs(np.concatenate([other.feed(quiet), other.finish()])).max() == 0
+
+
+def test_noise_is_normal_and_the_same_each_time(hissing: Codec) -> None:
+    codes = levels_as_codes(np.zeros(200))
+    noise = hissing.decode(codes)
+    np.testing.assert_array_equal(noise, hissing.decode(codes))
+    assert abs(noise.mean()) < 0.01 and abs(noise.std() - 0.1) < 0.005
+    frames = noise.reshape(-1, HOP)
+    assert np.abs(np.corrcoef(frames[:50]) - np.eye(50)).max() < 0.35  # nothing comes again
+
+
+def test_to_ask_for_the_rest_leaves_the_noise_to_come(hissing: Codec) -> None:
+    codes = levels_as_codes(np.linspace(-0.5, 0.5, 30))
+    asked, left = hissing.stream(), hissing.stream()
+    for stream in (asked, left):
+        stream.feed(codes[:20])
+    rest = asked.rest()
+    assert len(rest) == DELAY * HOP
+    np.testing.assert_array_equal(rest, asked.copy().finish())
+    np.testing.assert_array_equal(asked.feed(codes[20:]), left.feed(codes[20:]))
 
 
 def test_a_finished_stream_refuses_more(codec: Codec) -> None:

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="needs the extra [train]")
 from torch.nn import functional  # noqa: E402
 
 from valle.training.features import HOP  # noqa: E402
-from valle.training.models.codec import CODEC_SIZES, DELAY, Codec, CodecSize  # noqa: E402
+from valle.training.models.codec import CODEC_SIZES, DELAY, NOISE, Codec, CodecSize  # noqa: E402
 from valle.training.models.quantiser import ResidualQuantiser  # noqa: E402
 
 NO_CODE = 1024
@@ -23,7 +23,7 @@ def codec() -> Codec:
     return Codec(CODEC_SIZES["debug"]).eval()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def deep() -> Codec:
     """Two layers a side: states of more than one block."""
     torch.manual_seed(1)
@@ -35,14 +35,25 @@ def random_codes(frames: int, batch: int = 2) -> torch.Tensor:
     return torch.randint(0, 1024, (batch, frames, 8), generator=generator)
 
 
+def noise_of(codes: torch.Tensor) -> torch.Tensor:
+    return torch.randn(*codes.shape[:2], NOISE, generator=torch.Generator().manual_seed(3))
+
+
 def streamed(
-    codec: Codec, codes: torch.Tensor, cuts: Sequence[int], voice: torch.Tensor
+    codec: Codec,
+    codes: torch.Tensor,
+    cuts: Sequence[int] = (),
+    voice: torch.Tensor | None = None,
+    noise: torch.Tensor | None = None,
 ) -> torch.Tensor:
+    """What the decoder makes of codes given in pieces, the delay still in it."""
+    noise = noise_of(codes) if noise is None else noise
+    voice = torch.zeros(len(codes), 192) if voice is None else voice
     state = codes.new_zeros(len(codes), codec.decoder.state_size, dtype=torch.float32)
     pieces = []
     for start, end in zip([0, *cuts], [*cuts, codes.shape[1]], strict=True):
         latents = codec.quantiser.decode(codes[:, start:end])
-        samples, state = codec.decoder(latents, state, voice)
+        samples, state = codec.decoder(latents, state, voice, noise[:, start:end])
         pieces.append(samples)
     return torch.cat(pieces, dim=1)
 
@@ -50,16 +61,35 @@ def streamed(
 @torch.no_grad()
 @pytest.mark.parametrize("cuts", [[1], [1, 2, 3, 4, 5, 6, 7, 8], [3, 11], [10]])
 def test_pieces_are_the_whole(deep: Codec, cuts: list[int]) -> None:
-    codes = random_codes(12)
-    end = torch.full((2, DELAY, 8), NO_CODE)
+    codes = torch.cat([random_codes(12), torch.full((2, DELAY, 8), NO_CODE)], dim=1)
     voice = functional.normalize(torch.randn(2, 192, generator=torch.Generator().manual_seed(0)))
     torch.nn.init.normal_(deep.decoder.voice.linear.weight, std=0.1)
-    whole = deep.decode(codes, voice)
-    assert whole.shape == (2, 12 * HOP)
-    assert (whole - deep.decode(codes)).abs().max() > 1e-3  # it is heard
+    whole = streamed(deep, codes, voice=voice)
+    assert whole.shape == (2, 16 * HOP)
     assert whole.abs().max() > 1e-3
-    made = streamed(deep, torch.cat([codes, end], dim=1), cuts, voice)[:, DELAY * HOP :]
-    torch.testing.assert_close(made, whole, atol=1e-5, rtol=0)
+    for other in (streamed(deep, codes), streamed(deep, codes, (), voice, 0 * noise_of(codes))):
+        assert (whole - other).abs().max() > 1e-3  # voice and noise are heard
+    torch.testing.assert_close(streamed(deep, codes, cuts, voice), whole, atol=1e-5, rtol=0)
+    # In training the end is filled up and the delay taken out, and the noise is drawn.
+    torch.manual_seed(4)
+    alone = deep.decode(codes[:, :12], voice)
+    torch.manual_seed(4)
+    noise = torch.randn(2, 16, NOISE)
+    torch.testing.assert_close(
+        alone, streamed(deep, codes, (), voice, noise)[:, DELAY * HOP :], atol=1e-5, rtol=0
+    )
+
+
+@torch.no_grad()
+def test_takes_differ_in_their_noise_alone(deep: Codec) -> None:
+    latents = deep.quantiser.decode(random_codes(12))
+    takes = deep.decode_latents(latents, takes=2)
+    assert takes.shape == (4, 12 * HOP)
+    one, other = takes.chunk(2)
+    assert (one - other).abs().max() > 1e-3
+    torch.nn.init.constant_(deep.decoder.spread.bias, -1e4)
+    one, other = deep.decode_latents(latents, takes=2).chunk(2)
+    assert torch.equal(one, other)
 
 
 @torch.no_grad()
@@ -67,7 +97,8 @@ def test_samples_depend_on_four_frames_ahead_and_no_more(codec: Codec) -> None:
     codes = random_codes(24, batch=1)
     changed = codes.clone()
     changed[:, 16] = (changed[:, 16] + 500) % 1024
-    difference = (codec.decode(codes) - codec.decode(changed)).abs().reshape(24, HOP).amax(-1)
+    made, other = (streamed(codec, given)[:, DELAY * HOP :] for given in (codes, changed))
+    difference = (made - other).abs().reshape(24 - DELAY, HOP).amax(-1)
     assert DELAY == 4
     assert not difference[: 16 - DELAY].any()
     assert difference[16 - DELAY] > 0 and difference[16] > 0
@@ -76,10 +107,11 @@ def test_samples_depend_on_four_frames_ahead_and_no_more(codec: Codec) -> None:
 @torch.no_grad()
 def test_a_batch_is_its_rows(codec: Codec) -> None:
     codes = random_codes(6)
-    both = codec.decode(codes)
+    both = streamed(codec, codes)
     for row in range(2):
-        alone = codec.decode(codes[row : row + 1])
-        torch.testing.assert_close(both[row : row + 1], alone, atol=1e-5, rtol=0)
+        own = slice(row, row + 1)
+        alone = streamed(codec, codes[own], noise=noise_of(codes)[own])
+        torch.testing.assert_close(both[own], alone, atol=1e-5, rtol=0)
 
 
 @torch.no_grad()

@@ -24,6 +24,7 @@ from valle.training.export import (  # noqa: E402
     store_in_8_bits,
 )
 from valle.training.features import HOP  # noqa: E402
+from valle.training.models.codec import NOISE  # noqa: E402
 from valle.training.models.quantiser import residual_codes  # noqa: E402
 
 GRAPHS = (
@@ -108,9 +109,10 @@ def test_codec_decoder(bundle: Bundle, models: Models, frames: int) -> None:
     decoder = models.codec.decoder
     state = rng.standard_normal((2, decoder.state_size)).astype(np.float32)
     voice = voices(rng, 2)
-    found = ran(bundle, "codec_decoder", codes=codes, state=state, voice=voice)
+    noise = rng.standard_normal((2, frames, NOISE), np.float32)
+    found = ran(bundle, "codec_decoder", codes=codes, state=state, voice=voice, noise=noise)
     latents = models.codec.quantiser.decode(torch.from_numpy(codes))
-    wanted = decoder(latents, torch.from_numpy(state), torch.from_numpy(voice))
+    wanted = decoder(latents, *(torch.from_numpy(one) for one in (state, voice, noise)))
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other.numpy(), atol=1e-4)
 

@@ -80,6 +80,26 @@ def test_spectral_loss_is_zero_for_the_same_and_grows_with_noise() -> None:
     assert 0 < values[0] < values[1] < values[2]
 
 
+def test_two_takes_are_best_as_random_as_what_is_wanted() -> None:
+    generator = torch.Generator().manual_seed(0)
+    spectral = SpectralLoss()
+
+    def noise(items: int) -> torch.Tensor:
+        return 0.1 * torch.randn(items, 16000, generator=generator)
+
+    wanted = noise(4)
+    steady = torch.zeros(4, 16000)
+    steady[:, ::160] = 0.1 * 160**0.5  # the same power in each bin, and no chance in it
+
+    def distance(made: torch.Tensor) -> float:
+        return float(spectral(made, wanted)[0])
+
+    two = {loud: distance(loud * noise(8)) for loud in (0.5, 0.8, 1.0, 1.25, 2.0)}
+    assert min(two, key=two.__getitem__) == 1.0
+    assert two[1.0] == pytest.approx(distance(noise(4)) / 2, rel=0.05)
+    assert two[1.0] < distance(steady.repeat(2, 1)) == pytest.approx(distance(steady))
+
+
 def test_log_mel_distance_knows_a_gain() -> None:
     """Twice as loud is log 2 in every band: the floor of 1e-4 hardly matters."""
     generator = torch.Generator().manual_seed(0)

@@ -132,7 +132,9 @@ def test_a_decoder_with_kept_codes_learns_from_them(
     )
     decoded = []
     decode = job.codec.decode_latents
-    monkeypatch.setattr(job.codec, "decode_latents", lambda *x: decoded.append(x) or decode(*x))
+    monkeypatch.setattr(
+        job.codec, "decode_latents", lambda *x, takes: decoded.append(x) or decode(*x, takes=takes)
+    )
     job.step(0, 0.0)
     assert 0 < len(drawn) < train_codec._BATCH
     ((latents, voices),) = decoded

@@ -2,7 +2,8 @@
 
 Encoder: codebook 0 of a frame is its mean level on a grid of 1/512, codebook 1 its highest sample;
 the rest are 0. Decoder: every sample of a frame is that level, so a row of planted levels comes
-back as it was; with `mix` it also adds a little of the four frames ahead, as the real one may.
+back as it was; with `mix` it also adds a little of the four frames ahead, as the real one may, and `hiss`
+times its noise.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def tiny_config(**changes: object) -> BundleConfig:
         "listener_symbols": ("<blank>", "<pause>", "a", "b"),
         "decoder_delay": DELAY,
         "decoder_state": DELAY,
+        "decoder_noise": HOP,
         "ar": ARConfig(
             layers=1, heads=1, width=8, max_positions=64, max_stay_phoneme=50, max_stay_border=75
         ),
@@ -37,8 +39,8 @@ def tiny_config(**changes: object) -> BundleConfig:
     return BundleConfig.model_validate(fields | changes)
 
 
-def codec_graphs(mix: bool = False) -> dict[str, NewGraph]:
-    return {"codec_encoder": NewGraph(_encoder()), "codec_decoder": NewGraph(_decoder(mix))}
+def codec_graphs(mix: bool = False, hiss: float = 0.0) -> dict[str, NewGraph]:
+    return {"codec_encoder": NewGraph(_encoder()), "codec_decoder": NewGraph(_decoder(mix, hiss))}
 
 
 def _encoder() -> bytes:
@@ -67,7 +69,7 @@ def _encoder() -> bytes:
     )
 
 
-def _decoder(mix: bool) -> bytes:
+def _decoder(mix: bool, hiss: float) -> bytes:
     taps = np.array([1, 0.1, 0.2, 0.3, 0.4] if mix else [1, 0, 0, 0, 0], np.float32)
     nodes = [
         helper.make_node("Slice", ["codes", "zero", "one", "axis"], ["first"]),
@@ -82,7 +84,9 @@ def _decoder(mix: bool) -> bytes:
         helper.make_node("Unsqueeze", ["row", "one"], ["channel"]),
         helper.make_node("Conv", ["channel", "taps"], ["mixed"]),  # frame t hears t-4..t
         helper.make_node("Transpose", ["mixed"], ["columns"], perm=[0, 2, 1]),
-        helper.make_node("Mul", ["columns", "hop_of_ones"], ["frames"]),
+        helper.make_node("Mul", ["columns", "hop_of_ones"], ["even"]),
+        helper.make_node("Mul", ["noise", "hiss"], ["rough"]),
+        helper.make_node("Add", ["even", "rough"], ["frames"]),
         helper.make_node("Reshape", ["frames", "to_row"], ["waveform"]),
     ]
     return _model(
@@ -91,6 +95,7 @@ def _decoder(mix: bool) -> bytes:
             "codes": (TensorProto.INT64, ["B", "T", CODEBOOKS]),
             "state": (TensorProto.FLOAT, ["B", DELAY]),
             "voice": (TensorProto.FLOAT, ["B", 192]),  # not heard
+            "noise": (TensorProto.FLOAT, ["B", "T", HOP]),
         },
         {
             "waveform": (TensorProto.FLOAT, ["B", "N"]),
@@ -106,6 +111,7 @@ def _decoder(mix: bool) -> bytes:
         silence=np.float32(0),
         taps=taps.reshape(1, 1, 5),
         hop_of_ones=np.ones((1, 1, HOP), np.float32),
+        hiss=np.float32(hiss),
         to_row=np.array([0, -1]),
     )
 

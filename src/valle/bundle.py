@@ -31,7 +31,7 @@ from valle.style import CLASSES, STYLES
 if TYPE_CHECKING:
     import onnxruntime
 
-FORMAT = 2  # the latest config.json format that this version reads, and the one it writes
+FORMAT = 3  # the latest config.json format that this version reads, and the one it writes
 CONFIG_NAME = "config.json"
 DEFAULT_FOLDER = Path(__file__).parent / "bundles" / "default"
 
@@ -116,7 +116,7 @@ class StyleConfig(_Strict):
 class BundleConfig(_Strict):
     """All of `config.json`. Rates in Hz, `hop` in samples a frame, `decoder_delay` in frames."""
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     name: str = Field(min_length=1)
     language: str
     sample_rate: int = Field(ge=1)
@@ -129,6 +129,7 @@ class BundleConfig(_Strict):
     listener_symbols: tuple[str, ...]  # "<blank>", "<pause>", then phonemes
     decoder_delay: int = Field(ge=0)
     decoder_state: int = Field(ge=0)  # float32 numbers that the codec decoder carries on
+    decoder_noise: int = Field(ge=0)  # normal numbers that it takes for each frame
     ar: ARConfig
     nar: NARConfig
     style: StyleConfig | None = None
@@ -286,7 +287,7 @@ def read_config(folder: Path) -> BundleConfig:
         )
     if 0 < fields["format"] < FORMAT:
         raise BundleError(
-            f"{path} is of format {fields['format']}, whose NAR this valle no longer runs: it "
+            f"{path} is of format {fields['format']}, whose decoder this valle no longer runs: it "
             f"reads format {FORMAT}; use a newer bundle, or the valle that wrote this one"
         )
     try:

@@ -8,7 +8,7 @@ that whole and streamed audio come from the same work.
 
 from __future__ import annotations
 
-from copy import copy
+from copy import copy, deepcopy
 
 import numpy as np
 import numpy.typing as npt
@@ -102,6 +102,8 @@ class CodecStream:
         self._voice = np.zeros(EMBEDDING, np.float32) if voice is None else voice
         self._session = bundle.session("codec_decoder")
         self._state = np.zeros((1, bundle.config.decoder_state), np.float32)
+        self._noise = bundle.config.decoder_noise
+        self._rng = np.random.default_rng(0)  # the same speech from the same codes
         self._delay = bundle.config.decoder_delay
         self._early = self._delay * codec.hop  # samples still to drop: they precede frame 0
         self._finished = False
@@ -122,7 +124,9 @@ class CodecStream:
 
     def copy(self) -> CodecStream:
         """Another stream that goes on from here."""
-        return copy(self)  # its state is replaced at every call, never changed
+        other = copy(self)  # its state is replaced at every call, never changed
+        other._rng = deepcopy(self._rng)
+        return other
 
     def rest(self) -> Samples:
         """The samples that `finish` would give now; the stream goes on as if nobody had asked."""
@@ -131,9 +135,15 @@ class CodecStream:
     def _decode(self, codes: Codes) -> Samples:
         if not len(codes):
             return np.zeros(0, np.float32)
+        shape = (1, len(codes), self._noise)
         samples, self._state = self._session.run(
             ["waveform", "state_out"],
-            {"codes": codes[None], "state": self._state, "voice": self._voice[None]},
+            {
+                "codes": codes[None],
+                "state": self._state,
+                "voice": self._voice[None],
+                "noise": self._rng.standard_normal(shape, np.float32),
+            },
         )
         dropped = min(self._early, samples.shape[1])
         self._early -= dropped

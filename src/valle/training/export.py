@@ -43,7 +43,7 @@ from valle.training.cohort import kept_cohort
 from valle.training.graphs import ar_graph, nar_graph, phonemes_graph
 from valle.training.halves import compute_in_halves
 from valle.training.models.ar import AR
-from valle.training.models.codec import CODEC_SIZES, DELAY, Codec
+from valle.training.models.codec import CODEC_SIZES, DELAY, NOISE, Codec
 from valle.training.models.detector import Detector
 from valle.training.models.listener import LISTENER_SIZES, Listener
 from valle.training.models.nar import NAR
@@ -80,8 +80,11 @@ class _CodecDecoder(nn.Module):
         super().__init__()
         self.codec = codec
 
-    def forward(self, codes: Tensor, state: Tensor, voice: Tensor) -> tuple[Tensor, Tensor]:
-        samples, after = self.codec.decoder(self.codec.quantiser.decode(codes), state, voice)
+    def forward(
+        self, codes: Tensor, state: Tensor, voice: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        latents = self.codec.quantiser.decode(codes)
+        samples, after = self.codec.decoder(latents, state, voice, noise)
         return samples, after
 
 
@@ -126,8 +129,13 @@ def export_bundle(
         "codec_encoder": _traced(_CodecEncoder(codec), (waveform,), samples, ["codes"]),
         "codec_decoder": _traced(
             _CodecDecoder(codec),
-            (codes, state, torch.zeros(2, EMBEDDING)),
-            {"codes": {0: "batch", 1: "frames"}, "state": {0: "batch"}, "voice": {0: "batch"}},
+            (codes, state, torch.zeros(2, EMBEDDING), torch.zeros(2, 5, NOISE)),
+            {
+                "codes": {0: "batch", 1: "frames"},
+                "state": {0: "batch"},
+                "voice": {0: "batch"},
+                "noise": {0: "batch", 1: "frames"},
+            },
             ["waveform", "state_out"],
         ),
         "listener": _traced(models.listener, (waveform,), samples, ["ctc", "frame"]),
@@ -152,6 +160,7 @@ def export_bundle(
         listener_symbols=LISTENER_SYMBOLS,
         decoder_delay=DELAY,
         decoder_state=codec.decoder.state_size,
+        decoder_noise=NOISE,
         ar=ARConfig(
             layers=ar.layers,
             heads=ar.heads,

@@ -115,8 +115,9 @@ class CodecJob:
             quantised[place] = self.codec.quantiser.decode(torch.from_numpy(given).to(self.device))
             voice[place] = torch.from_numpy(whose).to(self.device)
         with mixed_precision(self.device):
-            made = self.codec.decode_latents(quantised, voice).float()
-        spectral, mel = self.loss(made, waveform)
+            takes = self.codec.decode_latents(quantised, voice, takes=2).float()
+        spectral, mel = self.loss(takes, waveform)
+        made = takes[:_BATCH]
         loss = _SPECTRAL * spectral
         figures = {"spectral": float(spectral.detach()), "mel": float(mel.detach())}
         if not self.keep_codes:

@@ -7,6 +7,7 @@ strictly causal with a fixed delay, so that a stream of codes gives the same sam
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,9 @@ from valle.training.models.quantiser import ResidualQuantiser
 
 DELAY = 4  # frames; the decoder's samples for a frame leave it this many frames later
 _WINDOW = 4 * HOP
+_BINS = _WINDOW // 2 + 1
+NOISE = 2 * _BINS  # numbers a frame: real and imaginary parts
+_SPREAD = -2.0  # at the beginning: so much less noise than the rest, as a logarithm
 _KERNEL = 7
 
 
@@ -66,12 +70,16 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Quantised latents [B, T, latent], a state [B, state_size] and the voice that they were made
-    in, [B, 192] (zeros: nobody's, as of a recording) -> samples and the next state.
+    """Quantised latents [B, T, latent], a state [B, state_size], the voice that they were made in,
+    [B, 192] (zeros: nobody's, as of a recording), and normal noise [B, T, NOISE] -> samples and the
+    next state.
 
     What a model says lacks much of what a recording's codes tell of a voice; its embedding makes up
-    for some of it. The state holds what the causal convolutions and the overlap-add still need of
-    the past; zeros begin a stream. The samples returned for frame t belong to frame t - DELAY.
+    for some of it. Breath and hiss are nowhere in the codes: each bin of a frame's spectrum has so
+    much of the noise as the decoder asks for (the harmonic and noise parts of DDSP, Engel et al.
+    2020, section 3, in one spectrum). The state holds what the causal convolutions and the
+    overlap-add still need of the past; zeros begin a stream. The samples returned for frame t
+    belong to frame t - DELAY.
     """
 
     basis: Tensor
@@ -86,7 +94,11 @@ class Decoder(nn.Module):
             CausalConvNeXt(size.decoder_width, _KERNEL) for _ in range(size.decoder_layers)
         )
         self.norm = nn.LayerNorm(size.decoder_width)
-        self.output = nn.Linear(size.decoder_width, 2 * (_WINDOW // 2 + 1))
+        self.output = nn.Linear(size.decoder_width, 2 * _BINS)
+        self.spread = nn.Linear(size.decoder_width, _BINS)
+        with torch.no_grad():
+            self.spread.weight.copy_(self.output.weight[:_BINS])
+            self.spread.bias.copy_(self.output.bias[:_BINS] + _SPREAD)
         self.fourier = Fourier(_WINDOW)
         self.register_buffer("basis", self._basis(), persistent=False)
         self.context = _KERNEL - 1
@@ -106,29 +118,44 @@ class Decoder(nn.Module):
     def state_size(self) -> int:
         return sum(self.sizes)
 
-    def forward(self, latents: Tensor, state: Tensor, voice: Tensor) -> tuple[Tensor, Tensor]:
-        batch, frames = latents.shape[0], latents.shape[1]
+    def forward(
+        self, latents: Tensor, state: Tensor, voice: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
         past = torch.split(state, self.sizes, dim=1)
-        kept = []
+        hidden, kept = self.hidden(latents, past[:-1], voice)
+        samples, windows = self.sound(hidden, past[-1], noise)
+        return samples, torch.cat([*kept, windows], dim=1)
+
+    def hidden(
+        self, latents: Tensor, past: Sequence[Tensor], voice: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """All but the noise and the sound: rows [B, T, width], and what is kept of the past."""
+        batch, frames = latents.shape[0], latents.shape[1]
         rows = torch.cat([past[0].reshape(batch, self.context, self.latent), latents], dim=1)
-        kept.append(rows[:, -self.context :].reshape(batch, -1))
+        kept = [rows[:, -self.context :].reshape(batch, -1)]
         taps = [rows[:, k : k + frames] for k in range(_KERNEL)]
         hidden = self.input_norm(self.input(torch.cat(taps, dim=-1)))
         hidden = hidden + self.voice(voice)[:, None]
-        for block, before in zip(self.blocks, past[1:-1], strict=True):
+        for block, before in zip(self.blocks, past[1:], strict=True):
             hidden, after = block(hidden, before.reshape(batch, self.context, self.width))
             kept.append(after.reshape(batch, -1))
-        magnitude, phase = self.output(self.norm(hidden)).float().chunk(2, dim=-1)
+        return self.norm(hidden), kept
+
+    def sound(self, hidden: Tensor, past: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Samples [B, T * HOP] of rows with noise, and the windows that overlap what comes next."""
+        batch, frames = hidden.shape[0], hidden.shape[1]
+        magnitude, phase = self.output(hidden).float().chunk(2, dim=-1)
         magnitude = torch.exp(magnitude.clamp(max=6.0))
         spectrum = torch.cat([magnitude * torch.cos(phase), magnitude * torch.sin(phase)], dim=-1)
+        spread = torch.exp(self.spread(hidden).float().clamp(max=6.0))
+        spectrum = spectrum + torch.cat([spread, spread], dim=-1) * noise
         basis = self._basis() if torch.onnx.is_in_onnx_export() else self.basis
-        windows = torch.cat([past[-1].reshape(batch, 3, _WINDOW), spectrum @ basis], dim=1)
-        kept.append(windows[:, -3:].reshape(batch, -1))
+        windows = torch.cat([past.reshape(batch, 3, _WINDOW), spectrum @ basis], dim=1)
         # Overlap-add: a hop of output is the last quarter of the window three frames back, the
         # third of two back, and so on.
         parts = [windows[:, 3 - k : 3 - k + frames, k * HOP : (k + 1) * HOP] for k in range(4)]
         samples = (parts[0] + parts[1] + parts[2] + parts[3]).reshape(batch, frames * HOP)
-        return samples, torch.cat(kept, dim=1)
+        return samples, windows[:, -3:].reshape(batch, -1)
 
 
 class Codec(nn.Module):
@@ -145,14 +172,20 @@ class Codec(nn.Module):
         """`waveform` [B, N] -> codes [B, N / HOP, codebooks]."""
         return self.quantiser.encode(self.encoder(waveform))
 
-    def decode_latents(self, latents: Tensor, voice: Tensor | None = None) -> Tensor:
-        """Quantised latents [B, T, latent], voice [B, 192] -> waveform [B, T * HOP], delay taken
-        out."""
+    def decode_latents(
+        self, latents: Tensor, voice: Tensor | None = None, takes: int = 1
+    ) -> Tensor:
+        """Quantised latents [B, T, latent], voice [B, 192] -> waveform [takes * B, T * HOP], delay
+        taken out: several takes differ in their noise alone."""
         padded = functional.pad(latents, (0, 0, 0, DELAY))
         state = latents.new_zeros(len(latents), self.decoder.state_size)
         if voice is None:
             voice = latents.new_zeros(len(latents), EMBEDDING)
-        samples, _ = self.decoder(padded, state, voice)
+        past = torch.split(state, self.decoder.sizes, dim=1)
+        hidden, _ = self.decoder.hidden(padded, past[:-1], voice)
+        hidden, windows = hidden.repeat(takes, 1, 1), past[-1].repeat(takes, 1)
+        noise = torch.randn(*hidden.shape[:2], NOISE, device=hidden.device)
+        samples, _ = self.decoder.sound(hidden, windows, noise)
         return samples[:, DELAY * HOP :]
 
     def decode(self, codes: Tensor, voice: Tensor | None = None) -> Tensor:

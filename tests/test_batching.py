@@ -65,13 +65,15 @@ class Speaker:
     def say(self, number: int) -> Frames:
         rng = np.random.default_rng(100 + number)
         symbols = int(rng.integers(4, 20))
+        encoded = self._encoded(rng, symbols)
         return self.decoder.generate(
             self.prompts[number % len(self.prompts)],
-            self._encoded(rng, symbols),
+            encoded,
             np.arange(symbols) % 4 == 0,
             Sampling(temperature=[0.0, 0.8, 1.0][number % 3]),
             rng,
             Pace(40 + 10 * number, np.ones(symbols)) if number % 2 else None,
+            self._encoded(rng, symbols) if number % 4 == 2 else None,
         )
 
 
@@ -148,6 +150,30 @@ def test_more_sentences_than_there_is_room_for_wait(
     assert [list(one) for one in frames] == wanted
 
 
+def test_guidance_leads_away_from_the_plain(
+    debug_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speaker = Speaker(Bundle.load(debug_bundle, threads=1))
+    prompt, rng = speaker.prompts[1], np.random.default_rng(5)
+    encoded, plain = (speaker._encoded(rng, 12) for _ in range(2))
+    encoded, plain = 3.0 * encoded, 3.0 * plain  # so that they are told apart
+
+    def said(asked: NDArray[np.float32], other: NDArray[np.float32] | None) -> list[Frame]:
+        borders, chances = np.arange(12) % 4 == 0, np.random.default_rng(6)
+        sampling = Sampling(temperature=0.8)
+        frames = speaker.decoder.generate(prompt, asked, borders, sampling, chances, None, other)
+        return list(frames)
+
+    asked, usual = said(encoded, None), said(plain, None)
+    assert said(encoded, encoded) == asked  # nothing to be led away from
+    assert said(encoded, plain) not in (asked, usual)
+    monkeypatch.setattr(batching, "GUIDANCE", 0.0)
+    assert said(encoded, plain) == asked
+    monkeypatch.setattr(batching, "GUIDANCE", -1.0)  # back to the plain
+    assert said(encoded, plain) == usual
+    assert not speaker.decoder._batch._sayings  # both have left
+
+
 def test_a_sentence_given_up_makes_room(
     debug_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,9 +188,9 @@ def test_a_sentence_given_up_makes_room(
     gc.collect()
     steps = []
     monkeypatch.setattr(batch, "_step", lambda step=batch._step: (steps.append(1), step()))
-    other = speaker.say(2)  # in its place, and nobody had to go on for it
+    other = speaker.say(3)  # in its place, and nobody had to go on for it
     assert not steps
-    assert [wanted[1][0], *kept] == wanted[1] and list(other) == wanted[2]
+    assert [wanted[1][0], *kept] == wanted[1] and list(other) == wanted[3]
 
 
 def test_a_text_is_what_its_sentences_are_one_by_one(

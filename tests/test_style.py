@@ -13,7 +13,15 @@ from valle.corpora.espeak_speech import Espeak, EspeakVoice
 from valle.corpora.store import HOP, Store
 from valle.corpora.styles import phonemes_in, prepare_styles
 from valle.errors import UsageError
-from valle.style import CLASSES, STYLES, borders_of, classes_of, frame_features, measure
+from valle.style import (
+    CLASSES,
+    STYLES,
+    beside_usual,
+    borders_of,
+    classes_of,
+    frame_features,
+    measure,
+)
 
 RATE = 16_000
 PITCH, RANGE, ENERGY, SPEED, TILT = range(5)
@@ -135,6 +143,27 @@ def test_a_bundle_refuses_other_borders(borders: list[list[float]]) -> None:
         StyleConfig(borders=borders)
 
 
+def test_pitch_is_beside_what_is_usual() -> None:
+    rng = np.random.default_rng(0)
+    semitones = rng.normal(0.0, 2.0, 1001)
+    semitones[::7] = np.nan
+    others = rng.normal(size=(1001, 2))
+    found = [
+        beside_usual(np.column_stack([own, others]).astype(np.float32))
+        for own in (semitones, semitones + 12.0, 3.0 * semitones + 5.0)
+    ]
+    for one in found:
+        np.testing.assert_allclose(one, found[0], atol=1e-5)  # no octave, no liveliness
+        np.testing.assert_array_equal(np.isnan(one[:, 0]), np.isnan(semitones))
+        np.testing.assert_allclose(one[:, 1:], others, rtol=1e-6)
+    tenth, middle, ninetieth = np.nanpercentile(found[0][:, 0], [10, 50, 90])
+    assert middle == pytest.approx(0.0, abs=1e-6)
+    assert ninetieth - tenth == pytest.approx(1.0, abs=1e-5)
+    flat = beside_usual(np.array([[20.0, 0, 0], [20.2, 0, 0], [np.nan, 0, 0]]))
+    assert np.nanmax(np.abs(flat[:, 0])) < 0.11  # a monotone stays one
+    assert np.isnan(beside_usual(np.full((3, 3), np.nan))).all()  # a whisper has no pitch
+
+
 def test_stores_are_measured_together(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     for folder, seed in ((one, 0), (other, 1)):
@@ -144,9 +173,12 @@ def test_stores_are_measured_together(tmp_path: Path) -> None:
     assert first is not None and second is not None
     np.testing.assert_array_equal(first[1], second[1])
     store = Store(one)
-    utterance = store.utterances[1]
-    wanted = frame_features(store.waveform(utterance), RATE, HOP)
-    np.testing.assert_allclose(first[0][utterance.frames], wanted, rtol=2e-3, atol=2e-3)
+    assert [utterance.speaker for utterance in store.utterances] == ["a", "a", "b", "b"]
+    for own in (store.utterances[:2], store.utterances[2:]):
+        measured = [frame_features(store.waveform(one), RATE, HOP) for one in own]
+        found = np.concatenate([first[0][utterance.frames] for utterance in own])
+        wanted = beside_usual(np.concatenate(measured))
+        np.testing.assert_allclose(found, wanted, rtol=2e-3, atol=2e-3)
     assert not list(one.glob("*.tmp*"))
     # Samples that are written anew leave no measures of the old ones behind.
     voiced_corpus(one, 2)

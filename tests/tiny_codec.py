@@ -2,8 +2,8 @@
 
 Encoder: codebook 0 of a frame is its mean level on a grid of 1/512, codebook 1 its highest sample;
 the rest are 0. Decoder: every sample of a frame is that level, so a row of planted levels comes
-back as it was; with `mix` it also adds a little of the four frames ahead, as the real one may, and `hiss`
-times its noise.
+back as it was; with `mix` it also adds a little of the four frames ahead, as the real one may, and
+`hiss` times its noise.
 """
 
 from __future__ import annotations

@@ -32,23 +32,36 @@ if TYPE_CHECKING:
 
 MOST = 16  # sentences at once; more wait until one has ended
 STEPS = 10  # made at once before another thread gets its turn
+GUIDANCE = 1.5
 
+Floats = NDArray[np.float32]
 Frame = tuple[int, int]  # the code of codebook 1, and the index of the symbol that it is at
 
 
-@dataclass
+@dataclass(eq=False)
 class Saying:
-    """One sentence on its way through the model."""
+    """One sentence on its way through the model.
 
-    encoded: NDArray[np.float32]  # [symbols, width]
+    away_from: the same sentence as it would be said without a style. It has no chances of its own:
+    every frame of it is the guided one's, whose logits move on from its by `GUIDANCE` times what is
+    between them (classifier-free guidance, Ho and Salimans 2022, section 3.2).
+    """
+
+    encoded: Floats  # [symbols, width]
     pointer: Pointer
-    mover: MoveSampler
+    mover: MoveSampler | None  # None: it follows another
     sampling: Sampling
     rng: np.random.Generator
     rows: int = 0  # in the cache: the prompt's and its own
     codes: list[int] = field(default_factory=list)
     made: list[Frame] = field(default_factory=list)  # and not yet fetched
     given_up: bool = False
+    away_from: Saying | None = None
+
+    @property
+    def together(self) -> list[Saying]:
+        """Itself, and what it is led away from."""
+        return [self] if self.away_from is None else [self, self.away_from]
 
 
 class Frames(Iterator[Frame]):
@@ -68,7 +81,8 @@ class Frames(Iterator[Frame]):
 
     def __del__(self) -> None:
         # Only a mark, since this may be called in the midst of a step: the batch sees it later.
-        self._saying.given_up = True
+        for one in self._saying.together:
+            one.given_up = True
 
 
 class Batch:
@@ -93,8 +107,9 @@ class Batch:
         while True:
             with self._lock:
                 self._leave()
-                if len(self._sayings) < MOST:
-                    self._begin(prompt, saying)
+                if len(self._sayings) + len(saying.together) <= MOST:
+                    for one in saying.together:
+                        self._begin(prompt, one)
                     return Frames(self, saying)
                 for _ in range(STEPS):
                     self._step()
@@ -139,14 +154,23 @@ class Batch:
         if count < self._least:
             rows.before[count : self._least] = 0
         self._steps.run(self._cache, max(count, self._least))
-        moves = rows.moves[:count, 0].tolist()
+        moves: list[list[float]] = rows.moves[:count, 0].tolist()
+        places = {id(one): place for place, one in enumerate(sayings)}
         for place, one in enumerate(sayings):
+            if one.mover is None:
+                continue
+            logits, move = rows.logits[place, 0], moves[place]
+            if one.away_from is not None:
+                other = places[id(one.away_from)]
+                logits = _guided(logits, rows.logits[other, 0])
+                move = _guided(rows.moves[place, 0], rows.moves[other, 0]).tolist()
             symbol = one.pointer.index
-            code = sample(rows.logits[place, 0], one.sampling, one.rng, one.codes)
-            one.mover.next(moves[place])
-            if not one.codes:  # what was read now are the prompt's last codes
-                rows.codes[place] = self._bundle.config.codebook_size
-            rows.codes[place, 0, 0] = code
+            code = sample(logits, one.sampling, one.rng, one.codes)
+            one.mover.next(move)
+            for each in one.together:
+                if not one.codes:  # what was read now are the prompt's last codes
+                    rows.codes[places[id(each)]] = self._bundle.config.codebook_size
+                rows.codes[places[id(each)], 0, 0] = code
             one.codes.append(code)
             one.made.append((code, symbol))
         self._leave()
@@ -176,3 +200,7 @@ class Batch:
                 cache[name][place, :, : one.rows] = old[place, :, : one.rows]
         self._cache = cache
         self._steps.forget()
+
+
+def _guided(asked: Floats, plain: Floats) -> Floats:
+    return asked + np.float32(GUIDANCE) * (asked - plain)

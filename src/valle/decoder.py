@@ -117,14 +117,16 @@ class ARDecoder:
         sampling: Sampling,
         rng: np.random.Generator,
         pace: Pace | None = None,
+        plain: Floats | None = None,
     ) -> Frames:
         """Say one sentence: (code of codebook 1, index of its symbol) for each frame, as made.
 
         encoded [S, width] and borders [S] (may be passed over) of the sentence's symbols. With a
-        pace the sentence takes ``pace.wanted`` frames, as far as the longest stays reach. Ends when
-        the pointer has passed the last symbol. It is begun at once, and goes on with every frame
-        that is asked of it or of another sentence. UsageError when the wanted length, or the room
-        that the prompt leaves, is below one frame a phoneme.
+        pace the sentence takes ``pace.wanted`` frames, as far as the longest stays reach. plain
+        [S, width]: the symbols encoded without the style, which is then followed more closely, for
+        twice the work. Ends when the pointer has passed the last symbol. It is begun at once, and
+        goes on with every frame that is asked of it or of another sentence. UsageError when the
+        wanted length, or the room that the prompt leaves, is below one frame a phoneme.
         """
         room = self._config.max_positions - prompt.frames
         pointer = Pointer(
@@ -134,4 +136,6 @@ class ARDecoder:
             limit=room if pace is None else min(room, pace.wanted),
         )
         mover = MoveSampler(pointer, sampling, rng, pace)
-        return self._batch.join(prompt, Saying(encoded, pointer, mover, sampling, rng))
+        follower = None if plain is None else Saying(plain, pointer, None, sampling, rng)
+        saying = Saying(encoded, pointer, mover, sampling, rng, away_from=follower)
+        return self._batch.join(prompt, saying)

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 _PROMPT, _TARGET = 0, 1  # kinds of rows
 
-# How far what is said moves on in the direction from anybody's voice to the prompt's (classifier-
-# free guidance, Ho and Salimans 2022, section 3.2). What is expected of a voice lies nearer to
-# everybody's than the voice does: guided, it is known from others more often (docs/LOG.md).
+# How far what is said moves on in the direction from anybody's voice, said in no style, to the
+# prompt's and the style that was asked for (classifier-free guidance, Ho and Salimans 2022, section
+# 3.2). What is expected of a voice lies nearer to everybody's than the voice does: guided, it is
+# known from others more often (docs/LOG.md).
 GUIDANCE = 1.0
 
 Ints = NDArray[np.int64]
@@ -113,10 +114,10 @@ class NAR:
         """Codes [rows, codebooks] of rows [rows, 3] of first code, symbol id and stress."""
         codes = np.full((len(rows), self._codebooks), self._no_code, np.int64)
         codes[:, 0] = rows[:, 0]
-        given = codes, rows[:, 1], rows[:, 2], _TARGET, style
+        given = codes, rows[:, 1], rows[:, 2], _TARGET
         nobody = NARPrompt(prompt.key[:, :, :, :0], prompt.value[:, :, :, :0], 0 * prompt.voice)
         (anybody,) = self._run(("vector",), nobody, *given)
-        (added,) = self._run(("added",), prompt, *given, anybody)
+        (added,) = self._run(("added",), prompt, *given, style, anybody)
         codes[:, 1:] = added[0]
         return codes
 

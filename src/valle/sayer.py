@@ -9,6 +9,7 @@ import hashlib
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -113,10 +114,13 @@ class Sayer:
         # Each sentence and attempt has chances of its own, whatever was said before it.
         rng = np.random.default_rng((options.seed, index, attempt))
         symbols = slot.task.symbols
-        encoded = self._ar.encode(symbols.ids, symbols.stress, reader.nar.voice, style)
+        encode = partial(self._ar.encode, symbols.ids, symbols.stress, reader.nar.voice)
+        plain = encode() if style is not None and style.any() else None
         sampling = Sampling(options.temperature, options.top_p)
         pace = None if slot.frames is None else Pace(slot.frames, slot.task.expected)
-        frames = self._ar.generate(reader.ar, encoded, symbols.borders, sampling, rng, pace)
+        frames = self._ar.generate(
+            reader.ar, encode(style), symbols.borders, sampling, rng, pace, plain
+        )
         return Begun(frames, style)
 
     def say(

@@ -3,6 +3,10 @@
 They are measured from speech itself, so that every training example has them, and quantised into
 classes by borders that a bundle carries: these are the style tokens that the AR and the NAR read.
 Class 0 is "unset": as the prompt says it.
+
+Pitch level and range are learnt beside what is usual for the speaker. How high a voice is the
+prompt says already; as a class of all voices, a man's would never be heard with one above the
+fourth, and nothing would be learnt of how he raises it.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ FRAMES_PER_SECOND = 50
 _SEMITONE_ZERO = 55.0  # Hz
 _SILENT = 30.0  # dB under a recording's loud frames that are no speech any more
 _FEWEST = 10  # voiced frames that pitch, range and tilt are measured from; sounds, for the rate
+_LEAST_RANGE = 1.0  # semitones: a speaker's usual range is no smaller
 _OCTAVES = 125.0 * 2.0 ** np.arange(6)  # Hz: borders of the bands that the tilt goes through
 
 Floats = NDArray[np.float32]
@@ -59,14 +64,28 @@ def frame_features(samples: NDArray[np.floating], sample_rate: int, hop: int) ->
     return np.stack([semitones, level, tilt], axis=1).astype(np.float32)
 
 
+def beside_usual(features: NDArray[np.floating]) -> Floats:
+    """Features [frames, 3] of all that a speaker was heard to say, with the pitch beside what is
+    usual for them: 0 is their median, and 1 is as far as from their tenth to their ninetieth
+    hundredth.
+    """
+    semitones = np.asarray(features[:, 0], np.float64)
+    own = np.array(features, np.float32)
+    voiced = np.isfinite(semitones)
+    if voiced.any():
+        low, middle, high = np.percentile(semitones[voiced], [10, 50, 90])
+        own[:, 0] = (semitones - middle) / max(high - low, _LEAST_RANGE)
+    return own
+
+
 def measure(features: NDArray[np.floating], phonemes: int) -> Floats:
     """The five styles [5] of some speech: features [frames, 3] (50 frames a second), of which
     `phonemes` are said.
 
-    In the order of `STYLES`: median pitch (semitones above 55 Hz); from the tenth to the ninetieth
-    hundredth of pitch (semitones); mean level of what is not silence (dBFS); phonemes a second of
-    what is not silence; mean tilt of voiced frames (dB an octave). NaN where there is too little
-    to measure.
+    In the order of `STYLES`: median pitch (semitones above 55 Hz, or what `beside_usual` makes of
+    them); from the tenth to the ninetieth hundredth of pitch (the same); mean level of what is not
+    silence (dBFS); phonemes a second of what is not silence; mean tilt of voiced frames (dB an
+    octave). NaN where there is too little to measure.
     """
     found = np.full(len(STYLES), np.nan, np.float32)
     semitones, level, tilt = np.asarray(features, np.float64).T

@@ -67,7 +67,7 @@ def prepare_speeds(folder: Path, out: Path, speeds: Sequence[float], quiet: bool
                     labels[written.id] = replace(label, frame_symbol=path)
                 if store.styles is not None:
                     rows = frames_at(frames, utterance.samples // HOP, speed)
-                    features.append(_faster(store.styles[0][utterance.frames][rows], speed))
+                    features.append(_played(store.styles[0][utterance.frames][rows]))
                 bar.update()
     writer.close()
     new = Store(out)
@@ -99,13 +99,13 @@ def frames_at(frames: int, of: int, speed: float) -> NDArray[np.int64]:
     return np.minimum(((np.arange(frames) + 0.5) * speed).astype(np.int64), of - 1)
 
 
-def _faster(features: NDArray[np.float16], speed: float) -> NDArray[np.float16]:
-    """Features [frames, 3] of styles at another speed: the pitch moves, the level stays.
+def _played(features: NDArray[np.float16]) -> NDArray[np.float16]:
+    """Features [frames, 3] of styles at another speed: the level stays, and the pitch beside what
+    is usual for a speaker who is another one now.
 
     The tilt is not known any more (NaN, so that nobody is told of it): where harmonics pass from
     one band into another it moves by up to two classes.
     """
-    moved = features.astype(np.float32)
-    moved[:, 0] += 12.0 * np.log2(speed)
+    moved = features.copy()
     moved[:, 2] = np.nan
-    return moved.astype(np.float16)
+    return moved

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from valle.corpora.store import HOP, SAMPLE_RATE, Labels, Store, Utterance, batches_of
+from valle.corpora.store import HOP, SAMPLE_RATE, Labels, Store, Utterance, batches_of, by_speaker
 from valle.corpora.transcripts import IS_BORDER
 from valle.errors import UsageError
-from valle.style import FEATURES, borders_of, frame_features, measure
+from valle.style import FEATURES, beside_usual, borders_of, frame_features, measure
 
 _PART = 64  # utterances a worker takes at a time
 _PIECE = 200  # frames: 4 s, as long as what the models learn to say in one go
@@ -37,6 +37,10 @@ def prepare_styles(folders: Sequence[Path], workers: int = 1, quiet: bool = Fals
     for store in stores:
         _ = store.labels  # what is missing is said before the work
     features = [_features(store, workers, quiet) for store in stores]
+    for store, rows in zip(stores, features, strict=True):
+        for own in by_speaker(store.utterances).values():
+            frames = np.concatenate([np.r_[utterance.frames] for utterance in own])
+            rows[frames] = beside_usual(rows[frames])
     pieces = [_measured(s, rows) for s, rows in zip(stores, features, strict=True)]
     measured = np.array(list(chain.from_iterable(pieces)), np.float32)
     try:

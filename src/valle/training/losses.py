@@ -22,7 +22,8 @@ class SpectralLoss(nn.Module):
     Where nobody can know a spectrum, its distance to what was recorded is the least for one without
     any chance in it, which sounds like metal. So `made` may be two takes of each [2 * B, N] that
     differ in chance alone: half of their distance from each other is taken off (the generalized
-    energy distance of Gritsenko et al. 2020, section 3), and then to be as random as speech is best.
+    energy distance of Gritsenko et al. 2020, section 3), and then it is best to be as random as
+    speech is.
     """
 
     def __init__(self) -> None:
@@ -42,8 +43,8 @@ class SpectralLoss(nn.Module):
             mel = functional.l1_loss(found_mel, real_mel.repeat(takes, 1, 1))
             magnitude = functional.l1_loss(found, real.repeat(takes, 1, 1))
             if takes == 2:
-                mel = mel - 0.5 * functional.l1_loss(*found_mel.chunk(2))
-                magnitude = magnitude - 0.5 * functional.l1_loss(*found.chunk(2))
+                mel = mel - 0.5 * _apart(found_mel)
+                magnitude = magnitude - 0.5 * _apart(found)
             mel_loss = mel_loss + mel
             magnitude_loss = magnitude_loss + magnitude / (real.mean() + 1e-3)
         count = len(_WINDOWS)
@@ -56,3 +57,8 @@ class SpectralLoss(nn.Module):
         power = spectrum.real.square() + spectrum.imag.square()
         magnitudes = torch.sqrt(power + 1e-9).transpose(1, 2)
         return magnitudes, torch.log(magnitudes @ getattr(self, f"filters{size}") + 1e-4)
+
+
+def _apart(takes: Tensor) -> Tensor:
+    one, other = takes.chunk(2)
+    return functional.l1_loss(one, other)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from valle.speaker import EMBEDDING
-from valle.training.features import FEATURES, HOP, Fourier, LogMel
+from valle.training.features import FEATURES, HOP, SAMPLE_RATE, Fourier, LogMel
 from valle.training.models.convnext import CausalConvNeXt, ConvNeXt
 from valle.training.models.phonemes import VoiceInput
 from valle.training.models.quantiser import ResidualQuantiser
@@ -23,7 +23,8 @@ from valle.training.models.quantiser import ResidualQuantiser
 DELAY = 4  # frames; the decoder's samples for a frame leave it this many frames later
 _WINDOW = 4 * HOP
 _BINS = _WINDOW // 2 + 1
-NOISE = 2 * _BINS  # numbers a frame: real and imaginary parts
+_HISS = 3000 * _WINDOW // SAMPLE_RATE  # the first bin with noise
+NOISE = 2 * (_BINS - _HISS)  # numbers a frame: real and imaginary parts
 _SPREAD = -2.0  # at the beginning: so much less noise than the rest, as a logarithm
 _KERNEL = 7
 
@@ -75,11 +76,11 @@ class Decoder(nn.Module):
     next state.
 
     What a model says lacks much of what a recording's codes tell of a voice; its embedding makes up
-    for some of it. Breath and hiss are nowhere in the codes: each bin of a frame's spectrum has so
-    much of the noise as the decoder asks for (the harmonic and noise parts of DDSP, Engel et al.
-    2020, section 3, in one spectrum). The state holds what the causal convolutions and the
-    overlap-add still need of the past; zeros begin a stream. The samples returned for frame t
-    belong to frame t - DELAY.
+    for some of it. Breath and hiss are nowhere in the codes: from 3 kHz on each bin of a frame's
+    spectrum has so much of the noise as the decoder asks for (the harmonic and noise parts of DDSP,
+    Engel et al. 2020, section 3, in one spectrum). Below, it would make voices hoarse
+    (docs/LOG.md). The state holds what the causal convolutions and the overlap-add still need of
+    the past; zeros begin a stream. The samples returned for frame t belong to frame t - DELAY.
     """
 
     basis: Tensor
@@ -95,10 +96,10 @@ class Decoder(nn.Module):
         )
         self.norm = nn.LayerNorm(size.decoder_width)
         self.output = nn.Linear(size.decoder_width, 2 * _BINS)
-        self.spread = nn.Linear(size.decoder_width, _BINS)
+        self.spread = nn.Linear(size.decoder_width, _BINS - _HISS)
         with torch.no_grad():
-            self.spread.weight.copy_(self.output.weight[:_BINS])
-            self.spread.bias.copy_(self.output.bias[:_BINS] + _SPREAD)
+            self.spread.weight.copy_(self.output.weight[_HISS:_BINS])
+            self.spread.bias.copy_(self.output.bias[_HISS:_BINS] + _SPREAD)
         self.fourier = Fourier(_WINDOW)
         self.register_buffer("basis", self._basis(), persistent=False)
         self.context = _KERNEL - 1
@@ -146,15 +147,16 @@ class Decoder(nn.Module):
         batch, frames = hidden.shape[0], hidden.shape[1]
         magnitude, phase = self.output(hidden).float().chunk(2, dim=-1)
         magnitude = torch.exp(magnitude.clamp(max=6.0))
-        spectrum = torch.cat([magnitude * torch.cos(phase), magnitude * torch.sin(phase)], dim=-1)
         spread = torch.exp(self.spread(hidden).float().clamp(max=6.0))
-        spectrum = spectrum + torch.cat([spread, spread], dim=-1) * noise
+        hiss = [functional.pad(spread * part, (_HISS, 0)) for part in noise.chunk(2, dim=-1)]
+        parts = magnitude * torch.cos(phase) + hiss[0], magnitude * torch.sin(phase) + hiss[1]
+        spectrum = torch.cat(parts, dim=-1)
         basis = self._basis() if torch.onnx.is_in_onnx_export() else self.basis
         windows = torch.cat([past.reshape(batch, 3, _WINDOW), spectrum @ basis], dim=1)
         # Overlap-add: a hop of output is the last quarter of the window three frames back, the
         # third of two back, and so on.
-        parts = [windows[:, 3 - k : 3 - k + frames, k * HOP : (k + 1) * HOP] for k in range(4)]
-        samples = (parts[0] + parts[1] + parts[2] + parts[3]).reshape(batch, frames * HOP)
+        hops = [windows[:, 3 - k : 3 - k + frames, k * HOP : (k + 1) * HOP] for k in range(4)]
+        samples = (hops[0] + hops[1] + hops[2] + hops[3]).reshape(batch, frames * HOP)
         return samples, windows[:, -3:].reshape(batch, -1)
 
 

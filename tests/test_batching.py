@@ -191,6 +191,12 @@ def test_a_sentence_given_up_makes_room(
     other = speaker.say(3)  # in its place, and nobody had to go on for it
     assert not steps
     assert [wanted[1][0], *kept] == wanted[1] and list(other) == wanted[3]
+    guided = speaker.say(2)
+    assert next(guided) == wanted[2][0] and len(batch._sayings) == 2
+    del guided
+    gc.collect()
+    batch._leave()
+    assert not batch._sayings  # with what it was led away from
 
 
 def test_a_text_is_what_its_sentences_are_one_by_one(

@@ -172,8 +172,8 @@ def _codec(
         )
         quantised, commitment, codes = codec.quantiser(latents, torch.from_numpy(used))
         with mixed_precision(_CPU):
-            made = codec.decode_latents(quantised).float()
-        loss = spectral(made, waveform)[0] + commitment
+            takes = codec.decode_latents(quantised, takes=2).float()
+        loss = spectral(takes, waveform)[0] + commitment
         if phoneme_loss:
             first = latents + (codec.quantiser.tables[0][codes[..., 0]] - latents).detach()
             asked = torch.from_numpy(np.stack(wanted))

@@ -42,9 +42,9 @@ Frame = tuple[int, int]  # the code of codebook 1, and the index of the symbol t
 class Saying:
     """One sentence on its way through the model.
 
-    away_from: the same sentence as it would be said without a style. It has no chances of its own:
-    every frame of it is the guided one's, whose logits move on from its by `GUIDANCE` times what is
-    between them (classifier-free guidance, Ho and Salimans 2022, section 3.2).
+    away_from: the same sentence as it would be said without a style. Nothing is drawn from it: the
+    logits of this one are moved on, by `GUIDANCE` times what lies between the two, and both take
+    the frame that is drawn (classifier-free guidance, Ho and Salimans 2022, section 3.2).
     """
 
     encoded: Floats  # [symbols, width]

@@ -84,8 +84,8 @@ class _CodecDecoder(nn.Module):
         self, codes: Tensor, state: Tensor, voice: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
         latents = self.codec.quantiser.decode(codes)
-        samples, after = self.codec.decoder(latents, state, voice, noise)
-        return samples, after
+        made: tuple[Tensor, Tensor] = self.codec.decoder(latents, state, voice, noise)
+        return made
 
 
 class _CodecEncoder(nn.Module):
@@ -120,7 +120,7 @@ def export_bundle(
     for module in (codec, models.listener, models.speaker, models.ar, models.nar):
         module.eval()
     waveform = torch.zeros(2, 5 * HOP)
-    samples = {"waveform": {0: "batch", 1: "samples"}}
+    samples, frames = {"waveform": {0: "batch", 1: "samples"}}, {0: "batch", 1: "frames"}
     codes = torch.zeros(2, 5, CODEBOOKS, dtype=torch.int64)
     state = torch.zeros(2, codec.decoder.state_size)
     borders = models.style_borders
@@ -130,12 +130,7 @@ def export_bundle(
         "codec_decoder": _traced(
             _CodecDecoder(codec),
             (codes, state, torch.zeros(2, EMBEDDING), torch.zeros(2, 5, NOISE)),
-            {
-                "codes": {0: "batch", 1: "frames"},
-                "state": {0: "batch"},
-                "voice": {0: "batch"},
-                "noise": {0: "batch", 1: "frames"},
-            },
+            {"codes": frames, "state": {0: "batch"}, "voice": {0: "batch"}, "noise": frames},
             ["waveform", "state_out"],
         ),
         "listener": _traced(models.listener, (waveform,), samples, ["ctc", "frame"]),

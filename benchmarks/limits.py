@@ -4,8 +4,9 @@
 
 Each recording is judged as it is, through the codec, with its own first codebook and the others by
 the NAR (given its phonemes and their times, and a prompt of the speaker), and said anew by AR and
-NAR from its text. All without the filter of the voice's colour. What a row loses against the one
-before is the fault of the model that came in. Prints JSON.
+NAR from its text, all without the filter of the voice's colour. Beside the judges' figures stands
+how far the pitch moves (the median clip's tenth to ninetieth hundredth). What a row loses against
+the one before is the fault of the model that came in. Prints JSON.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -31,6 +33,7 @@ from valle.nar import NAR
 from valle.options import SpeakOptions
 from valle.plan import Slot
 from valle.sayer import Reader, Sayer
+from valle.style import FRAMES_PER_SECOND, STYLES, frame_features, measure
 from valle.text import to_sentences
 
 
@@ -85,6 +88,7 @@ def main() -> None:
     panel = Panel(speakers, chooser, quality=True)
     parts = Parts(valle.load(arguments.bundle, threads=arguments.threads))
     clips = []
+    ranges: dict[str, list[float]] = {}
     for speaker in tqdm(speakers[: arguments.speakers], disable=None):
         reader = parts.reader(speaker)
         for seed, original in enumerate(speaker.originals[: arguments.clips]):
@@ -92,11 +96,15 @@ def main() -> None:
                 errors = parts.errors(samples, original.text)
                 judged = resample(samples, parts.model.sample_rate, JUDGE_RATE)
                 clips.append(panel.judge(row, speaker, original.text, texts, judged, errors))
-    found = {}
+                features = frame_features(judged, JUDGE_RATE, JUDGE_RATE // FRAMES_PER_SECOND)
+                spread = float(measure(features, 0)[STYLES.index("pitch_range")])
+                ranges.setdefault(row, []).append(spread)
+    found: dict[str, dict[str, Any]] = {}
     for row in dict.fromkeys(clip.row for clip in clips):
         own = [clip for clip in clips if clip.row == row]
         known = figures(own).items()
         found[row] = {"clips": len(own)} | {n: asdict(f) for n, f in known if f is not None}
+        found[row]["pitch_range_semitones"] = float(np.nanmedian(ranges[row]))
     print(json.dumps(found, indent=1))
 
 

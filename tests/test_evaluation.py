@@ -257,13 +257,15 @@ class Parrot:
     def __init__(self) -> None:
         self.bundle, self.codec = self, self
         self.seeds: list[int] = []
+        self.tries: list[int] = []
 
     def enroll(self, recording: tuple[Samples, int], attest: str) -> Samples:
         assert recording[1] == 16_000 and attest
         return recording[0]
 
-    def speak(self, text: str, voice: Samples, seed: int) -> argparse.Namespace:
+    def speak(self, text: str, voice: Samples, seed: int, best_of: int = 1) -> argparse.Namespace:
         self.seeds.append(seed)
+        self.tries.append(best_of)
         return argparse.Namespace(audio=voice, sample_rate=16_000)
 
     def encode(self, samples: Samples) -> Samples:
@@ -306,6 +308,7 @@ def test_all_three_rows(
         Protocol("short", 1, 40, quality=False),
         limit_speakers=1,
         seed=5,
+        best_of=3,
         keep=kept.__setitem__,
     )
     rows = {clip.row: clip for clip in clips}
@@ -316,7 +319,7 @@ def test_all_three_rows(
     assert rows["codec"].seconds == rows["originals"].seconds  # padding is not judged
     assert all(row.phoneme_errors == row.phonemes > 0 for row in rows.values())
     assert rows["originals"].work_seconds is None and rows["ours"].work_seconds is not None
-    assert model.seeds[-1] == 5
+    assert (model.seeds[-1], model.tries[-1]) == (5, 3)
     assert sorted(kept) == ["codec/c_a-1", "ours/c_a-1", "prompts/c_a"]
 
 
@@ -326,6 +329,8 @@ def test_command_refuses_bad_limits(tmp_path: Path) -> None:
     evaluate_arguments(parser)
     with pytest.raises(UsageError, match="--sentences must be 1 to 4, not 5"):
         evaluate_command(parser.parse_args(["quick", "--sentences", "5"]))
+    with pytest.raises(UsageError, match="--best-of must be .* 1, not 0"):
+        evaluate_command(parser.parse_args(["quick", "--best-of", "0"]))
     with pytest.raises(UsageError, match="no-such-manifest.*--manifest"):
         evaluate_command(parser.parse_args(["quick", "--manifest", "no-such-manifest"]))
 

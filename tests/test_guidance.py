@@ -33,7 +33,7 @@ def begun(corpus: Store, run: Path) -> None:
     with torch.no_grad():
         for weight in job.ar.parameters():
             weight += 0.05 * torch.randn(weight.shape, generator=generator)
-    write_checkpoint(run / "checkpoint.pt", job.modules, step=0, spent_seconds=0.0)
+    write_checkpoint(run / "checkpoint.pt", {"ar": job.ar.state_dict()}, step=0, spent_seconds=0.0)
 
 
 def prompted_by(source: ExampleSource) -> Example:
@@ -116,7 +116,7 @@ def test_only_a_model_as_it_was_imported_is_taught(corpus: Store, tmp_path: Path
     with pytest.raises(UsageError, match="guidance of 1.0"):
         keep_teacher(run, 2.0)
     job = ARJob([corpus], [1.0], run, "debug", "cpu", 0)
-    write_checkpoint(run / "checkpoint.pt", job.modules, step=5, spent_seconds=1.0)
+    write_checkpoint(run / "checkpoint.pt", {"ar": job.ar.state_dict()}, step=5, spent_seconds=1.0)
     assert keep_teacher(run, 1.0) == run / "teacher"  # it goes on
     (run / "teacher" / "strength.txt").unlink()
     with pytest.raises(UsageError, match="valle import"):

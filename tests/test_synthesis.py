@@ -203,6 +203,29 @@ def test_of_several_tries_the_clearest_and_most_like_the_voice_is_kept(
     assert len(ladder.heard) == len(rates)
 
 
+def test_tries_that_are_made_together_are_those_made_one_by_one(
+    model: valle.Model, voice: valle.Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = []
+    for together in (1, 2, synthesis.TOGETHER):
+        monkeypatch.setattr(synthesis, "TOGETHER", together)
+        ladder = Ladder([0.0] * 10)
+        monkeypatch.setattr(model._listener, "check", ladder)
+        model.speak("So be it. It is good.", voice, best_of=5)
+        assert len(ladder.heard) == len({one.tobytes() for one in ladder.heard}) == 10
+        heard.append([one.tobytes() for one in ladder.heard])
+    assert heard[0] == heard[1] == heard[2]
+
+
+def test_without_chance_there_is_one_try(
+    model: valle.Model, voice: valle.Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ladder = Ladder([1.0])
+    monkeypatch.setattr(model._listener, "check", ladder)
+    speech = model.speak("So be it.", voice, temperature=0.0, best_of=3)
+    assert speech.check is not None and not speech.check.passed and len(ladder.heard) == 1
+
+
 def test_the_likeness_of_a_voice_is_the_cosine_of_embeddings(
     model: valle.Model, voice: valle.Voice, babble: NDArray[np.float32]
 ) -> None:

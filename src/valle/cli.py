@@ -44,6 +44,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": Command("valle.evaluation.commands", "measure a bundle", "eval"),
     "prepare": Command("valle.corpora.commands", "make a corpus ready for training", "train"),
     "train": Command("valle.training.commands", "train one of the models", "train"),
+    "average": Command("valle.training.commands", "mean of the weights of runs", "train"),
     "export": Command("valle.training.commands", "write trained models as a bundle", "train"),
     "cohort": Command("valle.training.cohort", "give a bundle strangers to compare with", "train"),
     "import": Command("valle.training.commands", "take a bundle's models to train on", "train"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from valle.speech import Speech
 from valle.voice import Voice
 
 AHEAD = 3  # sentences begun before their turn: they are made together with the one being said
+TOGETHER = 4  # tries of a sentence that are begun at once
 REDO = 2  # how often `speak` says a sentence again that the listener did not understand
 UNNAMED = "unnamed"
 
@@ -131,7 +132,7 @@ class Model:
 
         With `redo`, a sentence in which the listener misses something is said again, by other
         chances drawn from the same seed, and the best of all tries is kept. With the option
-        `best_of`, it is said again until so many tries miss nothing.
+        `best_of`, it is said so often at once, and again until so many tries miss nothing.
         """
         return Speech.join(self.stream(text, voice, redo=redo, **options))
 
@@ -196,14 +197,20 @@ class Model:
                 if utterance.sentence is not None:
                     yield self._sayer.task(utterance.sentence, reader)
 
-        def begin(place: tuple[int, Slot]) -> Begun:
+        # At temperature 0 there is no chance, and every try would be the same.
+        tries = options.best_of if options.temperature else 1
+        redo = redo if options.temperature else 0
+
+        def begin(place: tuple[int, Slot]) -> list[Begun]:
             index, slot = place
-            return self._sayer.begin(reader, slot, options, index, 0)
+            now = range(min(tries, TOGETHER))
+            return [self._sayer.begin(reader, slot, options, index, attempt) for attempt in now]
 
         slots = enumerate(schedule(tasks(), options, self.frame_rate))
         # Where the text is all there, sentences are made together with those that follow.
         sentences = Ahead(slots, begin, 0 if whole is None else AHEAD)
-        for (index, slot), begun in sentences:
+        for place, begun in sentences:
+            index, slot = place
             check_usable(voice, language=self.bundle.config.language)
             if index == 0 or whole is None:
                 self._record(slot.task.sentence.text if whole is None else whole, voice, options)
@@ -213,44 +220,57 @@ class Model:
                 silence = np.zeros(slot.pause * self.codec.hop, np.float32)
                 yield from output.wait(self.codec.encode(silence))
             output.begin(slot.task.sentence)
-            blocks = self._sayer.say(reader, slot, options, begun, sentences.go_on)
-            if redo or options.best_of > 1:
-                output, pieces = self._best(output, blocks, reader, slot, options, index, redo)
+            attempts = self._attempts(reader, place, options, begun, tries + redo, sentences.go_on)
+            if redo or tries > 1:
+                output, pieces = self._best(output, attempts, reader, slot.task, tries)
                 yield from pieces
             else:
+                (blocks,) = attempts
                 for codes, symbols in blocks:
                     yield from output.feed(codes, symbols)
                 output.end(self._check(slot.task, output.heard()))
         output.skip(skipped)
         yield output.finish()
 
+    def _attempts(
+        self,
+        reader: Reader,
+        place: tuple[int, Slot],
+        options: SpeakOptions,
+        begun: list[Begun],
+        count: int,
+        go_on: Callable[[], None],
+    ) -> Iterator[Iterator[tuple[Codes, Ints]]]:
+        """The blocks of each of `count` attempts to say a sentence: of those begun, then of others,
+        which are begun when they are asked for."""
+        index, slot = place
+        for attempt in range(count):
+            if attempt < len(begun):
+                one = begun[attempt]
+            else:
+                one = self._sayer.begin(reader, slot, options, index, attempt)
+            yield self._sayer.say(reader, slot, options, one, go_on)
+
     def _best(
         self,
         output: Output,
-        blocks: Iterable[tuple[Codes, Ints]],
+        attempts: Iterable[Iterable[tuple[Codes, Ints]]],
         reader: Reader,
-        slot: Slot,
-        options: SpeakOptions,
-        index: int,
-        redo: int,
+        task: Task,
+        count: int,
     ) -> tuple[Output, list[Speech]]:
-        """The best of all attempts: the first `best_of` that the listener understands, if there are
-        so many among `best_of` and `redo` more.
+        """The best of all attempts, of which no more are made once `count` miss nothing.
 
-        `blocks` are the first attempt. Returns the pieces of the best, and what `output` is then.
+        Returns the pieces of the best, and what `output` is then.
         """
         tries = []
-        # At temperature 0 there is no chance, and every attempt would be the same.
-        for attempt in range(options.best_of + redo if options.temperature else 1):
-            if attempt:
-                begun = self._sayer.begin(reader, slot, options, index, attempt)
-                blocks = self._sayer.say(reader, slot, options, begun)
+        for blocks in attempts:
             after = output.copy()
             pieces = [piece for codes, symbols in blocks for piece in after.feed(codes, symbols)]
-            check = self._check(slot.task, after.heard())
+            check = self._check(task, after.heard())
             tries.append((check, after, pieces))
             after.end(check)
-            if sum(check.passed for check, _, _ in tries) == options.best_of:
+            if sum(check.passed for check, _, _ in tries) == count:
                 break
         if len(tries) == 1:
             return tries[0][1:]

@@ -37,6 +37,7 @@ from valle.evaluation.material import (
 from valle.evaluation.metrics import JUDGE_RATE, SentenceChooser
 from valle.evaluation.report import clip_rows, report, table, write_json
 from valle.files import check_target, home_apart
+from valle.options import SpeakOptions
 from valle.safety import consent as safety_consent
 from valle.synthesis import load
 
@@ -91,6 +92,9 @@ def evaluate_arguments(parent: argparse.ArgumentParser) -> None:
             "--sentences", type=int, default=most, help=f"of each speaker (default: {most}, all)"
         )
         parser.add_argument("--seed", type=int, default=0, help="of the first clip (default: 0)")
+        parser.add_argument(
+            "--best-of", type=int, default=1, help="as of `valle speak` (default: 1)"
+        )
         parser.add_argument("--clips", type=Path, metavar="FOLDER", help="keep what was made here")
         parser.add_argument("-o", "--output", type=Path, default=Path(f"runs/{name}.json"))
     other.add_argument("-o", "--output", type=Path, default=Path("runs/parts.json"))
@@ -156,6 +160,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
         raise UsageError(
             f"--sentences must be 1 to {protocol.per_speaker}, not {arguments.sentences}"
         )
+    if protocol:
+        SpeakOptions.of(best_of=arguments.best_of)
     if arguments.protocol in style_commands.HELP:
         style_commands.check_arguments(arguments)
     begun = time.perf_counter()
@@ -232,11 +238,13 @@ def _zero_shot(
             limit_speakers=wanted,
             limit_sentences=arguments.sentences,
             seed=arguments.seed,
+            best_of=arguments.best_of,
             keep=_keeper(arguments.clips),
             quiet=arguments.quiet,
         )
     settings = {
         "seed": arguments.seed,
+        "best_of": arguments.best_of,
         "prompt_seconds": PROMPT_SECONDS,
         "choices": protocol.choices,
         "sentences": sentences,

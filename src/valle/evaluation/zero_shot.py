@@ -83,6 +83,7 @@ def evaluate(
     limit_speakers: int = 20,
     limit_sentences: int | None = None,
     seed: int = 0,
+    best_of: int = 1,
     keep: Callable[[str, Samples], None] = lambda name, samples: None,
     quiet: bool = True,
 ) -> list[Clip]:
@@ -97,6 +98,8 @@ def evaluate(
         limit_speakers: how many of the speakers to hear.
         limit_sentences: how many clips of each speaker in each row (default: the protocol's).
         seed: of the first clip; every further clip takes the next number.
+        best_of: how often a sentence is said to keep the best, which our listener chooses: phoneme
+            errors are then its own judgement of its own choice.
         keep: called with a name such as "ours/SPEAKER-2" and the samples (16 kHz) of every clip
             that was made, and of the prompts.
         quiet: no progress bar, not even on a terminal.
@@ -105,7 +108,7 @@ def evaluate(
     transcripts = [original.text for speaker in speakers for original in speaker.originals]
     heard = speakers[:limit_speakers]
     limit = protocol.per_speaker if limit_sentences is None else limit_sentences
-    maker = None if model is None else _Maker(model, keep)
+    maker = None if model is None else _Maker(model, keep, best_of)
     clips: list[Clip] = []
     originals = sum(len(speaker.originals[:limit]) for speaker in heard)
     rounds = originals if model is None else 2 * originals + limit * len(heard)
@@ -155,8 +158,9 @@ def _judge_original(
 class _Maker:
     """The model as this evaluation uses it: 16 kHz in and out, with the time that it took."""
 
-    def __init__(self, model: Model, keep: Callable[[str, Samples], None]) -> None:
+    def __init__(self, model: Model, keep: Callable[[str, Samples], None], best_of: int) -> None:
         self._model = model
+        self._best_of = best_of
         self._listener = Listener(model.bundle)
         self._keep = keep
 
@@ -168,7 +172,7 @@ class _Maker:
 
     def speak(self, text: str, voice: Voice, seed: int, name: str) -> tuple[Samples, float]:
         start = time.perf_counter()
-        speech = self._model.speak(text, voice=voice, seed=seed)
+        speech = self._model.speak(text, voice=voice, seed=seed, best_of=self._best_of)
         work = time.perf_counter() - start
         samples = resample(speech.audio, speech.sample_rate, JUDGE_RATE)
         self._keep(name, samples)

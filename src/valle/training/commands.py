@@ -1,4 +1,4 @@
-"""`valle train`, `valle export` and `valle import`: arguments to jobs."""
+"""`valle train`, `average`, `export` and `import`: arguments to jobs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from valle.bundle import Bundle
 from valle.corpora.store import Store
 from valle.errors import UsageError
 from valle.safety.cohort import GRAPH as COHORT
+from valle.training.averaged import average_runs
 from valle.training.checkpoints import load_codec, load_speaker
 from valle.training.examples import INFILLING
 from valle.training.export import PRESETS, export_runs
@@ -140,6 +141,20 @@ def train(arguments: argparse.Namespace) -> None:
         job, folder, minutes=arguments.minutes, steps=arguments.steps, quiet=arguments.quiet
     )
     print(f"{folder}: {steps} steps")
+
+
+def average_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `valle average FOLDER RUN RUN`."""
+    parser.add_argument("folder", type=Path, help="where the mean goes, such as runs/mean/ar")
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="runs of one stage, such as runs/ar"
+    )
+
+
+def average(arguments: argparse.Namespace) -> None:
+    """Write the mean of several runs' weights as a run."""
+    stage = average_runs(arguments.runs, arguments.folder)
+    print(f"{arguments.folder}: {stage}, the mean of {len(arguments.runs)} runs")
 
 
 def export_arguments(parser: argparse.ArgumentParser) -> None:

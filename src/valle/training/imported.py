@@ -77,7 +77,8 @@ def import_bundle(bundle: Bundle, runs: Path) -> list[str]:
         # No optimizer and no time spent: training goes on as from a start with good weights.
         if bundle.config.style is not None and stage in ("ar", "nar"):
             keep_borders(folder, np.array(bundle.config.style.borders))
-        write_checkpoint(folder / "checkpoint.pt", {stage: module}, step=0, spent_seconds=0.0)
+        weights = {stage: module.state_dict()}
+        write_checkpoint(folder / "checkpoint.pt", weights, step=0, spent_seconds=0.0)
     return list(stages)
 
 

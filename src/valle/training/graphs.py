@@ -22,6 +22,7 @@ from valle.style import STYLES
 from valle.training.models.ar import AR
 from valle.training.models.nar import NAR
 from valle.training.models.phonemes import PADDING, PhonemeEncoder, StyleInput, VoiceInput
+from valle.training.models.quantiser import PATHS
 from valle.training.models.transformer import (
     EPSILON,
     Block,
@@ -125,6 +126,35 @@ class _Graph:
         asked = self.op("Cast", self.op("Greater", "style", self.whole(0)), to=FLOAT)
         asked = self.op("Unsqueeze", asked, self.axes(-1))
         return self.op("ReduceSum", self.op("Mul", rows, asked), self.axes(1), keepdims=1)
+
+    def residual_codes(self, rows: str, tables: Tensor) -> str:
+        """`valle.training.models.quantiser.residual_codes`: rows [B, T, latent] -> codes
+        [B, T, codebooks]."""
+        _, size, _ = tables.shape
+        left, codes = self.op("Unsqueeze", rows, self.axes(2)), ""
+        for book, values in enumerate(tables, 1):
+            table = self.weight(f"tables.{book}", values)
+            twice = self.op(
+                "MatMul", self.op("Add", left, left), self.op("Transpose", table, perm=[1, 0])
+            )
+            squares = self.op("ReduceSumSquare", table, self.axes(1), keepdims=0)
+            far = self.op("Sub", squares, twice)
+            if codes:  # rows are compared among themselves now, by what they have left
+                far = self.op("Add", far, self.op("ReduceSumSquare", left, self.axes(3)))
+            far = self.op("Reshape", far, self.axes(0, 0, -1))
+            _, least = self.ops("TopK", [far, self.axes(PATHS)], 2, axis=-1, largest=0, sorted=1)
+            path = self.op("Unsqueeze", self.op("Div", least, self.whole(size)), self.axes(3))
+            code = self.op("Mod", least, self.whole(size))
+            found = self.op("Gather", table, code, axis=0)
+            left = self.op("Sub", self.op("GatherND", left, path, batch_dims=2), found)
+            code = self.op("Unsqueeze", code, self.axes(3))
+            if codes:
+                code = self.op(
+                    "Concat", self.op("GatherND", codes, path, batch_dims=2), code, axis=3
+                )
+            codes = code
+        best = self.op("Slice", codes, self.axes(0), self.axes(1), self.axes(2))
+        return self.op("Squeeze", best, self.axes(2))
 
     def name(self, produced: str, wanted: str) -> str:
         """Call a result what the bundle calls it."""
@@ -323,16 +353,7 @@ def nar_graph(model: NAR, styled: bool) -> onnx.ModelProto:
     apart = g.op("Sub", left, "anybody")
     left = g.op("Add", left, g.op("Mul", apart, "strength"))
     g.name(left, "vector")
-    added = []
-    for book in range(1, CODEBOOKS):
-        table = g.weight(f"tables.{book}", model.tables[book])
-        # The nearest code, as in the codec: 2 rows by table less the table's squares.
-        likeness = g.op("MatMul", g.op("Add", left, left), g.op("Transpose", table, perm=[1, 0]))
-        squares = g.op("ReduceSumSquare", table, g.axes(1), keepdims=0)
-        code = g.op("ArgMax", g.op("Sub", likeness, squares), axis=-1, keepdims=0)
-        left = g.op("Sub", left, g.op("Gather", table, code, axis=0))
-        added.append(g.op("Unsqueeze", code, g.axes(-1)))
-    g.name(g.op("Concat", *added, axis=-1), "added")
+    g.name(g.residual_codes(left, model.tables[1:]), "added")
     past = (size.layers, "batch", size.heads, "past", head)
     own = (size.layers, "batch", size.heads, "rows", head)
     return g.model(

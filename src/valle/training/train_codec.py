@@ -104,11 +104,8 @@ class CodecJob:
             said[place][0] if place in said else self.pieces.draw() for place in range(_BATCH)
         ]
         waveform = torch.from_numpy(np.stack(pieces)).to(self.device)
-        with mixed_precision(self.device):
-            latents = self.codec.encoder(waveform)
-        self.codec.quantiser.train(not self.keep_codes)
-        quantised, commitment, codes = self.codec.quantiser(
-            latents.float(), torch.from_numpy(used).to(self.device)
+        quantised, commitment, codes = self._quantised(
+            waveform, torch.from_numpy(used).to(self.device)
         )
         voice = torch.zeros(_BATCH, EMBEDDING, device=self.device)
         for place, (_, given, whose) in said.items():
@@ -144,6 +141,21 @@ class CodecJob:
             figures["perplexity_first"] = float(perplexity[0])
             figures["perplexity_last"] = float(perplexity[-1])
         return figures
+
+    def _quantised(self, waveform: Tensor, used: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Waveform [batch, samples], codebooks used [batch] -> latents [batch, frames, latent] as
+        the decoder has them, commitment loss, codes [batch, frames, codebooks]."""
+        quantiser = self.codec.quantiser
+        if not self.keep_codes:
+            with mixed_precision(self.device):
+                latents = self.codec.encoder(waveform)
+            found: tuple[Tensor, Tensor, Tensor] = quantiser(latents.float(), used)
+            return found
+        with torch.no_grad():  # as running codes it
+            codes = self.codec.encode(waveform)
+            books = torch.arange(quantiser.codebooks, device=self.device)
+            heard = codes.masked_fill(books >= used[:, None, None], quantiser.codebook_size)
+            return quantiser.decode(heard), codes.new_zeros(()), codes
 
     def _used(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Of how many codebooks each piece of a batch is made, and which of them are to have the

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+PATHS = 8  # codings of a row that are followed at once
 _DECAY = 0.98
 _DEAD = 0.05  # a code used less than this share of an even use is put onto a vector of the batch
 
@@ -22,12 +23,23 @@ def nearest(table: Tensor, rows: Tensor) -> Tensor:
 
 def residual_codes(tables: Tensor, rows: Tensor) -> Tensor:
     """Rows [..., latent] by tables [codebooks, codes, latent], each of which codes what the ones
-    before left over -> codes [..., codebooks]."""
-    codes = []
+    before left over -> codes [..., codebooks].
+
+    The nearest code of each table need not be what leaves the least at the end: the `PATHS` best
+    codings so far are followed, and the best of all is taken (beam search in a residual quantiser,
+    Chen et al. 2010, "Approximate nearest neighbor search by residual vector quantization").
+    """
+    latent, size = tables.shape[-1], tables.shape[1]
+    left = rows.unsqueeze(-2)  # [..., paths, latent]
+    codes = left.new_zeros((*left.shape[:-1], 0), dtype=torch.long)
     for table in tables.unbind():
-        codes.append(nearest(table, rows))
-        rows = rows - table[codes[-1]]
-    return torch.stack(codes, dim=-1)
+        far = left.square().sum(-1, keepdim=True) - 2 * left @ table.T + table.square().sum(-1)
+        least = far.flatten(-2).topk(PATHS, largest=False).indices
+        path, code = (least // size)[..., None], least % size
+        before = codes.gather(-2, path.expand(*code.shape, codes.shape[-1]))
+        codes = torch.cat([before, code[..., None]], dim=-1)
+        left = left.gather(-2, path.expand(*code.shape, latent)) - table[code]
+    return codes[..., 0, :]
 
 
 def residual_vectors(tables: Tensor, codes: Tensor) -> Tensor:
@@ -56,8 +68,13 @@ class ResidualQuantiser(nn.Module):
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
 
     def encode(self, latents: Tensor) -> Tensor:
-        """Latents [B, T, latent] -> codes [B, T, codebooks]."""
-        return residual_codes(self.tables, latents)
+        """Latents [B, T, latent] -> codes [B, T, codebooks].
+
+        The nearest of the first codebook, which the AR speaks in, and the best of all others.
+        """
+        first = nearest(self.tables[0], latents)
+        others = residual_codes(self.tables[1:], latents - self.tables[0][first])
+        return torch.cat([first[..., None], others], dim=-1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [B, T, codebooks] -> latents [B, T, latent]; codebook_size stands for no code."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-PATHS = 8  # codings of a row that are followed at once
+PATHS = 4  # codings of a row that are followed at once
 _DECAY = 0.98
 _DEAD = 0.05  # a code used less than this share of an even use is put onto a vector of the batch
 

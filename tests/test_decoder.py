@@ -361,6 +361,17 @@ def frames_of(spoken):
     ]
 
 
+def best_codes(tables, row):
+    """What codes a vector best, of the best codings that are followed after each table."""
+    paths = [((), row.astype(np.float64))]
+    for table in tables:
+        apart = np.stack([np.square(left - table).sum(-1) for _, left in paths])
+        best = np.unravel_index(np.argsort(apart, axis=None)[: quantiser.PATHS], apart.shape)
+        pairs = zip(*best, strict=True)
+        paths = [((*paths[path][0], code), paths[path][1] - table[code]) for path, code in pairs]
+    return paths[0][0]
+
+
 def by_hand(models, prompt, frames):
     """The NAR's blocks in plain PyTorch: windows written out, the prompt run again each time."""
     size, made = models.nar.size, []
@@ -387,11 +398,7 @@ def by_hand(models, prompt, frames):
                 torch.tensor([end - start]),
             )[0].numpy()
         left_over = own + GUIDANCE * (own - anybody)
-        for book in range(1, 8):
-            table = models.nar.tables[book].numpy()
-            apart = np.square(left_over[:, None] - table).sum(-1)
-            codes[:, book] = apart.argmin(-1)
-            left_over -= table[codes[:, book]]
+        codes[:, 1:] = [best_codes(models.nar.tables[1:].numpy(), row) for row in left_over]
         made.append(codes[at - start :][:block])
         at += block
     return made

@@ -26,8 +26,9 @@ def residual_codes(tables: Tensor, rows: Tensor) -> Tensor:
     before left over -> codes [..., codebooks].
 
     The nearest code of each table need not be what leaves the least at the end: the `PATHS` best
-    codings so far are followed, and the best of all is taken (beam search in a residual quantiser,
-    Chen et al. 2010, "Approximate nearest neighbor search by residual vector quantization").
+    codings so far are followed, and the best of all is taken (the M-L search of quantisers of many
+    stages, LeBlanc et al. 1993, "Efficient search and design procedures for robust multi-stage VQ
+    of LPC parameters for 4 kb/s speech coding").
     """
     latent, size = tables.shape[-1], tables.shape[1]
     left = rows.unsqueeze(-2)  # [..., paths, latent]

@@ -25,6 +25,7 @@ import valle
 from valle.audio import resample
 from valle.evaluation.material import Original, Samples, Speaker, read_speakers
 from valle.evaluation.metrics import JUDGE_RATE, SentenceChooser
+from valle.evaluation.naturalness import pitch_range
 from valle.evaluation.report import figures
 from valle.evaluation.style import placed
 from valle.evaluation.zero_shot import ATTESTATION, Panel, phoneme_errors
@@ -33,7 +34,6 @@ from valle.nar import NAR
 from valle.options import SpeakOptions
 from valle.plan import Slot
 from valle.sayer import Reader, Sayer
-from valle.style import FRAMES_PER_SECOND, STYLES, frame_features, measure
 from valle.text import to_sentences
 
 
@@ -96,9 +96,8 @@ def main() -> None:
                 errors = parts.errors(samples, original.text)
                 judged = resample(samples, parts.model.sample_rate, JUDGE_RATE)
                 clips.append(panel.judge(row, speaker, original.text, texts, judged, errors))
-                features = frame_features(judged, JUDGE_RATE, JUDGE_RATE // FRAMES_PER_SECOND)
-                spread = float(measure(features, 0)[STYLES.index("pitch_range")])
-                ranges.setdefault(row, []).append(spread)
+                spread = pitch_range(judged)
+                ranges.setdefault(row, []).append(np.nan if spread is None else spread)
     found: dict[str, dict[str, Any]] = {}
     for row in dict.fromkeys(clip.row for clip in clips):
         own = [clip for clip in clips if clip.row == row]

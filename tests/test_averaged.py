@@ -11,6 +11,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
+from torch import nn  # noqa: E402
+
 from test_training import did, refused  # noqa: E402
 from valle.errors import OutputError  # noqa: E402
 from valle.text import SYMBOLS  # noqa: E402
@@ -23,14 +25,18 @@ from valle.training.sizes import size_named  # noqa: E402
 from valle.training.style_borders import keep_borders, kept_borders  # noqa: E402
 
 
+def written(folder: Path, stage: str, model: nn.Module) -> None:
+    """A run that has trained for a while: beside its model it has what only training needs."""
+    folder.mkdir(parents=True)
+    (folder / "size.json").write_text(json.dumps(asdict(model.size)))
+    modules = {stage: model.state_dict(), "other": {"weight": torch.ones(1)}}
+    write_checkpoint(folder / "checkpoint.pt", modules, step=9, spent_seconds=60.0)
+
+
 def ar_run(folder: Path, seed: int, size: str = "debug") -> AR:
     torch.manual_seed(seed)
     ar = AR(size_named(size).ar, len(SYMBOLS))
-    folder.mkdir(parents=True)
-    (folder / "size.json").write_text(json.dumps(asdict(ar.size)))
-    # A run that has trained for a while: only its model counts.
-    modules = {"ar": ar.state_dict(), "other": {"weight": torch.ones(1)}}
-    write_checkpoint(folder / "checkpoint.pt", modules, step=9, spent_seconds=60.0)
+    written(folder, "ar", ar)
     return ar
 
 
@@ -57,10 +63,7 @@ def test_counters_and_switches_are_the_first_ones(tmp_path: Path) -> None:
     codecs = [random_models("debug", seed=seed).codec for seed in (0, 1)]
     for run, codec, started in zip(runs, codecs, (True, False), strict=True):
         codec.quantiser.started.fill_(started)
-        run.mkdir()
-        (run / "size.json").write_text(json.dumps(asdict(codec.size)))
-        weights = {"codec": codec.state_dict()}
-        write_checkpoint(run / "checkpoint.pt", weights, step=0, spent_seconds=0.0)
+        written(run, "codec", codec)
     assert average_runs(runs, tmp_path / "mean") == "codec"
     mean = load_codec(tmp_path / "mean")
     assert bool(mean.quantiser.started) and mean.quantiser.started.dtype == torch.bool
@@ -78,10 +81,7 @@ def test_runs_that_do_not_fit_are_refused(
     assert "no checkpoint" in refused(capsys, "average", mean, one, tmp_path / "none")
     ar_run(tmp_path / "large", 2, "default")
     assert "sizes" in refused(capsys, "average", mean, one, tmp_path / "large")
-    codec = random_models("debug", seed=0).codec
-    (tmp_path / "codec").mkdir()
-    weights = {"codec": codec.state_dict()}
-    write_checkpoint(tmp_path / "codec" / "checkpoint.pt", weights, step=0, spent_seconds=0.0)
+    written(tmp_path / "codec", "codec", random_models("debug", seed=0).codec)
     assert "codec" in refused(capsys, "average", mean, one, tmp_path / "codec")
     keep_borders(one, np.zeros((5, 7)))
     assert "borders" in refused(capsys, "average", mean, one, two)

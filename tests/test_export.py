@@ -96,6 +96,8 @@ def test_the_bundle_says_what_it_holds(bundle: Bundle, small: Bundle) -> None:
 @torch.no_grad()
 def test_codec_encoder(bundle: Bundle, models: Models, waveform: np.ndarray) -> None:
     (codes,) = ran(bundle, "codec_encoder", waveform=waveform)
+    (said,) = bundle.config.graphs["codec_encoder"].outputs
+    assert said.shape == ("batch", "codes", 8)
     wanted = models.codec.encode(torch.from_numpy(waveform)).numpy()
     assert len(np.unique(wanted[..., 0])) > 10  # the comparison says something
     np.testing.assert_array_equal(codes, wanted)

@@ -248,3 +248,23 @@ def test_styles_take_larger_steps_and_every_weight_is_in_one_group(model: str) -
     for name, weight in module.named_parameters():
         assert rates.pop(id(weight)) == pytest.approx(1e-2 if "style" in name else 1e-3)
     assert not rates
+
+
+@pytest.mark.parametrize(
+    ("known", "seconds", "taken"),
+    [(True, (1.0, 2.0), True), (True, (2.0, 1.0), False), (False, (1.0, 2.0), False)],
+)
+def test_bfloat16_is_taken_where_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch, known: bool, seconds: tuple[float, float], taken: bool
+) -> None:
+    times = dict(zip((torch.bfloat16, torch.float32), seconds, strict=True))
+    monkeypatch.setattr(
+        torch.cpu, "get_capabilities", lambda: {"avx512_bf16": known}, raising=False
+    )
+    monkeypatch.setattr(loop, "_quickest", lambda square: times[square.dtype])
+    loop._bfloat16_pays.cache_clear()
+    try:
+        with loop.mixed_precision(torch.device("cpu")):
+            assert torch.is_autocast_enabled("cpu") == taken
+    finally:
+        loop._bfloat16_pays.cache_clear()

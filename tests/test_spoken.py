@@ -149,6 +149,21 @@ def test_a_decoder_with_kept_codes_learns_from_them(
     fresh.step(0, 0.0)
 
 
+def test_a_decoder_with_kept_codes_is_given_what_running_codes(
+    store: Store, tmp_path: Path
+) -> None:
+    folder = tmp_path / "codec"
+    run(CodecJob([store], folder, "debug", "cpu", 0), folder, steps=1, quiet=True)
+    job = CodecJob([store], folder, "debug", "cpu", 0, keep_codes=True)
+    waveform = torch.randn(2, 10 * HOP, generator=torch.Generator().manual_seed(0))
+    latents, commitment, codes = job._quantised(waveform, torch.tensor([8, 3]))
+    assert commitment is None
+    assert torch.equal(codes, job.codec.encode(waveform))
+    whole, part = codes.clone()
+    part[:, 3:] = job.codec.quantiser.codebook_size  # no code
+    torch.testing.assert_close(latents, job.codec.quantiser.decode(torch.stack([whole, part])))
+
+
 def test_what_is_made_in_a_voice_is_to_sound_like_it(
     store: Store, bundle: Bundle, tmp_path: Path
 ) -> None:

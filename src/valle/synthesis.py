@@ -244,11 +244,9 @@ class Model:
         """The blocks of each of `count` attempts to say a sentence: of those begun, then of others,
         which are begun when they are asked for."""
         index, slot = place
-        for attempt in range(count):
-            if attempt < len(begun):
-                one = begun[attempt]
-            else:
-                one = self._sayer.begin(reader, slot, options, index, attempt)
+        yield from (self._sayer.say(reader, slot, options, one, go_on) for one in begun)
+        for attempt in range(len(begun), count):
+            one = self._sayer.begin(reader, slot, options, index, attempt)
             yield self._sayer.say(reader, slot, options, one, go_on)
 
     def _best(

@@ -46,6 +46,14 @@ class Clip:
     pauses: tuple[float, ...]
 
 
+def pitch_range(samples: Samples) -> float | None:
+    """From the tenth to the ninetieth hundredth of the pitch of some speech at 16 kHz, in
+    semitones; None where there is too little voice."""
+    features = frame_features(samples, JUDGE_RATE, JUDGE_RATE // STEPS_PER_SECOND)
+    spread = float(measure(features, 0)[_RANGE])
+    return spread if np.isfinite(spread) else None
+
+
 def pauses_of(samples: Samples, sample_rate: int) -> tuple[float, ...]:
     """Lengths in seconds of the silences inside of some speech, those before and after left out.
 
@@ -75,14 +83,12 @@ def clips(
 
 
 def _clip(row: str, speaker: Speaker, text: str, samples: Samples) -> Clip:
-    hop = JUDGE_RATE // STEPS_PER_SECOND
-    spread = float(measure(frame_features(samples, JUDGE_RATE, hop), 0)[_RANGE])
     return Clip(
         row,
         speaker.name,
         text,
         len(samples) / JUDGE_RATE,
-        spread if np.isfinite(spread) else None,
+        pitch_range(samples),
         pauses_of(samples, JUDGE_RATE),
     )
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from valle.errors import OutputError, UsageError
 from valle.training.loop import load_checkpoint, write_checkpoint
-from valle.training.style_borders import keep_borders, kept_borders
+from valle.training.style_borders import keep_borders, kept_borders, same_borders
 
 
 def average_runs(runs: Sequence[Path], into: Path) -> str:
@@ -43,7 +42,7 @@ def average_runs(runs: Sequence[Path], into: Path) -> str:
             raise UsageError(f"{runs[0]} is a run of {stage}, {run} of {other}: there is no mean")
         if _shapes(weights) != _shapes(first):
             raise UsageError(f"{runs[0]} and {run} are models of other sizes: there is no mean")
-        if not _same(borders, kept_borders(run)):
+        if not same_borders(borders, kept_borders(run)):
             raise UsageError(
                 f"{runs[0]} and {run} learnt from styles with other borders: a class of one means "
                 "something else in the other"
@@ -71,9 +70,3 @@ def _model(run: Path) -> tuple[str, dict[str, Tensor]]:
 
 def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
     return {name: weight.shape for name, weight in weights.items()}
-
-
-def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return np.array_equal(one, other)

@@ -50,7 +50,7 @@ from valle.training.models.nar import NAR
 from valle.training.models.speaker import SPEAKER_SIZES, SpeakerEncoder
 from valle.training.quantise import multiply_in_blocks, multiply_in_integers
 from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, size_named
-from valle.training.style_borders import kept_borders
+from valle.training.style_borders import kept_borders, same_borders
 
 _MAX_STAY_PHONEME, _MAX_STAY_BORDER = 50, 75  # frames: 1 s on a sound, 1.5 s of silence
 Preset = Literal["fp32", "fp16", "int8", "fast8", "fast4"]
@@ -188,8 +188,7 @@ def export_runs(
         UsageError: one of them has not been trained, or AR and NAR learnt other styles.
     """
     borders, others = (kept_borders(runs / stage) for stage in ("ar", "nar"))
-    known = [np.zeros(0) if one is None else one for one in (borders, others)]
-    if not np.array_equal(known[0], known[1]):
+    if not same_borders(borders, others):
         raise UsageError(
             f"{runs / 'ar'} and {runs / 'nar'} learnt from styles with other borders; train both "
             "on corpora that one `valle prepare styles` measured"

@@ -21,6 +21,13 @@ def keep_borders(folder: Path, borders: NDArray[np.float64] | None) -> None:
     temporary.replace(folder / _NAME)
 
 
+def same_borders(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None) -> bool:
+    """Whether the classes of two runs mean the same; so they do where neither knows styles."""
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
+
+
 def kept_borders(folder: Path) -> NDArray[np.float64] | None:
     """The borders [5, 7] that a run has learnt from so far; None if it knows no styles.
 

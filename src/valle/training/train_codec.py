@@ -117,7 +117,7 @@ class CodecJob:
         made = takes[:_BATCH]
         loss = _SPECTRAL * spectral
         figures = {"spectral": float(spectral.detach()), "mel": float(mel.detach())}
-        if not self.keep_codes:
+        if commitment is not None:
             loss = loss + _COMMITMENT * commitment
             figures["commitment"] = float(commitment.detach())
         if self.speaker is not None and said:
@@ -142,9 +142,10 @@ class CodecJob:
             figures["perplexity_last"] = float(perplexity[-1])
         return figures
 
-    def _quantised(self, waveform: Tensor, used: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _quantised(self, waveform: Tensor, used: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Waveform [batch, samples], codebooks used [batch] -> latents [batch, frames, latent] as
-        the decoder has them, commitment loss, codes [batch, frames, codebooks]."""
+        the decoder has them, commitment loss (None: nothing is to commit), codes [batch, frames,
+        codebooks]."""
         quantiser = self.codec.quantiser
         if not self.keep_codes:
             with mixed_precision(self.device):
@@ -155,7 +156,7 @@ class CodecJob:
             codes = self.codec.encode(waveform)
             books = torch.arange(quantiser.codebooks, device=self.device)
             heard = codes.masked_fill(books >= used[:, None, None], quantiser.codebook_size)
-            return quantiser.decode(heard), codes.new_zeros(()), codes
+            return quantiser.decode(heard), None, codes
 
     def _used(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Of how many codebooks each piece of a batch is made, and which of them are to have the

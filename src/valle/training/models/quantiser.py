@@ -18,7 +18,12 @@ _DEAD = 0.05  # a code used less than this share of an even use is put onto a ve
 
 def nearest(table: Tensor, rows: Tensor) -> Tensor:
     """Index of the nearest code of a table [codes, latent] for each row [..., latent]."""
-    return (2 * rows @ table.T - table.square().sum(-1)).argmax(-1)
+    return _nearness(table, rows).argmax(-1)
+
+
+def _nearness(table: Tensor, rows: Tensor) -> Tensor:
+    """A row's own square less the square of its distance to each code: [..., codes]."""
+    return 2 * rows @ table.T - table.square().sum(-1)
 
 
 def residual_codes(tables: Tensor, rows: Tensor) -> Tensor:
@@ -32,15 +37,14 @@ def residual_codes(tables: Tensor, rows: Tensor) -> Tensor:
     """
     latent, size = tables.shape[-1], tables.shape[1]
     left = rows.unsqueeze(-2)  # [..., paths, latent]
-    codes = left.new_zeros((*left.shape[:-1], 0), dtype=torch.long)
+    codes: list[Tensor] = []  # [..., paths] of each table so far
     for table in tables.unbind():
-        far = left.square().sum(-1, keepdim=True) - 2 * left @ table.T + table.square().sum(-1)
+        far = left.square().sum(-1, keepdim=True) - _nearness(table, left)
         least = far.flatten(-2).topk(PATHS, largest=False).indices
-        path, code = (least // size)[..., None], least % size
-        before = codes.gather(-2, path.expand(*code.shape, codes.shape[-1]))
-        codes = torch.cat([before, code[..., None]], dim=-1)
-        left = left.gather(-2, path.expand(*code.shape, latent)) - table[code]
-    return codes[..., 0, :]
+        path, code = least // size, least % size
+        codes = [*(before.gather(-1, path) for before in codes), code]
+        left = left.gather(-2, path[..., None].expand(*path.shape, latent)) - table[code]
+    return torch.stack([each[..., 0] for each in codes], dim=-1)
 
 
 def residual_vectors(tables: Tensor, codes: Tensor) -> Tensor:
@@ -74,6 +78,8 @@ class ResidualQuantiser(nn.Module):
         The nearest of the first codebook, which the AR speaks in, and the best of all others.
         """
         first = nearest(self.tables[0], latents)
+        if self.codebooks == 1:
+            return first[..., None]
         others = residual_codes(self.tables[1:], latents - self.tables[0][first])
         return torch.cat([first[..., None], others], dim=-1)
 

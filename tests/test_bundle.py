@@ -91,14 +91,14 @@ def test_a_graph_the_bundle_lacks(folder: Path) -> None:
 
 
 def test_a_later_format_is_refused_before_its_new_keys(folder: Path) -> None:
-    change_config(folder, format=4, something_new=1)
-    with pytest.raises(BundleError, match="format 4.*reads up to 3.*upgrade"):
+    change_config(folder, format=5, something_new=1)
+    with pytest.raises(BundleError, match="format 5.*reads up to 4.*upgrade"):
         Bundle.load(folder)
 
 
 def test_an_earlier_format_is_refused_by_its_name(folder: Path) -> None:
-    change_config(folder, format=2)
-    with pytest.raises(BundleError, match="format 2, whose decoder.*reads format 3.*newer bundle"):
+    change_config(folder, format=3)
+    with pytest.raises(BundleError, match="format 3, whose models.*reads format 4.*newer bundle"):
         Bundle.load(folder)
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from valle.decoder import ARDecoder
 from valle.errors import UsageError
-from valle.nar import GUIDANCE, first_block
 from valle.nar import NAR as RunningNAR
+from valle.nar import first_block
 from valle.pointer import Pointer, durations, stays
 from valle.sampling import MoveSampler, Pace, Sampling, sample
 from valle.speaker import EMBEDDING
@@ -219,8 +219,8 @@ def test_the_voice_changes_what_the_nar_says(models):
         "kind": np.array(1),
         "past_key": past,
         "past_value": past,
-        "anybody": np.zeros((1, 30, size.latent), np.float32),
-        "strength": np.array(0, np.float32),
+        "known": np.zeros((1, 0), np.int64),
+        "left": np.zeros((1, 0, size.latent), np.float32),
     }
     vectors = [graph.run(["vector"], {**feeds, "voice": v[None]})[0][0] for v in voices]
     for other in vectors[1:]:
@@ -372,9 +372,49 @@ def best_codes(tables, row):
     return paths[0][0]
 
 
+def rows_of(spoken, frames):
+    """Codes, symbols and stress of some frames."""
+    at = spoken.path[frames]
+    return spoken.codes[frames], spoken.symbols[at], spoken.stress[at]
+
+
+def wanting(models, prompt):
+    """What the NAR does not say of a prompt's frames when it hears the other half alone."""
+    nar, size, count = models.nar, models.nar.size, len(prompt.codes)
+    longest, middle = size.past + size.block + size.ahead, (count + 1) // 2
+    said = np.zeros((count, size.latent), np.float32)
+    for start, end, other in ((0, middle, range(middle, count)), (middle, count, range(middle))):
+        for first in range(start, end, longest):
+            piece = np.arange(first, min(end, first + longest))
+            codes, symbols, stress = rows_of(prompt, piece)
+            with torch.no_grad():
+                said[piece] = nar.forward_training(
+                    tuple(map(tensor, rows_of(prompt, np.array(other, int)))),
+                    (nar_module.first_alone(tensor(codes)), tensor(symbols), tensor(stress)),
+                    tensor(prompt.voice),
+                    torch.tensor([len(other)]),
+                    torch.tensor([len(piece)]),
+                )[0].numpy()
+    tables = nar.tables.numpy()
+    return sum(tables[k][prompt.codes[:, k]] for k in range(1, 8)) - said
+
+
+def drawn_near(models, first, known, left):
+    """`unsaid`, frame by frame and row by row."""
+    table = models.nar.tables[0].numpy()
+    mean = left.sum(0) / (len(left) + nar_module.MANY)
+    found = []
+    for code in first:
+        apart = np.array([np.square(table[code] - table[other]).sum() for other in known])
+        near = np.exp(-apart / np.square(table).sum(-1).mean() / nar_module.NEAR)
+        beside = sum(weight * (row - mean) for weight, row in zip(near, left, strict=True))
+        found.append(mean + beside / (near.sum() + nar_module.FEW))
+    return np.array(found, np.float32)
+
+
 def by_hand(models, prompt, frames):
     """The NAR's blocks in plain PyTorch: windows written out, the prompt run again each time."""
-    size, made = models.nar.size, []
+    size, made, left_over = models.nar.size, [], wanting(models, prompt)
     first, symbols, stress = (np.array(column) for column in zip(*frames, strict=True))
     heard = (prompt.codes, prompt.symbols[prompt.path], prompt.stress[prompt.path])
     at = 0
@@ -386,10 +426,7 @@ def by_hand(models, prompt, frames):
         codes = np.full((end - start, 8), NO_CODE)
         codes[:, 0] = first[start:end]
         target = tensor(codes), tensor(symbols[start:end]), tensor(stress[start:end])
-        positions = tensor(np.arange(end - start))
         with torch.no_grad():
-            nobody = tensor(0 * prompt.voice)
-            anybody = models.nar(*target, nobody, positions, torch.tensor(1))[0][0].numpy()
             own = models.nar.forward_training(
                 tuple(map(tensor, heard)),
                 target,
@@ -397,8 +434,8 @@ def by_hand(models, prompt, frames):
                 torch.tensor([len(prompt.codes)]),
                 torch.tensor([end - start]),
             )[0].numpy()
-        left_over = own + GUIDANCE * (own - anybody)
-        codes[:, 1:] = [best_codes(models.nar.tables[1:].numpy(), row) for row in left_over]
+        own = own + drawn_near(models, codes[:, 0], prompt.codes[:, 0], left_over)
+        codes[:, 1:] = [best_codes(models.nar.tables[1:].numpy(), row) for row in own]
         made.append(codes[at - start :][:block])
         at += block
     return made
@@ -451,14 +488,21 @@ def test_the_nar_graph_is_the_module(models, kind):
     voice = np.stack([prompt.voice, target.voice])
     inputs = (codes, symbols, stress, voice, positions, np.array(kind), past[0], past[1])
     names = "codes symbols stress voice positions kind past_key past_value".split()
-    anybody = np.random.default_rng(1).normal(size=(2, 11, size.latent)).astype(np.float32)
-    feeds = dict(zip(names, inputs, strict=True)) | {"anybody": anybody}
-    _, guided, *_ = models.session("nar").run(None, feeds | {"strength": np.array(2, np.float32)})
-    _, *found = models.session("nar").run(None, feeds | {"strength": np.array(0, np.float32)})
-    np.testing.assert_allclose(guided, found[0] + 2 * (found[0] - anybody), **CLOSE)
+    rng = np.random.default_rng(1)
+    known = codes[:, :5, 0]
+    left = rng.normal(size=(2, 5, size.latent)).astype(np.float32)
+    feeds = dict(zip(names, inputs, strict=True)) | {"known": known, "left": left}
+    _, adapted, *_ = models.session("nar").run(None, feeds)
+    none = {"known": known[:, :0], "left": left[:, :0]}
+    _, vector, given, *found = models.session("nar").run(None, feeds | none)
+    moved = [drawn_near(models, codes[i, :, 0], known[i], left[i]) for i in range(2)]
+    np.testing.assert_allclose(adapted, vector + moved, **CLOSE)
+    assert np.abs(moved).max() > 0.1
+    tables = torch.nn.functional.pad(models.nar.tables, (0, 0, 0, 1)).numpy()  # no code adds none
+    np.testing.assert_allclose(given, sum(tables[k][codes[..., k]] for k in range(1, 8)), **CLOSE)
     with torch.no_grad():
         wanted = models.nar(*(torch.from_numpy(np.ascontiguousarray(each)) for each in inputs))
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip((vector, *found), wanted, strict=True):
         np.testing.assert_allclose(one, other.numpy(), **CLOSE)
     assert prompt.codes.shape == (14, 8)
 

@@ -179,13 +179,14 @@ def test_nar(bundle: Bundle, models: Models, kind: int) -> None:
         "past_key": rng.standard_normal(shape).astype(np.float32),
         "past_value": rng.standard_normal(shape).astype(np.float32),
     }
+    inputs["codes"][..., 0] %= 1024
     plain = {
-        "anybody": np.zeros((2, 9, size.latent), np.float32),
-        "strength": np.array(0, np.float32),
+        "known": np.zeros((2, 0), np.int64),
+        "left": np.zeros((2, 0, size.latent), np.float32),
     }
-    added, *found = ran(bundle, "nar", **inputs, **plain)
+    added, vector, _, *found = ran(bundle, "nar", **inputs, **plain)
     wanted = models.nar(*(torch.from_numpy(each) for each in inputs.values()))
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip((vector, *found), wanted, strict=True):
         np.testing.assert_allclose(one, other.numpy(), atol=1e-3)
     coded = residual_codes(models.nar.tables[1:], wanted[0]).numpy()
     assert (added == coded).mean() > 0.99

@@ -19,12 +19,13 @@ from valle.corpora.styles import prepare_styles  # noqa: E402
 from valle.corpora.transcripts import IS_BORDER  # noqa: E402
 from valle.decoder import ARDecoder  # noqa: E402
 from valle.errors import UsageError  # noqa: E402
-from valle.nar import GUIDANCE, NAR, first_block  # noqa: E402
+from valle.nar import NAR, first_block  # noqa: E402
 from valle.pointer import stays  # noqa: E402
 from valle.style import CLASSES, STYLES, style_input  # noqa: E402
 from valle.training.examples import Example, ExampleSource  # noqa: E402
 from valle.training.export import Models, export_bundle, random_models  # noqa: E402
 from valle.training.imported import import_bundle  # noqa: E402
+from valle.training.models.nar import unsaid  # noqa: E402
 from valle.training.models.phonemes import StyleInput  # noqa: E402
 from valle.training.models.quantiser import residual_codes  # noqa: E402
 from valle.training.sizes import NO_CODE  # noqa: E402
@@ -203,10 +204,8 @@ def test_the_nar_reads_styles_in_training_and_running_alike(
         torch.tensor([len(masked)]),
         tensors(style)[0],
     )
-    (positions,) = tensors(np.arange(len(masked)))
-    nobody = tensors(0 * voice)[0]
-    anybody, _, _ = models.nar(*target, nobody, positions, torch.tensor(1))  # in no style either
-    vectors = own + GUIDANCE * (own - anybody)
+    (first,) = tensors(masked[:, 0])
+    vectors = own + unsaid(models.nar.tables[0], first, *tensors(prompt.known, prompt.left))
     found = np.concatenate(list(running.refine(prompt, frames, style=style)))
     wanted = residual_codes(models.nar.tables[1:], vectors[0]).numpy()
     assert (found[:, 1:] == wanted).mean() > 0.99

@@ -14,8 +14,10 @@ from valle.bundle import Bundle  # noqa: E402
 from valle.cli import main  # noqa: E402
 from valle.corpora.store import HOP, Store  # noqa: E402
 from valle.errors import UsageError  # noqa: E402
+from valle.listener_symbols import LISTENER_SYMBOLS  # noqa: E402
 from valle.training import train_codec  # noqa: E402
 from valle.training.loop import run  # noqa: E402
+from valle.training.models.listener import LISTENER_SIZES, Listener  # noqa: E402
 from valle.training.models.speaker import SPEAKER_SIZES, SpeakerEncoder  # noqa: E402
 from valle.training.pieces import Pieces  # noqa: E402
 from valle.training.sizes import NO_CODE  # noqa: E402
@@ -164,29 +166,53 @@ def test_a_decoder_with_kept_codes_is_given_what_running_codes(
     torch.testing.assert_close(latents, job.codec.quantiser.decode(torch.stack([whole, part])))
 
 
-def test_what_is_made_in_a_voice_is_to_sound_like_it(
+def test_what_the_nar_says_is_to_be_heard_as_the_recording_is(
     store: Store, bundle: Bundle, tmp_path: Path
 ) -> None:
     folder = tmp_path / "codec"
     run(CodecJob([store], folder, "debug", "cpu", 0), folder, steps=1, quiet=True)
     write_spoken(store, bundle, 30.0, quiet=True)
-    speaker = SpeakerEncoder(SPEAKER_SIZES["debug"])
-    before = {name: weight.clone() for name, weight in speaker.state_dict().items()}
+    hearing = (
+        SpeakerEncoder(SPEAKER_SIZES["debug"]),
+        Listener(LISTENER_SIZES["debug"], len(LISTENER_SYMBOLS)),
+    )
+    before = [{n: w.clone() for n, w in each.state_dict().items()} for each in hearing]
     stores = [Store(store.folder)]
     plain, told = (
-        CodecJob(stores, folder, "debug", "cpu", 0, keep_codes=True, speaker=encoder)
-        for encoder in (None, speaker)
+        CodecJob(stores, folder, "debug", "cpu", 0, keep_codes=True, hearing=each)
+        for each in (None, hearing)
     )
-    waveform = torch.randn(2, 16_000, generator=torch.Generator().manual_seed(0))
+    chance = torch.Generator().manual_seed(0)
+    recorded, other = (torch.randn(2, 16_000, generator=chance) for _ in range(2))
     with torch.no_grad():
-        voice = speaker(waveform)
-        assert told._likeness(waveform, voice).tolist() == pytest.approx([1.0, 1.0], abs=0.02)
-        assert told._likeness(waveform, -voice).tolist() == pytest.approx([-1.0, -1.0], abs=0.02)
+        voice = hearing[0](recorded)
+        apart = torch.nn.functional.normalize(voice - hearing[0](other), dim=-1)
+
+    def heard(made: torch.Tensor, of: torch.Tensor) -> tuple[float, dict[str, float]]:
+        figures: dict[str, float] = {}
+        return float(told._heard(made, recorded, of, figures)), figures
+
+    loss, same = heard(recorded, voice)
+    assert loss == pytest.approx(0.0, abs=1e-4)
+    assert same == pytest.approx(
+        {"likeness": 1.0, "likeness_recorded": 1.0, "unclear": 0.0}, abs=0.02
+    )
+    # As like the voice as the recording is, or more, is enough: nothing is left but what is said.
+    loss, figures = heard(other, -voice)
+    assert figures["likeness_recorded"] == pytest.approx(-1.0, abs=0.02)
+    assert loss == pytest.approx(figures["unclear"], abs=1e-4) and loss > 0.1
+    # Less like it is not.
+    loss, figures = heard(other, apart)
+    unlike = figures["likeness_recorded"] - figures["likeness"]
+    assert unlike > 0.05 and loss == pytest.approx(unlike + figures["unclear"], abs=0.01)
     assert "likeness" not in plain.step(0, 0.0)
-    assert -1.0 <= told.step(0, 0.0)["likeness"] <= 1.0
+    figures = told.step(0, 0.0)
+    assert -1.0 <= figures["likeness"] <= 1.0 and figures["unclear"] > 0.0
     weights = zip(plain.codec.decoder.parameters(), told.codec.decoder.parameters(), strict=True)
     assert any(not torch.equal(one, other) for one, other in weights)
-    assert all(torch.equal(before[name], now) for name, now in speaker.state_dict().items())
+    for model, weights_before in zip(hearing, before, strict=True):
+        for name, now in model.state_dict().items():
+            assert torch.equal(weights_before[name], now)
 
 
 def test_by_one_command(

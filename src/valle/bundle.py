@@ -31,7 +31,7 @@ from valle.style import CLASSES, STYLES
 if TYPE_CHECKING:
     import onnxruntime
 
-FORMAT = 3  # the latest config.json format that this version reads, and the one it writes
+FORMAT = 4  # the latest config.json format that this version reads, and the one it writes
 CONFIG_NAME = "config.json"
 DEFAULT_FOLDER = Path(__file__).parent / "bundles" / "default"
 
@@ -116,7 +116,7 @@ class StyleConfig(_Strict):
 class BundleConfig(_Strict):
     """All of `config.json`. Rates in Hz, `hop` in samples a frame, `decoder_delay` in frames."""
 
-    format: Literal[3] = 3
+    format: Literal[4] = 4
     name: str = Field(min_length=1)
     language: str
     sample_rate: int = Field(ge=1)
@@ -287,7 +287,7 @@ def read_config(folder: Path) -> BundleConfig:
         )
     if 0 < fields["format"] < FORMAT:
         raise BundleError(
-            f"{path} is of format {fields['format']}, whose decoder this valle no longer runs: it "
+            f"{path} is of format {fields['format']}, whose models this valle no longer runs: it "
             f"reads format {FORMAT}; use a newer bundle, or the valle that wrote this one"
         )
     try:

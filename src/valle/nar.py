@@ -8,7 +8,7 @@ every block of every text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,24 +21,21 @@ if TYPE_CHECKING:
 
 _PROMPT, _TARGET = 0, 1  # kinds of rows
 
-# How far what is said moves on in the direction from anybody's voice, said in no style, to the
-# prompt's and the style that was asked for (classifier-free guidance, Ho and Salimans 2022, section
-# 3.2). What is expected of a voice lies nearer to everybody's than the voice does: guided, it is
-# known from others more often (docs/LOG.md).
-GUIDANCE = 1.0
-
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class NARPrompt:
-    """What the NAR model keeps of a voice: key, value [layers, 1, heads, frames, head width], and
-    the speaker's embedding [192]."""
+    """What the NAR model keeps of a voice: key, value [layers, 1, heads, frames, head width], the
+    speaker's embedding [192]; of its frames' first codebook and of what they add after it, less
+    what the model would have said of them: known [frames], left [frames, latent]."""
 
     key: Floats
     value: Floats
     voice: Floats
+    known: Ints
+    left: Floats
 
     @property
     def frames(self) -> int:
@@ -66,13 +63,42 @@ class NAR:
 
         voice: the speaker's embedding [192] of unit length, or zeros.
         """
+        if not len(codes):
+            return self._nobody(voice)
+        heard = codes, symbols, stress
+        key, value, given = self._run(
+            ("key", "value", "given"), self._nobody(voice), *heard, _PROMPT
+        )
+        said = self._guessed(heard, voice)
+        return NARPrompt(key, value, voice, codes[:, 0], given[0] - said)
+
+    def _nobody(self, voice: Floats) -> NARPrompt:
+        """A prompt of no frames."""
         config = self._config
         shape = (config.layers, 1, config.heads, 0, config.width // config.heads)
-        empty = NARPrompt(np.zeros(shape, np.float32), np.zeros(shape, np.float32), voice)
-        if not len(codes):
-            return empty
-        key, value = self._run(("key", "value"), empty, codes, symbols, stress, _PROMPT)
-        return NARPrompt(key, value, voice)
+        none, left = np.zeros(shape, np.float32), np.zeros((0, config.latent), np.float32)
+        return NARPrompt(none, none, voice, np.zeros(0, np.int64), left)
+
+    def _guessed(self, heard: tuple[Ints, Ints, Ints], voice: Floats) -> Floats:
+        """What the model would say of a prompt's frames [frames, latent]: of each half in the voice
+        of the other, since it has seen none of a text's own frames either."""
+        frames = np.arange(len(heard[0]))
+        halves = np.array_split(frames, 2)
+        longest = self._config.past + self._config.block + self._config.ahead
+        guessed = np.zeros((len(frames), self._config.latent), np.float32)
+        for own, other in (halves, halves[::-1]):
+            past = self._nobody(voice)
+            if len(other):
+                codes, symbols, stress = (each[other] for each in heard)
+                key, value = self._run(("key", "value"), past, codes, symbols, stress, _PROMPT)
+                past = replace(past, key=key, value=value)
+            for start in range(0, len(own), longest):
+                piece = own[start : start + longest]
+                codes, symbols, stress = (each[piece] for each in heard)
+                first = self._first_alone(codes[:, 0])
+                (vector,) = self._run(("vector",), past, first, symbols, stress, _TARGET)
+                guessed[piece] = vector[0]
+        return guessed
 
     def refine(
         self,
@@ -112,13 +138,15 @@ class NAR:
 
     def _said(self, prompt: NARPrompt, rows: Ints, style: Ints | None) -> Ints:
         """Codes [rows, codebooks] of rows [rows, 3] of first code, symbol id and stress."""
-        codes = np.full((len(rows), self._codebooks), self._no_code, np.int64)
-        codes[:, 0] = rows[:, 0]
-        given = codes, rows[:, 1], rows[:, 2], _TARGET
-        nobody = NARPrompt(prompt.key[:, :, :, :0], prompt.value[:, :, :, :0], 0 * prompt.voice)
-        (anybody,) = self._run(("vector",), nobody, *given)
-        (added,) = self._run(("added",), prompt, *given, style, anybody)
+        codes = self._first_alone(rows[:, 0])
+        (added,) = self._run(("added",), prompt, codes, rows[:, 1], rows[:, 2], _TARGET, style)
         codes[:, 1:] = added[0]
+        return codes
+
+    def _first_alone(self, first: Ints) -> Ints:
+        """Codes [rows, codebooks] of which the first codebook's [rows] is known."""
+        codes = np.full((len(first), self._codebooks), self._no_code, np.int64)
+        codes[:, 0] = first
         return codes
 
     def _run(
@@ -130,14 +158,9 @@ class NAR:
         stress: Ints,
         kind: int,
         style: Ints | None = None,
-        anybody: Floats | None = None,
     ) -> list[Any]:
-        """What is wanted of the graph's outputs, for a batch of one; guided away from `anybody`
-        [1, rows, latent] where that is given."""
+        """What is wanted of the graph's outputs, for a batch of one."""
         positions = prompt.frames + np.arange(len(codes), dtype=np.int64)
-        guided = anybody is not None
-        if anybody is None:
-            anybody = np.zeros((1, len(codes), self._config.latent), np.float32)
         outputs: list[Any] = self._bundle.session("nar").run(
             wanted,
             {
@@ -149,8 +172,8 @@ class NAR:
                 "kind": np.array(kind, np.int64),
                 "past_key": prompt.key,
                 "past_value": prompt.value,
-                "anybody": anybody,
-                "strength": np.array(GUIDANCE * guided, np.float32),
+                "known": prompt.known[None],
+                "left": prompt.left[None],
                 **style_input(self._bundle.config, style),
             },
         )

@@ -12,7 +12,7 @@ from valle.corpora.store import Store
 from valle.errors import UsageError
 from valle.safety.cohort import GRAPH as COHORT
 from valle.training.averaged import average_runs
-from valle.training.checkpoints import load_codec, load_speaker
+from valle.training.checkpoints import load_codec, load_listener, load_speaker
 from valle.training.examples import INFILLING
 from valle.training.export import PRESETS, export_runs
 from valle.training.imported import import_bundle
@@ -119,8 +119,11 @@ def train(arguments: argparse.Namespace) -> None:
     job: Job
     if arguments.stage == "codec":
         told = arguments.keep_codes and any(store.spoken is not None for store in stores)
-        speaker = load_speaker(arguments.runs / "speaker") if told else None
-        job = CodecJob(stores, *common, arguments.keep_codes, speaker)
+        hearing = None
+        if told:
+            runs = arguments.runs
+            hearing = load_speaker(runs / "speaker"), load_listener(runs / "listener")
+        job = CodecJob(stores, *common, arguments.keep_codes, hearing)
     elif arguments.stage == "listener":
         job = ListenerJob(stores, *common)
     elif arguments.stage == "speaker":

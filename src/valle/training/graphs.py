@@ -20,7 +20,7 @@ from valle.pointer import MOVES, STAYS
 from valle.speaker import EMBEDDING
 from valle.style import STYLES
 from valle.training.models.ar import AR
-from valle.training.models.nar import NAR
+from valle.training.models.nar import FEW, MANY, NAR, NEAR
 from valle.training.models.phonemes import PADDING, PhonemeEncoder, StyleInput, VoiceInput
 from valle.training.models.quantiser import PATHS
 from valle.training.models.transformer import (
@@ -52,6 +52,10 @@ class _Graph:
     def whole(self, value: int) -> str:
         """An int64 scalar constant."""
         return self.weight(f"whole_{value}", np.array(value, np.int64))
+
+    def real(self, name: str, value: float) -> str:
+        """An fp32 scalar constant."""
+        return self.weight(name, np.array(value, np.float32))
 
     def axes(self, *values: int) -> str:
         """An int64 vector constant, as Reshape, Unsqueeze and ReduceSum take it."""
@@ -155,6 +159,41 @@ class _Graph:
             codes = code
         best = self.op("Slice", codes, self.axes(0), self.axes(1), self.axes(2))
         return self.op("Squeeze", best, self.axes(2))
+
+    def residual_vectors(self, codes: str, tables: Tensor) -> str:
+        """`valle.training.models.quantiser.residual_vectors` of codes [B, T, 8] after the first,
+        by the tables that `residual_codes` names."""
+        size = tables.shape[1]
+        parts = []
+        for book, values in enumerate(tables, 1):
+            table = self.weight(f"tables.{book}", values)
+            own = self.op("Gather", codes, self.whole(book), axis=2)
+            there = self.op("Unsqueeze", self.op("Less", own, self.whole(size)), self.axes(2))
+            own = self.op("Gather", table, self.op("Min", own, self.whole(size - 1)), axis=0)
+            parts.append(self.op("Where", there, own, self.real("nothing", 0.0)))
+        return self.op("Sum", *parts)
+
+    def unsaid(self, values: Tensor) -> str:
+        """`valle.training.models.nar.unsaid` of the inputs `codes`, `known` and `left`."""
+        table = self.weight("tables.0", values)
+        many = self.real("many", MANY)
+        count = self.op("CastLike", self.op("Shape", "left", start=1, end=2), many)
+        mean = self.op("ReduceSum", "left", self.axes(1), keepdims=1)
+        mean = self.op("Div", mean, self.op("Add", count, many))
+        first = self.op("Gather", "codes", self.whole(0), axis=2)
+        one, other = (self.op("Gather", table, ids, axis=0) for ids in (first, "known"))
+        ours = self.op("ReduceSumSquare", one, self.axes(2))
+        theirs = self.op("ReduceSumSquare", other, self.axes(2))
+        theirs = self.op("Transpose", theirs, perm=[0, 2, 1])
+        like = self.op("MatMul", one, self.op("Transpose", other, perm=[0, 2, 1]))
+        apart = self.op("Sub", self.op("Add", ours, theirs), self.op("Add", like, like))
+        scale = self.op("ReduceMean", self.op("ReduceSumSquare", table, self.axes(1)), keepdims=0)
+        scale = self.op("Mul", scale, self.real("near", -NEAR))
+        near = self.op("Exp", self.op("Div", apart, scale))
+        some = self.op("ReduceSum", near, self.axes(2))
+        some = self.op("Add", some, self.real("few", FEW))
+        own = self.op("Div", self.op("MatMul", near, self.op("Sub", "left", mean)), some)
+        return self.op("Add", mean, own)
 
     def name(self, produced: str, wanted: str) -> str:
         """Call a result what the bundle calls it."""
@@ -292,9 +331,11 @@ def nar_graph(model: NAR, styled: bool) -> onnx.ModelProto:
     """Rows that see the past (the prompt's keys and values) and one another.
 
     codes [B, T, 8], symbols, stress, positions [B, T], voice [B, 192], kind int64 scalar (0 the
-    prompt's rows, 1 the target's), past_key, past_value [layers, B, H, P, hd] (P may be 0)
-    -> added [B, T, 7], the codes after the first, vector [B, T, latent], which they code, key,
-    value [layers, B, H, T, hd].
+    prompt's rows, 1 the target's), past_key, past_value [layers, B, H, P, hd] (P may be 0), known
+    [B, K] and left [B, K, latent] (K may be 0): the prompt's first codebook and what is wanting
+    where it is said, as of `valle.training.models.nar.unsaid`
+    -> added [B, T, 7], the codes after the first, vector [B, T, latent], which they code, given
+    [B, T, latent], what the codes given after the first add, key, value [layers, B, H, T, hd].
     `styled`: also style [B, 5], classes from 0 (unset) to 8.
     """
     size = model.size
@@ -349,11 +390,10 @@ def nar_graph(model: NAR, styled: bool) -> onnx.ModelProto:
     x = g.norm(g.blocks(x, model.blocks, attention), "out_norm", model.out_norm)
     g.name(g.op("Concat", *keys, axis=0), "key")
     g.name(g.op("Concat", *values, axis=0), "value")
-    left = g.linear(x, "output", model.output)
-    apart = g.op("Sub", left, "anybody")
-    left = g.op("Add", left, g.op("Mul", apart, "strength"))
-    g.name(left, "vector")
-    g.name(g.residual_codes(left, model.tables[1:]), "added")
+    vector = g.op("Add", g.linear(x, "output", model.output), g.unsaid(model.tables[0]))
+    g.name(vector, "vector")
+    g.name(g.residual_codes(vector, model.tables[1:]), "added")
+    g.name(g.residual_vectors("codes", model.tables[1:]), "given")
     past = (size.layers, "batch", size.heads, "past", head)
     own = (size.layers, "batch", size.heads, "rows", head)
     return g.model(
@@ -365,13 +405,14 @@ def nar_graph(model: NAR, styled: bool) -> onnx.ModelProto:
             _ids("kind"),
             _floats("past_key", *past),
             _floats("past_value", *past),
-            _floats("anybody", "batch", "rows", size.latent),
-            _floats("strength"),
+            _ids("known", "batch", "known"),
+            _floats("left", "batch", "known", size.latent),
             *_style_input(styled),
         ],
         [
             _ids("added", "batch", "rows", CODEBOOKS - 1),
             _floats("vector", "batch", "rows", size.latent),
+            _floats("given", "batch", "rows", size.latent),
             _floats("key", *own),
             _floats("value", *own),
         ],

@@ -207,10 +207,7 @@ def _nar(bundle: Bundle) -> tuple[NARSize, NAR]:
     )
     nar = NAR(size, len(SYMBOLS))
     _voice(weights, "voice", nar.voice)
-    # The first codebook is not said by the NAR, and lies with the codec alone.
-    first = weights_of(bundle, "codec_decoder")["codec.quantiser.tables"][0]
-    later = [weights[f"tables.{book}"] for book in range(1, CODEBOOKS)]
-    weights["tables"] = np.stack([first, *later])
+    weights["tables"] = np.stack([weights[f"tables.{book}"] for book in range(CODEBOOKS)])
     _filled(nar, weights, True, "nar.onnx")
     return size, nar
 

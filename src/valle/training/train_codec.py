@@ -15,6 +15,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from valle.corpora.store import SAMPLE_RATE, Store
 from valle.errors import UsageError
@@ -33,6 +34,7 @@ from valle.training.models.discriminators import (
     maker_loss,
     matching_loss,
 )
+from valle.training.models.listener import Listener, centred
 from valle.training.models.speaker import SpeakerEncoder
 from valle.training.pieces import Pieces
 
@@ -44,7 +46,8 @@ _COMMITMENT = 1.0
 _ALL, _SPOKEN = 0.5, 0.4  # shares made of all codebooks, of codes as the NAR has them
 _JUDGES_FROM = 0.3  # share of the run after which the discriminators join;
 _JUDGES_FROM_KEPT = 0.03  # of a run with kept codes, whose decoder has been judged before
-_SPECTRAL, _FOOLING, _MATCHING, _LIKENESS = 1.0, 0.3, 1.0, 1.0  # weights of the losses
+_SPECTRAL, _FOOLING, _MATCHING = 1.0, 0.3, 1.0  # weights of the losses
+_LIKENESS, _CLEARNESS = 1.0, 1.0  # of those of what the NAR said
 _CHANNELS = {"debug": 4, "default": 16, "paper": 32}  # of the discriminators
 
 
@@ -61,7 +64,7 @@ class CodecJob:
         device: str,
         seed: int,
         keep_codes: bool = False,
-        speaker: SpeakerEncoder | None = None,
+        hearing: tuple[SpeakerEncoder, Listener] | None = None,
     ) -> None:
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
@@ -75,10 +78,10 @@ class CodecJob:
                 raise UsageError(f"--keep-codes needs a codec in {folder}, and there is none")
             self.codec.encoder.requires_grad_(False)
         self.judges = Discriminators(_CHANNELS[size]).to(self.device)
-        self.speaker = speaker
-        if speaker is not None:
+        self.hearing = hearing
+        for model in hearing or ():
             # In training its blocks are the faster to learn through; nothing else differs.
-            speaker.to(self.device).train().requires_grad_(False)
+            model.to(self.device).train().requires_grad_(False)
         self.loss = SpectralLoss().to(self.device)
         learning = [weight for weight in self.codec.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -120,14 +123,9 @@ class CodecJob:
         if commitment is not None:
             loss = loss + _COMMITMENT * commitment
             figures["commitment"] = float(commitment.detach())
-        if self.speaker is not None and said:
+        if self.hearing is not None and said:
             places = list(said)
-            likeness = self._likeness(made[places], voice[places])
-            with torch.no_grad():
-                enough = self._likeness(waveform[places], voice[places])
-            loss = loss + _LIKENESS * (enough - likeness).clamp(min=0.0).mean()
-            figures["likeness"] = float(likeness.detach().mean())
-            figures["likeness_recorded"] = float(enough.mean())
+            loss = loss + self._heard(made[places], waveform[places], voice[places], figures)
         if progress >= self.judges_from:
             along = (progress - self.judges_from) / (1.0 - self.judges_from)
             set_learning_rate(self.judge_optimizer, learning_rate(along, _JUDGE_RATE))
@@ -167,15 +165,32 @@ class CodecJob:
         used = np.where(chance < _ALL, most, self.rng.integers(1, most + 1, _BATCH))
         return used, spoken
 
-    def _likeness(self, made: Tensor, voice: Tensor) -> Tensor:
-        """How much what is made [n, samples] sounds like the voices [n, 192] that it is made in:
-        [n], the cosine of their embeddings (the speaker consistency loss of YourTTS, Casanova et
-        al. 2022, section 2.2). It need be no more like them than the recording is: asked for more,
-        the decoder gives it, and the sound gets worse (docs/LOG.md)."""
-        assert self.speaker is not None
+    def _heard(
+        self, made: Tensor, waveform: Tensor, voice: Tensor, figures: dict[str, float]
+    ) -> Tensor:
+        """How much less of a voice [n, 192] and of what is said is heard in what is made of the
+        NAR's codes [n, samples] than in the recording [n, samples]; figures of it are added.
+
+        Of the voice, by the speaker encoder's cosine (the speaker consistency loss of YourTTS,
+        Casanova et al. 2022, section 2.2). It need be no more like it than the recording is: asked
+        for more, the decoder gives it, and the sound gets worse (docs/LOG.md). Of what is said, by
+        the distance of what the listener's heads read (deep features as in Germain et al. 2018,
+        "Speech denoising with deep feature losses").
+        """
+        assert self.hearing is not None
+        speaker, listener = self.hearing
         with mixed_precision(self.device):
-            heard = self.speaker(made)
-        return (heard.float() * voice).sum(-1)
+            likeness = (speaker(made).float() * voice).sum(-1)
+            heard = listener.hidden(centred(listener.features(made))).float()
+            with torch.no_grad():
+                enough = (speaker(waveform).float() * voice).sum(-1)
+                wanted = listener.hidden(centred(listener.features(waveform))).float()
+        unclear = functional.l1_loss(heard, wanted)
+        figures["likeness"] = float(likeness.detach().mean())
+        figures["likeness_recorded"] = float(enough.mean())
+        figures["unclear"] = float(unclear.detach())
+        unlike = (enough - likeness).clamp(min=0.0).mean()
+        return _LIKENESS * unlike + _CLEARNESS * unclear
 
     def _judged(self, made: Tensor, waveform: Tensor, figures: dict[str, float]) -> Tensor:
         """One step of the discriminators; returns the codec's loss by them."""

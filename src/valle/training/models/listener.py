@@ -57,11 +57,15 @@ class Listener(nn.Module):
 
     def raw(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of both heads, [B, T, classes] fp32, `ctc` as sure as training made it."""
+        hidden = self.hidden(features)
+        return self.ctc(hidden).float(), self.frame(hidden).float()
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """What both heads read of centred features: [B, T, width], each row of unit variance."""
         hidden = self.input_norm(self.input(features))
         for block in self.blocks:
             hidden = block(hidden)
-        hidden = self.norm(hidden)
-        return self.ctc(hidden).float(), self.frame(hidden).float()
+        return self.norm(hidden)
 
     def calibrated(self, ctc: Tensor) -> Tensor:
         """Logits [..., classes] of the CTC head as log-probabilities that can be believed."""

@@ -8,6 +8,10 @@ expected and the natural the codec's decoder puts back, which learns from such c
 
 The prompt's rows see only the prompt, so their keys and values belong to the voice and are made
 once; target rows see the prompt, the past and a few frames ahead.
+
+Of a voice that it did not learn from it hears little in them, for all that: what it says of such a
+prompt's own frames is off by much the same from one frame to the next. So running takes along what
+was wanting there (`unsaid`), as recognisers are adapted to a speaker by a moment of known speech.
 """
 
 from __future__ import annotations
@@ -25,6 +29,10 @@ from valle.training.models.transformer import (
     rotary_angles,
 )
 from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE, NARSize
+
+NEAR = 0.2  # of the codes' mean square: how far apart two are of which one tells of the other
+MANY = 40.0  # frames of a prompt that say as much of what is wanting everywhere as is known before
+FEW = 1.0  # near frames that say as much of what is wanting beside them
 
 
 class NAR(nn.Module):
@@ -130,6 +138,31 @@ class NAR(nn.Module):
             codes, symbols, stress, voice, positions, kinds[1], key, value, real, style
         )
         return added
+
+
+def unsaid(table: Tensor, first: Tensor, known: Tensor, left: Tensor) -> Tensor:
+    """What is wanting in frames' `added`, by what was wanting in those of a prompt.
+
+    Of all frames the mean, and on top of it a mean of those whose code of the first codebook lies
+    near the frame's own (Nadaraya 1964, Watson 1964), both drawn towards nothing the fewer they
+    are, as in the adaptation of recognisers (Gauvain and Lee 1994, "Maximum a posteriori
+    estimation", section III).
+
+    Args:
+        table: the first codebook [1024, latent].
+        first: codes of the frames [B, T].
+        known: codes of the prompt's frames [B, P]; P may be 0, and then nothing is wanting.
+        left: of those what they add less what was said of them [B, P, latent].
+
+    Returns:
+        [B, T, latent].
+    """
+    mean = left.sum(1, keepdim=True) / (left.shape[1] + MANY)
+    one, other = table[first], table[known]
+    apart = one.square().sum(-1)[..., None] + other.square().sum(-1)[:, None]
+    apart = apart - 2 * one @ other.transpose(1, 2)
+    near = (-apart / (NEAR * table.square().sum(-1).mean())).exp()
+    return mean + near @ (left - mean) / (near.sum(-1, keepdim=True) + FEW)
 
 
 def first_alone(codes: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from valle.decoder import ARDecoder  # noqa: E402
 from valle.nar import NAR  # noqa: E402
 from valle.pointer import stays  # noqa: E402
 from valle.sampling import Pace, Sampling  # noqa: E402
+from valle.style import CLASSES, STYLES  # noqa: E402
 from valle.training.export import export_bundle, random_models  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
@@ -26,7 +28,9 @@ import cuda_step  # noqa: E402
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
-    models, folder = random_models("debug", 0), tmp_path_factory.mktemp("halves")
+    borders = np.tile(np.arange(CLASSES - 1.0), (len(STYLES), 1))
+    models = replace(random_models("debug", 0), style_borders=borders)
+    folder = tmp_path_factory.mktemp("halves")
     for precision in ("fp32", "fp16"):
         export_bundle(folder / precision, "debug", models, precision)
     return {name: Bundle.load(folder / name, threads=1) for name in ("fp32", "fp16")}

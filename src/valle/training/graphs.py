@@ -127,7 +127,7 @@ class _Graph:
         table = self.weight("style.weight", style.weight)
         rows = self.op("Add", "style", self.weight("style.offsets", style.offsets - 1))
         rows = self.op("Gather", table, self.op("Max", rows, self.whole(0)), axis=0)
-        asked = self.op("Cast", self.op("Greater", "style", self.whole(0)), to=FLOAT)
+        asked = self.op("CastLike", self.op("Greater", "style", self.whole(0)), rows)
         asked = self.op("Unsqueeze", asked, self.axes(-1))
         return self.op("ReduceSum", self.op("Mul", rows, asked), self.axes(1), keepdims=1)
 

@@ -386,15 +386,16 @@ def wanting(models, prompt):
     for start, end, other in ((0, middle, range(middle, count)), (middle, count, range(middle))):
         for first in range(start, end, longest):
             piece = np.arange(first, min(end, first + longest))
-            codes, symbols, stress = rows_of(prompt, piece)
+            codes, symbols, stress = map(tensor, rows_of(prompt, piece))
+            own = nar_module.first_alone(codes), symbols, stress
+            voice, heard = tensor(prompt.voice), rows_of(prompt, np.array(other, int))
             with torch.no_grad():
-                said[piece] = nar.forward_training(
-                    tuple(map(tensor, rows_of(prompt, np.array(other, int)))),
-                    (nar_module.first_alone(tensor(codes)), tensor(symbols), tensor(stress)),
-                    tensor(prompt.voice),
-                    torch.tensor([len(other)]),
-                    torch.tensor([len(piece)]),
-                )[0].numpy()
+                if len(other):
+                    frames = torch.tensor([len(other)]), torch.tensor([len(piece)])
+                    vectors = nar.forward_training(tuple(map(tensor, heard)), own, voice, *frames)
+                else:
+                    vectors, _, _ = nar(*own, voice, tensor(piece), torch.tensor(1))
+            said[piece] = vectors[0].numpy()
     tables = nar.tables.numpy()
     return sum(tables[k][prompt.codes[:, k]] for k in range(1, 8)) - said
 
@@ -439,6 +440,14 @@ def by_hand(models, prompt, frames):
         made.append(codes[at - start :][:block])
         at += block
     return made
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 31, 40])
+def test_what_is_wanting_in_a_prompt_of_any_length(models, count):
+    prompt = said(25, frames=count)
+    kept = RunningNAR(models).prompt(*rows_of(prompt, np.arange(count)), prompt.voice)
+    assert kept.known.tolist() == prompt.codes[:, 0].tolist()
+    np.testing.assert_allclose(kept.left, wanting(models, prompt), **CLOSE)
 
 
 @pytest.mark.parametrize("count", [1, 7, 9, 10, 24, 40])

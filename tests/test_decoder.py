@@ -221,6 +221,8 @@ def test_the_voice_changes_what_the_nar_says(models):
         "past_value": past,
         "known": np.zeros((1, 0), np.int64),
         "left": np.zeros((1, 0, size.latent), np.float32),
+        "plain": np.zeros((1, 30, size.latent), np.float32),
+        "strength": np.array(0, np.float32),
     }
     vectors = [graph.run(["vector"], {**feeds, "voice": v[None]})[0][0] for v in voices]
     for other in vectors[1:]:
@@ -500,8 +502,12 @@ def test_the_nar_graph_is_the_module(models, kind):
     rng = np.random.default_rng(1)
     known = codes[:, :5, 0]
     left = rng.normal(size=(2, 5, size.latent)).astype(np.float32)
+    plain = rng.normal(size=(2, 11, size.latent)).astype(np.float32)
     feeds = dict(zip(names, inputs, strict=True)) | {"known": known, "left": left}
+    feeds |= {"plain": plain, "strength": np.array(0, np.float32)}
     _, adapted, *_ = models.session("nar").run(None, feeds)
+    _, guided, *_ = models.session("nar").run(None, feeds | {"strength": np.array(2, np.float32)})
+    np.testing.assert_allclose(guided, adapted + 2 * (adapted - plain), **CLOSE)
     none = {"known": known[:, :0], "left": left[:, :0]}
     _, vector, given, *found = models.session("nar").run(None, feeds | none)
     moved = [drawn_near(models, codes[i, :, 0], known[i], left[i]) for i in range(2)]

@@ -183,6 +183,8 @@ def test_nar(bundle: Bundle, models: Models, kind: int) -> None:
     plain = {
         "known": np.zeros((2, 0), np.int64),
         "left": np.zeros((2, 0, size.latent), np.float32),
+        "plain": np.zeros((2, 9, size.latent), np.float32),
+        "strength": np.array(0, np.float32),
     }
     added, vector, _, *found = ran(bundle, "nar", **inputs, **plain)
     wanted = models.nar(*(torch.from_numpy(each) for each in inputs.values()))

@@ -19,7 +19,7 @@ from valle.corpora.styles import prepare_styles  # noqa: E402
 from valle.corpora.transcripts import IS_BORDER  # noqa: E402
 from valle.decoder import ARDecoder  # noqa: E402
 from valle.errors import UsageError  # noqa: E402
-from valle.nar import NAR, first_block  # noqa: E402
+from valle.nar import GUIDANCE, NAR, first_block  # noqa: E402
 from valle.pointer import stays  # noqa: E402
 from valle.style import CLASSES, STYLES, style_input  # noqa: E402
 from valle.training.examples import Example, ExampleSource  # noqa: E402
@@ -196,16 +196,20 @@ def test_the_nar_reads_styles_in_training_and_running_alike(
     most = first_block(bundle.config.nar.block) + bundle.config.nar.ahead - 1
     frames, masked, said = frames[:most], masked[:most], tuple(each[:most] for each in said)
     target = tensors(masked, *said)
-    own = models.nar.forward_training(
-        tensors(codes, symbols, stress),
-        target,
-        tensors(voice)[0],
-        torch.tensor([len(codes)]),
-        torch.tensor([len(masked)]),
-        tensors(style)[0],
+    styled, unset = (
+        models.nar.forward_training(
+            tensors(codes, symbols, stress),
+            target,
+            tensors(voice)[0],
+            torch.tensor([len(codes)]),
+            torch.tensor([len(masked)]),
+            tensors(asked)[0],
+        )
+        for asked in (style, 0 * style)
     )
     (first,) = tensors(masked[:, 0])
-    vectors = own + unsaid(models.nar.tables[0], first, *tensors(prompt.known, prompt.left))
+    wanting = unsaid(models.nar.tables[0], first, *tensors(prompt.known, prompt.left))
+    vectors = styled + wanting + GUIDANCE * (styled - unset)
     found = np.concatenate(list(running.refine(prompt, frames, style=style)))
     wanted = residual_codes(models.nar.tables[1:], vectors[0]).numpy()
     assert (found[:, 1:] == wanted).mean() > 0.99

@@ -183,6 +183,8 @@ def test_a_fast_bundle_computes_nearly_the_same(tmp_path: Path) -> None:
             "kind": np.array(1),
             "known": np.zeros((1, 0), np.int64),
             "left": np.zeros((1, 0, nar.latent), np.float32),
+            "plain": np.zeros((1, frames, nar.latent), np.float32),
+            "strength": np.array(0, np.float32),
             "past_key": np.zeros(shape, np.float32),
             "past_value": np.zeros(shape, np.float32),
         },

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 _PROMPT, _TARGET = 0, 1  # kinds of rows
 
+# How far what is said in a style moves on from what would be said without it (classifier-free
+# guidance, Ho and Salimans 2022, section 3.2); pitch is not followed well without it (docs/LOG.md).
+GUIDANCE = 1.0
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
@@ -139,7 +143,11 @@ class NAR:
     def _said(self, prompt: NARPrompt, rows: Ints, style: Ints | None) -> Ints:
         """Codes [rows, codebooks] of rows [rows, 3] of first code, symbol id and stress."""
         codes = self._first_alone(rows[:, 0])
-        (added,) = self._run(("added",), prompt, codes, rows[:, 1], rows[:, 2], _TARGET, style)
+        given = prompt, codes, rows[:, 1], rows[:, 2], _TARGET
+        plain = None
+        if style is not None and style.any():
+            (plain,) = self._run(("vector",), *given)
+        (added,) = self._run(("added",), *given, style, plain)
         codes[:, 1:] = added[0]
         return codes
 
@@ -158,9 +166,14 @@ class NAR:
         stress: Ints,
         kind: int,
         style: Ints | None = None,
+        plain: Floats | None = None,
     ) -> list[Any]:
-        """What is wanted of the graph's outputs, for a batch of one."""
+        """What is wanted of the graph's outputs, for a batch of one; guided away from `plain`
+        [1, rows, latent] where that is given."""
         positions = prompt.frames + np.arange(len(codes), dtype=np.int64)
+        guided = plain is not None
+        if plain is None:
+            plain = np.zeros((1, len(codes), self._config.latent), np.float32)
         outputs: list[Any] = self._bundle.session("nar").run(
             wanted,
             {
@@ -174,6 +187,8 @@ class NAR:
                 "past_value": prompt.value,
                 "known": prompt.known[None],
                 "left": prompt.left[None],
+                "plain": plain,
+                "strength": np.array(GUIDANCE * guided, np.float32),
                 **style_input(self._bundle.config, style),
             },
         )

@@ -333,7 +333,8 @@ def nar_graph(model: NAR, styled: bool) -> onnx.ModelProto:
     codes [B, T, 8], symbols, stress, positions [B, T], voice [B, 192], kind int64 scalar (0 the
     prompt's rows, 1 the target's), past_key, past_value [layers, B, H, P, hd] (P may be 0), known
     [B, K] and left [B, K, latent] (K may be 0): the prompt's first codebook and what is wanting
-    where it is said, as of `valle.training.models.nar.unsaid`
+    where it is said, as of `valle.training.models.nar.unsaid`; plain [B, T, latent], from which
+    what is said is moved away by strength (scalar) times what lies between them
     -> added [B, T, 7], the codes after the first, vector [B, T, latent], which they code, given
     [B, T, latent], what the codes given after the first add, key, value [layers, B, H, T, hd].
     `styled`: also style [B, 5], classes from 0 (unset) to 8.
@@ -391,6 +392,8 @@ def nar_graph(model: NAR, styled: bool) -> onnx.ModelProto:
     g.name(g.op("Concat", *keys, axis=0), "key")
     g.name(g.op("Concat", *values, axis=0), "value")
     vector = g.op("Add", g.linear(x, "output", model.output), g.unsaid(model.tables[0]))
+    apart = g.op("Sub", vector, "plain")
+    vector = g.op("Add", vector, g.op("Mul", apart, "strength"))
     g.name(vector, "vector")
     g.name(g.residual_codes(vector, model.tables[1:]), "added")
     g.name(g.residual_vectors("codes", model.tables[1:]), "given")
@@ -407,6 +410,8 @@ def nar_graph(model: NAR, styled: bool) -> onnx.ModelProto:
             _floats("past_value", *past),
             _ids("known", "batch", "known"),
             _floats("left", "batch", "known", size.latent),
+            _floats("plain", "batch", "rows", size.latent),
+            _floats("strength"),
             *_style_input(styled),
         ],
         [

@@ -145,8 +145,8 @@ def unsaid(table: Tensor, first: Tensor, known: Tensor, left: Tensor) -> Tensor:
 
     Of all frames the mean, and on top of it a mean of those whose code of the first codebook lies
     near the frame's own (Nadaraya 1964, Watson 1964), both drawn towards nothing the fewer they
-    are, as in the adaptation of recognisers (Gauvain and Lee 1994, "Maximum a posteriori
-    estimation", section III).
+    are, as in the adaptation of recognisers to a speaker (Gauvain and Lee 1994, "Maximum a
+    posteriori estimation for multivariate Gaussian mixture observations of Markov chains").
 
     Args:
         table: the first codebook [1024, latent].

@@ -2,7 +2,8 @@
 
 A block is read together with up to ``past`` frames before it and ``ahead`` after it, so that speech
 can be heard long before its end is known. The prompt's keys and values are made once and serve
-every block of every text.
+every block of every text, and so is what the model would have left unsaid of the prompt, which is
+added to what it says (`valle.training.models.nar.unsaid`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from valle.style import style_input
+from valle.style import is_asked, style_input
 
 if TYPE_CHECKING:
     from valle.bundle import Bundle
@@ -69,15 +70,15 @@ class NAR:
         voice: the speaker's embedding [192] of unit length, or zeros.
         """
         if not len(codes):
-            return self._nobody(voice)
+            return self._unheard(voice)
         heard = codes, symbols, stress
         key, value, given = self._run(
-            ("key", "value", "given"), self._nobody(voice), *heard, _PROMPT
+            ("key", "value", "given"), self._unheard(voice), *heard, _PROMPT
         )
         said = self._guessed(heard, voice)
         return NARPrompt(key, value, voice, codes[:, 0], given[0] - said)
 
-    def _nobody(self, voice: Floats) -> NARPrompt:
+    def _unheard(self, voice: Floats) -> NARPrompt:
         """A prompt of no frames."""
         config = self._config
         shape = (config.layers, 1, config.heads, 0, config.width // config.heads)
@@ -92,7 +93,7 @@ class NAR:
         longest = self._config.past + self._config.block + self._config.ahead
         guessed = np.zeros((len(frames), self._config.latent), np.float32)
         for own, other in (halves, halves[::-1]):
-            past = self._nobody(voice)
+            past = self._unheard(voice)
             if len(other):
                 codes, symbols, stress = (each[other] for each in heard)
                 key, value = self._run(("key", "value"), past, codes, symbols, stress, _PROMPT)
@@ -145,9 +146,7 @@ class NAR:
         """Codes [rows, codebooks] of rows [rows, 3] of first code, symbol id and stress."""
         codes = self._first_alone(rows[:, 0])
         given = prompt, codes, rows[:, 1], rows[:, 2], _TARGET
-        plain = None
-        if style is not None and style.any():
-            (plain,) = self._run(("vector",), *given)
+        plain = self._run(("vector",), *given)[0] if is_asked(style) else None
         (added,) = self._run(("added",), *given, style, plain)
         codes[:, 1:] = added[0]
         return codes

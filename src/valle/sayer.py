@@ -27,6 +27,7 @@ from valle.plan import Slot, Symbols, Task
 from valle.pointer import durations, stays
 from valle.sampling import Pace, Sampling, expected_frames
 from valle.speaker import SpeakerEncoder
+from valle.style import is_asked
 from valle.text import BORDERS, Sentence, to_sentences
 from valle.voice import Voice
 
@@ -115,7 +116,7 @@ class Sayer:
         rng = np.random.default_rng((options.seed, index, attempt))
         symbols = slot.task.symbols
         encode = partial(self._ar.encode, symbols.ids, symbols.stress, reader.nar.voice)
-        plain = encode() if style is not None and style.any() else None
+        plain = encode() if is_asked(style) else None
         sampling = Sampling(options.temperature, options.top_p)
         pace = None if slot.frames is None else Pace(slot.frames, slot.task.expected)
         frames = self._ar.generate(

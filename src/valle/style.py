@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,6 +123,11 @@ def classes_of(
     return np.where(np.isfinite(measured), 1 + above.sum(axis=1), UNSET).astype(np.int64)
 
 
+def is_asked(style: NDArray[np.int64] | None) -> TypeGuard[NDArray[np.int64]]:
+    """Whether any of the classes [5] is set (None: none is)."""
+    return style is not None and bool(style.any())
+
+
 def style_input(
     config: BundleConfig, style: NDArray[np.int64] | None
 ) -> dict[str, NDArray[np.int64]]:
@@ -132,7 +137,7 @@ def style_input(
         UsageError: a style is asked for that the bundle does not know.
     """
     if config.style is None:
-        if style is not None and style.any():
+        if is_asked(style):
             raise UsageError(f"the bundle {config.name!r} was trained without styles")
         return {}
     asked = np.full(len(STYLES), UNSET, np.int64) if style is None else style

@@ -23,7 +23,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from valle.training.graphs import MICROSOFT
+from valle.training.graph_writer import MICROSOFT
 
 BLOCK = 32  # weights that share a scale
 _INPUTS_IN_8_BITS = 4  # MatMulNBits' accuracy_level

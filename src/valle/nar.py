@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 _PROMPT, _TARGET = 0, 1  # kinds of rows
 
 # How far what is said in a style moves on from what would be said without it (classifier-free
-# guidance, Ho and Salimans 2022, section 3.2): a spectral tilt that is asked for is followed more
-# (docs/LOG.md).
+# guidance, Ho and Salimans 2022, section 3.2). What it does is less than chance does (docs/LOG.md).
 GUIDANCE = 1.0
 
 Ints = NDArray[np.int64]

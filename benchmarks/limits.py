@@ -4,9 +4,9 @@
 
 Each recording is judged as it is, through the codec, with its own first codebook and the others by
 the NAR (given its phonemes and their times, and a prompt of the speaker), and said anew by AR and
-NAR from its text, all without the filter of the voice's colour. Beside the judges' figures stands
-how far the pitch moves (the median clip's tenth to ninetieth hundredth). What a row loses against
-the one before is the fault of the model that came in. Prints JSON.
+NAR from its text. Beside the judges' figures stands how far the pitch moves (the median clip's
+tenth to ninetieth hundredth). What a row loses against the one before is the fault of the model
+that came in. Prints JSON.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from valle.sentences import utterances
 
 
 def measure(material: Material, repeats: int) -> dict[str, object]:
-    """RTF of text, AR, NAR, codec, the voice's colour and the check; seconds to read a prompt."""
+    """RTF of text, AR, NAR, codec and the check; seconds to read a prompt."""
     bundle, symbols, frames = material.model.bundle, material.sentence(), material.frames
     seconds = frames / material.model.frame_rate
     rng = np.random.default_rng(0)

@@ -193,7 +193,7 @@ def test_the_evaluation_of_styles_on_a_debug_model(
 
     monkeypatch.setattr(Listener, "align", evenly)
     asked = list(style.ask(styled, [speaker], seed=0, quiet=True))
-    assert [one.asked for one in asked] == [*range(1, 9)] * 5
+    assert [one.asked for one in asked] == [*range(1, 9)] * 10
     filled = list(style.middles(styled, [speaker], seed=0, quiet=True))
     assert [one.row for one in filled] == [style.CODEC, style.FILLED]
     assert len({one.phonemes for one in filled}) == 1

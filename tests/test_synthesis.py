@@ -19,7 +19,6 @@ from valle import registry, synthesis
 from valle.audio import resample
 from valle.bundle import Bundle
 from valle.check import Check
-from valle.colour import FilterStream
 from valle.listener import Listener
 from valle.safety import ledger
 from valle.safety.watermark import Payload, mark
@@ -32,11 +31,6 @@ WORDS = ["The", "house", "is", "green", "It", "costs", "$123", "or", "does", "it
 @pytest.fixture(scope="module")
 def speech(model: valle.Model, voice: valle.Voice) -> valle.Speech:
     return model.speak(TEXT, voice, redo=0, seed=3)
-
-
-def coloured(voice: valle.Voice, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    (taps,) = (value for key, value in voice.derived.items() if key.startswith("colour."))
-    return FilterStream(np.asarray(taps, np.float32)).feed(samples)
 
 
 def test_speak_is_the_stream_joined(
@@ -57,13 +51,13 @@ def marked(voice: valle.Voice, samples: NDArray[np.float32], rate: int) -> NDArr
     return mark(samples, rate, own, Payload.of(own, voice.consent["id"]))
 
 
-def test_the_audio_is_that_of_the_codes_in_the_colour_of_the_voice(
+def test_the_audio_is_that_of_the_codes_in_the_voice(
     model: valle.Model, voice: valle.Voice, speech: valle.Speech
 ) -> None:
     assert speech.audio.dtype == np.float32 and speech.codes.dtype == np.int64
     assert speech.sample_rate == model.codec.sample_rate and np.isfinite(speech.audio).all()
     decoded = model.codec.decode(speech.codes, model.embedding(voice))
-    wanted = marked(voice, coloured(voice, decoded), model.sample_rate)
+    wanted = marked(voice, decoded, model.sample_rate)
     np.testing.assert_allclose(wanted, speech.audio, atol=1e-5)
     assert np.abs(decoded - speech.audio).max() > 1e-3
     assert np.abs(decoded - model.codec.decode(speech.codes)).max() > 1e-3  # the voice is heard
@@ -174,7 +168,7 @@ def test_a_sentence_not_understood_is_said_again_and_the_best_is_kept(
     speech = model.speak("So be it.", voice)
     assert len(ladder.heard) == len({one.tobytes() for one in ladder.heard}) == len(rates)
     assert speech.check is not None and speech.check.phoneme_error_rate == rates[kept]
-    wanted = marked(voice, coloured(voice, ladder.heard[kept]), model.sample_rate)
+    wanted = marked(voice, ladder.heard[kept], model.sample_rate)
     np.testing.assert_allclose(speech.audio, wanted, atol=1e-5)
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from valle.check import Check
 from valle.codec import Codec, Codes, Samples
-from valle.colour import FilterStream
 from valle.normalise import Skipped
 from valle.safety.watermark import Marker
 from valle.speech import Speech, SpokenPhoneme, SpokenWord
@@ -102,8 +101,8 @@ class Timeline:
 
 
 class Output:
-    """Decodes one stream of codes in a voice (its embedding [192]), gives it the voice's colour
-    (`taps`, a filter), marks it, and cuts pieces in which audio and codes belong together.
+    """Decodes one stream of codes in a voice (its embedding [192]), marks it, and cuts pieces in
+    which audio and codes belong together.
 
     `feed`, `wait` and `finish` give the pieces; what the other calls note is in the next of them.
     """
@@ -112,19 +111,17 @@ class Output:
         self,
         codec: Codec,
         voice: NDArray[np.float32],
-        taps: NDArray[np.float32],
         marker: Marker,
         provenance: dict[str, Any],
     ) -> None:
         self._codec = codec
         self._stream = codec.stream(voice)
-        self._filter = FilterStream(taps)
         self._marker = marker
         self._audio = np.zeros(0, np.float32)  # marked, but not a whole frame
         self._timeline = Timeline(codec.sample_rate / codec.hop)
         self._provenance = provenance
         self._codes: Codes = np.zeros((0, codec.codebooks), np.int64)  # not yet heard
-        self._decoded: list[Samples] = []  # since the sentence began, in no voice's colour
+        self._decoded: list[Samples] = []  # since the sentence began, not marked
         self._frames = 0  # of the sentence
         self._check: Check | None = None
         self._skipped: list[Skipped] = []
@@ -161,14 +158,13 @@ class Output:
 
     def finish(self) -> Speech:
         """The last piece."""
-        last = self._marker.feed(self._filter.feed(self._stream.finish()))
+        last = self._marker.feed(self._stream.finish())
         return self._piece(np.concatenate((self._audio, last, self._marker.finish())))
 
     def copy(self) -> Output:
         """Another output that goes on from here: to say what comes next one way, then another."""
         other = copy(self)
         other._stream = self._stream.copy()
-        other._filter = copy(self._filter)
         other._marker = copy(self._marker)
         other._timeline = self._timeline.copy()
         other._decoded, other._skipped = self._decoded[:], self._skipped[:]
@@ -178,7 +174,7 @@ class Output:
         self._codes = np.concatenate((self._codes, codes))
         audio = self._stream.feed(codes)
         self._decoded.append(audio)
-        audio = np.concatenate((self._audio, self._marker.feed(self._filter.feed(audio))))
+        audio = np.concatenate((self._audio, self._marker.feed(audio)))
         whole = len(audio) - len(audio) % self._codec.hop
         self._audio = audio[whole:]
         if whole:

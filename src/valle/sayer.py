@@ -1,11 +1,10 @@
-"""Saying one sentence in one voice: from phonemes to blocks of codes, and the voice's colour.
+"""Saying one sentence in one voice: from phonemes to blocks of codes.
 
 What the models keep of a voice is made when it is first used, and serves every sentence after that.
 """
 
 from __future__ import annotations
 
-import hashlib
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from valle.audio import resample
 from valle.batching import Frames
 from valle.bundle import Bundle
 from valle.codec import Codec, Codes
-from valle.colour import SENTENCES, matching_filter
 from valle.decoder import ARDecoder, PromptCache
 from valle.nar import NAR, NARPrompt
 from valle.options import SpeakOptions
@@ -28,7 +26,7 @@ from valle.pointer import durations, stays
 from valle.sampling import Pace, Sampling, expected_frames
 from valle.speaker import SpeakerEncoder
 from valle.style import is_asked
-from valle.text import BORDERS, Sentence, to_sentences
+from valle.text import BORDERS, Sentence
 from valle.voice import Voice
 
 Ints = NDArray[np.int64]
@@ -81,13 +79,6 @@ class Sayer:
                 durations(at, len(symbols.ids)),
             )
         return self._readers[voice]
-
-    def colour(self, voice: Voice, reader: Reader) -> NDArray[np.float32]:
-        """The filter [taps] that brings what is made for a voice to its recording's colour."""
-        makers = ("codec_encoder", "codec_decoder", "speaker", "phonemes", "ar", "nar")
-        key = hashlib.sha256("".join(map(self._bundle.graph_hash, makers)).encode()).hexdigest()
-        taps = voice.derive("colour", key, lambda: self._matched(voice, reader))
-        return np.asarray(taps, np.float32)
 
     def task(self, sentence: Sentence, reader: Reader) -> Task:
         """A sentence as the models read it, with the frames it would take in this voice."""
@@ -186,18 +177,6 @@ class Sayer:
             "embedding", graph, lambda: self._speaker.embed(self._samples(voice))
         )
         return np.asarray(embedding, np.float32)
-
-    def _matched(self, voice: Voice, reader: Reader) -> NDArray[np.float32]:
-        made, options = [], SpeakOptions.of()
-        for index, text in enumerate(SENTENCES):
-            (sentence,), _ = to_sentences(text)
-            task = self.task(sentence, reader)
-            slot = Slot(task, 0, round(float(task.expected.sum())))
-            codes = self.said(reader, slot, options, index)
-            made.append(self._codec.decode(codes, reader.nar.voice))
-        return matching_filter(
-            self._samples(voice), np.concatenate(made), self._bundle.config.sample_rate
-        )
 
     def _samples(self, voice: Voice) -> NDArray[np.float32]:
         return resample(voice.audio, voice.sample_rate, self._bundle.config.sample_rate)

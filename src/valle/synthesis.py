@@ -113,7 +113,7 @@ class Model:
         chosen = UNNAMED if name is None else name
         voice = enroll(self.bundle, recording, chosen, ref_text, agreed)
         record(voice)
-        self._sayer.colour(voice, self._sayer.reader(voice))
+        self._sayer.reader(voice)  # what it derives is kept in the voice
         return voice
 
     def embedding(self, voice: Voice) -> NDArray[np.float32]:
@@ -186,8 +186,7 @@ class Model:
         payload = Payload.of(owner_key, voice.consent["id"])
         marker = Marker(self.sample_rate, owner_key, payload)
         provenance = self._provenance(voice, options, marker)
-        colour = self._sayer.colour(voice, reader)
-        output = Output(self.codec, reader.nar.voice, colour, marker, provenance)
+        output = Output(self.codec, reader.nar.voice, marker, provenance)
 
         skipped: list[Skipped] = []  # of what was read so far, and not reported yet
 

@@ -1,8 +1,8 @@
 """Speech of a bundle in the voices of a prepared corpus: what the detector must know best.
 
-Every second sentence is taken as it is spoken, with the voice's colour and the watermark; the
-others are decoded from their codes alone, with neither. A detector that learns from both halves,
-beside other speech of which half is marked, cannot live on the mark.
+Every second sentence is taken as it is spoken, with the watermark; the others are decoded from
+their codes alone, without it. A detector that learns from both halves, beside other speech of which
+half is marked, cannot live on the mark.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from valle.synthesis import Model, load
 GENERATOR = "valle"
 OWN = f"made-{GENERATOR}"
 """The corpus of such speech."""
-SENTENCES = 5  # in each voice: enrolling costs about as much as two
+SENTENCES = 5  # in each voice
 LETTERS = range(25, 110)  # of a sentence: 2 to 7 s
 PROMPT = 2.5  # seconds of a recording that becomes a voice, at least
 _ATTESTATION = "Recordings for research; what is made of them trains a detector of made speech."

@@ -1,15 +1,16 @@
 """`valle evaluate style`: whether asked styles are heard, and whether middles are filled in.
 
-Every style is asked for in all its classes, one at a time, in held-out voices; Spearman's rank
-correlation tells whether what is measured rises with what was asked. Then the middle third of the
-voices' own recordings is said anew, and our listener's phoneme error rate there stands beside that
-of the recordings through the codec.
+Every style is asked for in all its classes, one at a time, in held-out voices and each of two
+sentences; Spearman's rank correlation tells whether what is measured rises with what was asked.
+Then the middle third of the voices' own recordings is said anew, and our listener's phoneme error
+rate there stands beside that of the recordings through the codec.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from tqdm import tqdm
 
 from valle.audio import resample
 from valle.check import phoneme_error_rate
-from valle.colour import SENTENCES
 from valle.decoder import ARDecoder
 from valle.errors import UsageError
 from valle.evaluation.material import Original, Samples, Speaker
@@ -40,6 +40,12 @@ if TYPE_CHECKING:
     from valle import Model
 
 VOICES = 10
+# All the sounds of English, in two breaths. With one of them a voice, chance moved a style's figure
+# by as much as 0.2 (docs/LOG.md).
+SENTENCES = (
+    "We thought the joyful boy should measure each huge garage.",
+    "Now bring the fresh pears, and go with five old dogs to the zoo.",
+)
 CODEC, FILLED = "through the codec", "filled in"
 
 
@@ -49,6 +55,7 @@ class Asked:
 
     style: str
     speaker: str
+    sentence: int
     asked: int
     measured: float | None
 
@@ -81,7 +88,7 @@ def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def ask(model: Model, speakers: Sequence[Speaker], seed: int, quiet: bool) -> Iterator[Asked]:
-    """Ask every voice for all classes of all styles, with the same chance in each.
+    """Ask every voice for all classes of all styles, of a sentence with the same chance in each.
 
     Raises:
         UsageError: the bundle was trained without styles.
@@ -91,25 +98,25 @@ def ask(model: Model, speakers: Sequence[Speaker], seed: int, quiet: bool) -> It
         raise UsageError(f"the bundle {config.name!r} was trained without styles")
     sayer = Sayer(model.bundle, model.codec)
     options = SpeakOptions.of(seed=seed)
-    total = len(speakers) * len(STYLES) * CLASSES
+    total = len(speakers) * len(SENTENCES) * len(STYLES) * CLASSES
     with tqdm(total=total, desc="styles", unit="clip", disable=quiet or None) as bar:
         for place, speaker in enumerate(speakers):
             voice = model.enroll((speaker.prompt, JUDGE_RATE), attest=ATTESTATION)
             reader = sayer.reader(voice)
-            (sentence, *_), _ = to_sentences(SENTENCES[place % len(SENTENCES)])
-            task = sayer.task(sentence, reader)
-            spoken = sum(phoneme.symbol not in BORDERS for phoneme in sentence.phonemes)
-            for number, style in enumerate(STYLES):
-                for wanted in range(1, CLASSES + 1):
+            for which, text in enumerate(SENTENCES):
+                (sentence, *_), _ = to_sentences(text)
+                index = place * len(SENTENCES) + which  # other chances in each
+                task = sayer.task(sentence, reader)
+                spoken = sum(phoneme.symbol not in BORDERS for phoneme in sentence.phonemes)
+                for (number, style), wanted in product(enumerate(STYLES), range(1, CLASSES + 1)):
                     classes = np.full(len(STYLES), UNSET, np.int64)
                     classes[number] = wanted
-                    slot = Slot(task, 0, None)
-                    codes = sayer.said(reader, slot, options, place, classes)
+                    codes = sayer.said(reader, Slot(task, 0, None), options, index, classes)
                     samples = model.codec.decode(codes, reader.nar.voice)
                     features = frame_features(samples, config.sample_rate, config.hop)
                     found = float(measure(features, spoken)[number])
                     known = found if np.isfinite(found) else None
-                    yield Asked(style, speaker.name, wanted, known)
+                    yield Asked(style, speaker.name, which, wanted, known)
                     bar.update()
 
 
@@ -192,22 +199,27 @@ def _part(symbols: Symbols, start: int, stop: int) -> Symbols:
 
 
 def results(asked: Sequence[Asked], filled: Sequence[Middle]) -> dict[str, Any]:
-    """By style, Spearman's correlation within each voice (mean, interval over voices) and over all
-    clips together; by row, the phoneme error rate of the middles."""
+    """By style, Spearman's correlation within each voice and sentence (mean, interval over voices)
+    and over all clips together; by row, the phoneme error rate of the middles."""
     styles = {}
     for style in dict.fromkeys(one.style for one in asked):
         own = [one for one in asked if one.style == style and one.measured is not None]
-        each = []
-        for speaker in sorted({one.speaker for one in own}):
-            pairs = [(one.asked, one.measured or 0.0) for one in own if one.speaker == speaker]
-            each.append(spearman(*zip(*pairs, strict=True)))
-        known = [value for value in each if np.isfinite(value)]
+        correlations: dict[str, list[float]] = {}
+        for speaker, sentence in sorted({(one.speaker, one.sentence) for one in own}):
+            pairs = [
+                (one.asked, one.measured or 0.0)
+                for one in own
+                if (one.speaker, one.sentence) == (speaker, sentence)
+            ]
+            found = spearman(*zip(*pairs, strict=True))
+            if np.isfinite(found):
+                correlations.setdefault(speaker, []).append(found)
+        each = list(correlations.values())
+        totals, counts = [sum(known) for known in each], [len(known) for known in each]
         together = spearman([one.asked for one in own], [one.measured or 0.0 for one in own])
         styles[style] = {
             "clips": len(own),
-            "within_voices": asdict(Figure(*bootstrap_interval(known, [1.0] * len(known))))
-            if known
-            else None,
+            "within_voices": asdict(Figure(*bootstrap_interval(totals, counts))) if each else None,
             "together": together if np.isfinite(together) else None,
         }
     rows = {}

@@ -20,8 +20,8 @@ from valle.text import SYMBOLS, UNKNOWN
 
 _UNKNOWN_ID = SYMBOLS.index(UNKNOWN)
 _TRIES = 10_000  # draws for one pair; of a corpus that is fit for training a few are enough
-_VOICELESS = 0.1  # share of prompts whose speaker embedding is withheld
-_UNPROMPTED = 0.08  # share of examples in which anybody speaks: no prompt, no voice
+VOICELESS = 0.1  # share of prompts whose speaker embedding is withheld, unless asked otherwise
+UNPROMPTED = 0.08  # share of examples in which anybody speaks: no prompt, no voice
 INFILLING = 0.3  # share of examples in which a middle is filled in, unless asked otherwise
 _LEAST_AROUND = 50  # frames around a middle: less tells too little of a voice
 _SHORTEST_MIDDLE = 10  # frames: a word
@@ -160,6 +160,7 @@ class ExampleSource:
     """Draws a store by its share, a speaker of it, then a prompt and a target of that speaker.
 
     infilling: share of examples, 0 to 1, in which the middle of an utterance is the target.
+    voiceless, unprompted: shares of prompts without an embedding, of pairs without a prompt.
     borders: [5, 7] between the classes of styles; None: those that came with the stores, if any.
 
     Raises:
@@ -174,11 +175,14 @@ class ExampleSource:
         seed: int,
         infilling: float = 0.0,
         borders: NDArray[np.float64] | None = None,
+        voiceless: float = VOICELESS,
+        unprompted: float = UNPROMPTED,
     ) -> None:
         self.rng = np.random.default_rng(seed)
         # Apart, so that the same pairs are drawn whatever is told of them.
         self.told_rng = np.random.default_rng((seed, 1))
         self.infilling = infilling
+        self.voiceless, self.unprompted = voiceless, unprompted
         self.borders = _borders(stores) if borders is None else borders
         self.groups: list[list[list[Source]]] = []
         for store in stores:
@@ -215,7 +219,7 @@ class ExampleSource:
             return self.middle(target_frames[1])
         prompt, target, style = self._pair(prompt_frames, target_frames, from_start)
         example = Example((prompt,), target, len(prompt.codes), self._told(style))
-        return example.unprompted() if self.told_rng.random() < _UNPROMPTED else example
+        return example.unprompted() if self.told_rng.random() < self.unprompted else example
 
     def middle(self, longest: int) -> Example:
         """A middle of at most `longest` frames, cut at the edges of words, and what is around it.
@@ -323,7 +327,7 @@ class ExampleSource:
             hidden = (self.rng.random(len(symbols)) < _UNSURE) & ~IS_BORDER[symbols]
             symbols[hidden] = _UNKNOWN_ID
         # Now and then the voice has to be read out of the prompt alone.
-        voice = piece.voice * np.float32(self.rng.random() >= _VOICELESS)
+        voice = piece.voice * np.float32(self.rng.random() >= self.voiceless)
         return replace(piece, symbols=symbols, stress=stress, voice=voice)
 
 

@@ -1,4 +1,8 @@
-"""`valle train nar`: what the codebooks after the first add, of all frames of a window at once."""
+"""`valle train nar`: what the codebooks after the first add, of all frames of a window at once.
+
+What was wanting in what it says of the prompt is added when running (`unsaid`), and so here: the
+model learns to say what that leaves.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from torch import Tensor, nn
 
 from valle.corpora.store import Store
 from valle.text import SYMBOLS
-from valle.training.examples import INFILLING, Example, ExampleSource, Piece, padded
+from valle.training.examples import INFILLING, Example, ExampleSource, Ints, Piece, padded
 from valle.training.loop import (
     keep_size,
     language_model_optimizer,
@@ -19,7 +23,7 @@ from valle.training.loop import (
     set_learning_rate,
 )
 from valle.training.models.codec import Codec
-from valle.training.models.nar import NAR, first_alone
+from valle.training.models.nar import NAR, first_alone, unsaid
 from valle.training.models.quantiser import residual_vectors
 from valle.training.sizes import NO_CODE, size_named
 from valle.training.style_borders import keep_borders, kept_borders
@@ -27,6 +31,11 @@ from valle.training.style_borders import keep_borders, kept_borders
 _BATCH = 12
 _PROMPT = (75, 150)
 _FROM_START = 0.4
+# Share of prompts without the speaker's embedding: voices that are learnt from are known by it, and
+# then nothing need be heard in the prompt, which is all that tells of a new one's details.
+_VOICELESS = 0.5
+
+Rows = tuple[Ints, Ints, Ints]  # codes [T, 8], symbols, stress [T] of frames
 
 
 class NARJob:
@@ -48,7 +57,9 @@ class NARJob:
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
         self.device = torch.device(device)
-        self.examples = ExampleSource(stores, shares, seed + 1, infilling, kept_borders(folder))
+        self.examples = ExampleSource(
+            stores, shares, seed + 1, infilling, kept_borders(folder), _VOICELESS, unprompted=0.0
+        )
         self.shape = size_named(size).nar
         self.nar = NAR(self.shape, len(SYMBOLS))
         if codec is not None:
@@ -81,32 +92,64 @@ class NARJob:
 
     def loss(self, examples: list[Example]) -> tuple[Tensor, dict[str, float]]:
         """Squared error in shares of what is wanted (1: as good as nothing said)."""
-        contexts = [list(example.context) for example in examples]
-        targets = [[example.target] for example in examples]
-        frames = [len(example.target.codes) for example in examples]
-        codes, symbols, stress = self._rows(targets)
+        contexts = [_rows([*example.context]) for example in examples]
+        targets = [_rows([example.target]) for example in examples]
+        voice = torch.from_numpy(np.stack([e.context[0].voice for e in examples])).to(self.device)
+        style = self._tensor(np.stack([example.style for example in examples]))
+        left = self._left(contexts, voice)
+        said = self._said(contexts, targets, voice, style)
+        added, wanted = [], []
+        for row, (context, target) in enumerate(zip(contexts, targets, strict=True)):
+            known, codes = self._tensor(context[0]), self._tensor(target[0])
+            wanting = unsaid(self.nar.tables[0], codes[None, :, 0], known[None, :, 0], left[row])
+            added.append(said[row, : len(codes)] + wanting[0])
+            wanted.append(residual_vectors(self.nar.tables[1:], codes[:, 1:]))
+        apart = torch.cat(added) - torch.cat(wanted)
+        error = apart.square().sum() / torch.cat(wanted).square().sum()
+        return error, {"loss": float(error.detach())}
+
+    @torch.no_grad()
+    def _left(self, contexts: list[Rows], voice: Tensor) -> list[Tensor]:
+        """Of each context what its frames add less what would be said of them [1, frames, latent]:
+        of each half in the voice of the other, as running asks."""
+        halves = [[np.array_split(array, 2) for array in context] for context in contexts]
+        first, second = ([(c[h], s[h], t[h]) for c, s, t in halves] for h in range(2))
+        was = self.nar.training
+        self.nar.eval()
+        said = self._said([*second, *first], [*first, *second], torch.cat((voice, voice)), None)
+        self.nar.train(was)
+        left = []
+        for row, (codes, _, _) in enumerate(contexts):
+            ends = len(first[row][0]), len(second[row][0])
+            guessed = torch.cat((said[row, : ends[0]], said[len(contexts) + row, : ends[1]]))
+            given = residual_vectors(self.nar.tables[1:], self._tensor(codes[:, 1:]))
+            left.append((given - guessed)[None])
+        return left
+
+    def _said(
+        self, contexts: list[Rows], targets: list[Rows], voice: Tensor, style: Tensor | None
+    ) -> Tensor:
+        """[B, longest target, latent] what the model itself says of each target after its context;
+        voice [B, 192], style [B, 5]."""
+        codes, symbols, stress = self._batch(targets)
+        before, frames = ([len(rows[0]) for rows in side] for side in (contexts, targets))
         with mixed_precision(self.device):
             added = self.nar.forward_training(
-                self._rows(contexts),
+                self._batch(contexts),
                 (first_alone(codes), symbols, stress),
-                torch.from_numpy(np.stack([e.context[0].voice for e in examples])).to(self.device),
-                torch.tensor([example.frames for example in examples], device=self.device),
+                voice,
+                torch.tensor(before, device=self.device),
                 torch.tensor(frames, device=self.device),
-                self._tensor(np.stack([example.style for example in examples])),
+                style,
             )
-        real = codes[..., 0] != NO_CODE
-        wanted = residual_vectors(self.nar.tables[1:], codes[real][:, 1:])
-        left = (added[real].float() - wanted).square().sum() / wanted.square().sum()
-        return left, {"loss": float(left.detach())}
+        return added.float()
 
     def sample(self, folder: Path, number: int) -> None:
         """Its samples need the whole chain: `valle export`, then `valle speak`."""
 
-    def _rows(self, items: list[list[Piece]]) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes, symbols and stress of the frames of each item's pieces, one after another."""
-        codes = [np.concatenate([p.codes for p in row]) for row in items]
-        symbols = [np.concatenate([p.symbols[p.frame_symbol] for p in row]) for row in items]
-        stress = [np.concatenate([p.stress[p.frame_symbol] for p in row]) for row in items]
+    def _batch(self, items: list[Rows]) -> tuple[Tensor, Tensor, Tensor]:
+        """The rows of each item as one batch, padded on the right."""
+        codes, symbols, stress = (list(each) for each in zip(*items, strict=True))
         return (
             self._tensor(padded(codes, NO_CODE)),
             self._tensor(padded(symbols, 0)),
@@ -115,3 +158,12 @@ class NARJob:
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device)
+
+
+def _rows(pieces: list[Piece]) -> Rows:
+    """Codes [T, 8], symbols and stress [T] of the frames of pieces, one after another."""
+    return (
+        np.concatenate([piece.codes for piece in pieces]),
+        np.concatenate([piece.symbols[piece.frame_symbol] for piece in pieces]),
+        np.concatenate([piece.stress[piece.frame_symbol] for piece in pieces]),
+    )

@@ -202,6 +202,22 @@ def test_the_evaluation_of_styles_on_a_debug_model(
     assert len(style.table(figures).splitlines()) == 9
 
 
+def test_styles_are_compared_within_a_voice_and_sentence() -> None:
+    """Another sentence may be higher or lower in all classes; a voice counts once a sentence."""
+    asked = [
+        style.Asked("pitch", speaker, sentence, wanted, 10.0 * sentence + sign * wanted)
+        for speaker, sign in (("a", 1.0), ("b", -1.0))
+        for sentence in range(2)
+        for wanted in range(1, 9)
+    ]
+    found = style.results([*asked, style.Asked("pitch", "a", 2, 1, None)], [])["styles"]["pitch"]
+    assert found["clips"] == 32
+    assert found["within_voices"]["value"] == pytest.approx(0.0)
+    of_one = style.results(asked[:16], [])["styles"]["pitch"]
+    assert of_one["within_voices"]["value"] == pytest.approx(1.0)
+    assert of_one["together"] < 0.7
+
+
 def test_styles_are_not_evaluated_without(model: valle.Model) -> None:
     with pytest.raises(valle.UsageError, match="without styles"):
         next(style.ask(model, [], seed=0, quiet=True))

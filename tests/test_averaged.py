@@ -71,6 +71,21 @@ def test_counters_and_switches_are_the_first_ones(tmp_path: Path) -> None:
     torch.testing.assert_close(mean.decoder.input.weight, wanted)
 
 
+@pytest.mark.parametrize("count", [2, 3, 6, 7])
+def test_what_all_runs_have_alike_stays_to_the_bit(tmp_path: Path, count: int) -> None:
+    """Of codecs whose decoders alone learnt, codes stay what they were."""
+    runs = [tmp_path / str(number) for number in range(count)]
+    codec = random_models("debug", seed=0).codec
+    for number, run in enumerate(runs):
+        with torch.no_grad():
+            codec.decoder.input.weight += number
+        written(run, "codec", codec)
+    average_runs(runs, tmp_path / "mean")
+    mean, last = load_codec(tmp_path / "mean").state_dict(), codec.state_dict()
+    changed = [name for name, weight in mean.items() if not torch.equal(weight, last[name])]
+    assert changed == ["decoder.input.weight"]
+
+
 def test_runs_that_do_not_fit_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

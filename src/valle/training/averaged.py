@@ -21,8 +21,9 @@ from valle.training.style_borders import keep_borders, kept_borders, same_border
 def average_runs(runs: Sequence[Path], into: Path) -> str:
     """Write the mean of the models of some runs as a run, as `valle import` writes one.
 
-    Whatever is no weight (a counter, a switch) is the first run's. Returns the stage that they are
-    of.
+    Weights that all runs have alike stay so to the bit: where a codec's decoder alone learnt, codes
+    stay what they were. Whatever is no weight (a counter, a switch) is the first run's. Returns the
+    stage that they are of.
 
     Raises:
         OutputError: `into` holds a run already, which would be lost.
@@ -35,7 +36,10 @@ def average_runs(runs: Sequence[Path], into: Path) -> str:
         raise OutputError(f"{into} holds a run already; give another folder")
     stage, first = _model(runs[0])
     borders = kept_borders(runs[0])
-    sums = {name: weight.clone() for name, weight in first.items()}
+    sums = {
+        name: weight.double() if weight.is_floating_point() else weight
+        for name, weight in first.items()
+    }
     for run in runs[1:]:
         other, weights = _model(run)
         if other != stage:
@@ -51,7 +55,7 @@ def average_runs(runs: Sequence[Path], into: Path) -> str:
             if weight.is_floating_point():
                 sums[name] += weight
     mean = {
-        name: total / len(runs) if total.is_floating_point() else total
+        name: (total / len(runs)).to(first[name].dtype) if total.is_floating_point() else total
         for name, total in sums.items()
     }
     into.mkdir(parents=True, exist_ok=True)

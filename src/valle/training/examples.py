@@ -20,8 +20,8 @@ from valle.text import SYMBOLS, UNKNOWN
 
 _UNKNOWN_ID = SYMBOLS.index(UNKNOWN)
 _TRIES = 10_000  # draws for one pair; of a corpus that is fit for training a few are enough
-VOICELESS = 0.1  # share of prompts whose speaker embedding is withheld, unless asked otherwise
-UNPROMPTED = 0.08  # share of examples in which anybody speaks: no prompt, no voice
+_VOICELESS = 0.1  # share of prompts whose speaker embedding is withheld, unless asked otherwise
+_UNPROMPTED = 0.08  # share of examples in which anybody speaks: no prompt, no voice
 INFILLING = 0.3  # share of examples in which a middle is filled in, unless asked otherwise
 _LEAST_AROUND = 50  # frames around a middle: less tells too little of a voice
 _SHORTEST_MIDDLE = 10  # frames: a word
@@ -175,8 +175,8 @@ class ExampleSource:
         seed: int,
         infilling: float = 0.0,
         borders: NDArray[np.float64] | None = None,
-        voiceless: float = VOICELESS,
-        unprompted: float = UNPROMPTED,
+        voiceless: float = _VOICELESS,
+        unprompted: float = _UNPROMPTED,
     ) -> None:
         self.rng = np.random.default_rng(seed)
         # Apart, so that the same pairs are drawn whatever is told of them.

@@ -6,6 +6,7 @@ model learns to say what that leaves.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -92,20 +93,19 @@ class NARJob:
 
     def loss(self, examples: list[Example]) -> tuple[Tensor, dict[str, float]]:
         """Squared error in shares of what is wanted (1: as good as nothing said)."""
-        contexts = [_rows([*example.context]) for example in examples]
-        targets = [_rows([example.target]) for example in examples]
+        contexts = [_rows(example.context) for example in examples]
+        targets = [_rows((example.target,)) for example in examples]
         voice = torch.from_numpy(np.stack([e.context[0].voice for e in examples])).to(self.device)
         style = self._tensor(np.stack([example.style for example in examples]))
         left = self._left(contexts, voice)
         said = self._said(contexts, targets, voice, style)
-        added, wanted = [], []
+        added = []
         for row, (context, target) in enumerate(zip(contexts, targets, strict=True)):
             known, codes = self._tensor(context[0]), self._tensor(target[0])
             wanting = unsaid(self.nar.tables[0], codes[None, :, 0], known[None, :, 0], left[row])
             added.append(said[row, : len(codes)] + wanting[0])
-            wanted.append(residual_vectors(self.nar.tables[1:], codes[:, 1:]))
-        apart = torch.cat(added) - torch.cat(wanted)
-        error = apart.square().sum() / torch.cat(wanted).square().sum()
+        wanted = self._given(np.concatenate([codes for codes, _, _ in targets]))
+        error = (torch.cat(added) - wanted).square().sum() / wanted.square().sum()
         return error, {"loss": float(error.detach())}
 
     @torch.no_grad()
@@ -122,9 +122,12 @@ class NARJob:
         for row, (codes, _, _) in enumerate(contexts):
             ends = len(first[row][0]), len(second[row][0])
             guessed = torch.cat((said[row, : ends[0]], said[len(contexts) + row, : ends[1]]))
-            given = residual_vectors(self.nar.tables[1:], self._tensor(codes[:, 1:]))
-            left.append((given - guessed)[None])
+            left.append((self._given(codes) - guessed)[None])
         return left
+
+    def _given(self, codes: Ints) -> Tensor:
+        """[T, latent] what codes [T, 8] add after the first codebook."""
+        return residual_vectors(self.nar.tables[1:], self._tensor(codes[:, 1:]))
 
     def _said(
         self, contexts: list[Rows], targets: list[Rows], voice: Tensor, style: Tensor | None
@@ -160,7 +163,7 @@ class NARJob:
         return torch.from_numpy(array).to(self.device)
 
 
-def _rows(pieces: list[Piece]) -> Rows:
+def _rows(pieces: Sequence[Piece]) -> Rows:
     """Codes [T, 8], symbols and stress [T] of the frames of pieces, one after another."""
     return (
         np.concatenate([piece.codes for piece in pieces]),

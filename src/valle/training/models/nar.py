@@ -10,8 +10,9 @@ The prompt's rows see only the prompt, so their keys and values belong to the vo
 once; target rows see the prompt, the past and a few frames ahead.
 
 Of a voice that it did not learn from it hears little in them, for all that: what it says of such a
-prompt's own frames is off by much the same from one frame to the next. So running takes along what
-was wanting there (`unsaid`), as recognisers are adapted to a speaker by a moment of known speech.
+prompt's own frames is off by much the same from one frame to the next. So what was wanting there is
+taken along, in running and in training (`unsaid`), as recognisers are adapted to a speaker by a
+moment of known speech.
 """
 
 from __future__ import annotations

@@ -1,0 +1,110 @@
+"""SHA-256 of what the default model gives for fixed inputs: `python benchmarks/digests.py`.
+
+Prints JSON. A change that should alter no output prints the same before and after, on one machine;
+another processor may add numbers in another order. Keys and receipts are made anew for every run,
+so speech is taken as it is before the watermark: codes, times, and what the listener heard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+
+import numpy as np
+from material import RECORDING
+from numpy.typing import NDArray
+
+import valle
+from valle.audio import load_recording
+from valle.bundle import Bundle
+from valle.normalise import normalise
+from valle.safety.detector import judge
+from valle.safety.watermark import Payload, key_number, mark
+from valle.safety.watermark_detect import detect
+from valle.text import to_sentences
+
+TEXTS = (
+    "The quick brown fox jumps over the lazy dog.",
+    "On May 3rd, 2024, Dr. Smith paid $1,250.50 for 3.5 kg of apples; is that 12% more?",
+    "I read the record. [[həloʊ]] NASA's XVI rooms, at 7:45 p.m. Yes yes yes!",
+    "Naïve café, 🎉 and 東京: x = y/2, call 555-0199 or mail a.b@c.org.",
+)
+SHORT, LONG = "So be it.", "Speech comes in pieces. The first of them is here soon, and then others."
+OWNER = b"a key of nobody, for digests only"
+
+
+def digest(*parts: object) -> str:
+    """One SHA-256, in hexadecimal, of arrays and of what JSON can write."""
+    total = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            total.update(f"{part.dtype} {part.shape}\n".encode() + part.tobytes())
+        else:
+            total.update(json.dumps(part, sort_keys=True).encode())
+    return total.hexdigest()
+
+
+def of_speech(speech: valle.Speech) -> str:
+    """All that one seed decides: codes, length, times, the listener's check."""
+    check = None if speech.check is None else dataclasses.asdict(speech.check)
+    times = [speech.words, speech.phonemes]
+    return digest(speech.codes, len(speech.audio), times, check)
+
+
+def marked(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+    """A recording with a mark of a key and a receipt that are always the same."""
+    return mark(samples, sample_rate, OWNER, Payload(0xBEEF, key_number(OWNER)))
+
+
+def digests(threads: int) -> dict[str, str]:
+    """What is digested, by name."""
+    model = valle.load(threads=threads)
+    voice = model.enroll(RECORDING, attest="I hold the rights to this voice")
+    recording = load_recording(RECORDING)
+    sound = marked(recording.samples, recording.sample_rate)
+    found = detect(sound, recording.sample_rate, OWNER)
+    verdict = judge(Bundle.load(threads=threads), recording.samples, recording.sample_rate)
+    tokens = [[dataclasses.asdict(token) for token in normalise(text)[0]] for text in TEXTS]
+    sentences = [[dataclasses.asdict(s) for s in to_sentences(text)[0]] for text in TEXTS]
+    codes = model.codec.encode(voice.audio)
+    spoken = model.speak(LONG, voice, seed=2)
+    streamed = valle.Speech.join(model.stream(LONG, voice, seed=2))
+    whole = model.speak(LONG, voice, seed=2, redo=0)
+    return {
+        "normalised texts": digest(tokens),
+        "phonemes": digest(sentences),
+        "voice": digest(voice.symbols, voice.stress, voice.frame_symbol, codes),
+        "embedding": digest(model.embedding(voice)),
+        "codec": digest(model.codec.decode(codes)),
+        "short speech": of_speech(model.speak(SHORT, voice, seed=1)),
+        "long speech": of_speech(spoken),
+        "faster": of_speech(model.speak(SHORT, voice, seed=3, speed=1.3)),
+        "of a length": of_speech(model.speak(SHORT, voice, seed=3, duration=1.5)),
+        "streamed": of_speech(streamed),
+        "streamed is spoken": str(
+            np.array_equal(streamed.audio, whole.audio) and of_speech(streamed) == of_speech(whole)
+        ),
+        "best of two": of_speech(model.speak(SHORT, voice, seed=4, best_of=2)),
+        "watermark": digest(sound, found.spans and dataclasses.asdict(found.spans[0])),
+        "detector": digest(
+            {} if verdict is None else {name: round(p, 4) for name, p in verdict.whole.items()}
+        ),
+    }
+
+
+def main() -> None:
+    """Print the digests, made in a data folder of their own."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--threads", type=int, default=1, help="of the model (default: 1)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["VALLE_HOME"] = home
+        print(json.dumps(digests(arguments.threads), indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -24,24 +24,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from valle.corpora.split import is_held
 from valle.corpora.store import Store
-from valle.pointer import STAYS
-from valle.text import SYMBOLS
-from valle.training.calibration import is_held
+from valle.runtime.pointer import STAYS
+from valle.text.symbols import SYMBOLS
 from valle.training.checkpoints import load_codec
-from valle.training.examples import ExampleSource
-from valle.training.loop import (
+from valle.training.data.examples import ExampleSource
+from valle.training.models.ar import AR
+from valle.training.models.codec import Codec
+from valle.training.models.phonemes import PADDING, gather_rows
+from valle.training.models.sizes import CODEBOOK_SIZE, NO_CODE, ARSize
+from valle.training.models.transformer import rotary_angles
+from valle.training.trainers.ar import ar_batch, ar_outputs
+from valle.training.trainers.loop import (
     language_model_optimizer,
     learning_rate,
     mixed_precision,
     set_learning_rate,
 )
-from valle.training.models.ar import AR
-from valle.training.models.codec import Codec
-from valle.training.models.phonemes import PADDING, gather_rows
-from valle.training.models.transformer import rotary_angles
-from valle.training.sizes import CODEBOOK_SIZE, NO_CODE, ARSize
-from valle.training.train_ar import ar_batch, ar_outputs
 
 _CPU = torch.device("cpu")
 _SHAPE = {"layers": 4, "heads": 4, "width": 192, "feed_forward": 768}

@@ -16,11 +16,11 @@ from onnx import numpy_helper
 
 from material import Material, random_prompt, said_by_ar
 from timing import Job, Lap, lap, median_lap
-from valle.ar_graph import BoundGraph, Rows, empty_cache
-from valle.bundle import Bundle
-from valle.decoder import ARDecoder, PromptCache
-from valle.plan import Symbols
-from valle.session import threads_for
+from valle.bundle.bundle import Bundle
+from valle.bundle.session import threads_for
+from valle.runtime.ar import ARDecoder
+from valle.runtime.kv_cache import BoundGraph, PromptCache, Rows, empty_cache
+from valle.synthesis.durations import Symbols
 
 MATRICES = {"MatMul", "MatMulNBits", "DynamicQuantizeMatMul", "Gemm", "FusedMatMul"}
 

@@ -69,7 +69,7 @@ def main() -> None:
 
 def found(choice: Choice, arguments: argparse.Namespace) -> dict[str, Any]:
     """All figures of one choice."""
-    from valle.training import features
+    from valle.training.models import features
 
     # Before anything else of valle is imported: models read these when they are.
     features.HOP, features._STEP = choice.hop, choice.step

@@ -13,25 +13,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from valle.corpora.split import is_held
 from valle.corpora.store import HOP as LABEL_HOP
 from valle.corpora.store import SAMPLE_RATE, Labels, Store, Utterance, by_speaker
 from valle.corpora.transcripts import IS_BORDER, LISTENER_CLASS
-from valle.evaluation.metrics import VoiceJudge
-from valle.evaluation.signals import QualityJudge, pesq, stoi
-from valle.listener_symbols import LISTENER_SYMBOLS
-from valle.pointer import STAYS, stays
-from valle.text import SYMBOLS
-from valle.training.calibration import is_held
-from valle.training.examples import padded
-from valle.training.loop import learning_rate, mixed_precision, set_learning_rate
-from valle.training.losses import SpectralLoss
+from valle.evaluation.metrics.judges import VoiceJudge
+from valle.evaluation.metrics.signals import QualityJudge, pesq, stoi
+from valle.runtime.pointer import STAYS, stays
+from valle.text.symbols import LISTENER_SYMBOLS, SYMBOLS
+from valle.training.data.examples import padded
 from valle.training.models.ar import AR
 from valle.training.models.codec import Codec, CodecSize
 from valle.training.models.convnext import ConvNeXt
 from valle.training.models.phonemes import PADDING, gather_rows
-from valle.training.models.quantiser import nearest
+from valle.training.models.quantizer import nearest
+from valle.training.models.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE, ARSize
 from valle.training.models.transformer import code_vectors, rotary_angles
-from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE, ARSize
+from valle.training.trainers.loop import learning_rate, mixed_precision, set_learning_rate
+from valle.training.trainers.losses import SpectralLoss
 
 _CPU = torch.device("cpu")
 _AR = ARSize(layers=4, heads=4, width=192, feed_forward=768, dropout=0.1)

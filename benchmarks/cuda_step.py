@@ -17,8 +17,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from timing import lap
-from valle.ar_graph import Rows, empty_cache
-from valle.bundle import Bundle
+from valle.bundle.bundle import Bundle
+from valle.runtime.kv_cache import Rows, empty_cache
 
 PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
 

@@ -15,17 +15,17 @@ import os
 import tempfile
 
 import numpy as np
-from material import RECORDING
 from numpy.typing import NDArray
 
 import valle
-from valle.audio import load_recording
-from valle.bundle import Bundle
-from valle.normalise import normalise
-from valle.safety.detector import judge
-from valle.safety.watermark import Payload, key_number, mark
-from valle.safety.watermark_detect import detect
-from valle.text import to_sentences
+from material import RECORDING
+from valle.audio.recording import load_recording
+from valle.bundle.bundle import Bundle
+from valle.detection.detector import judge
+from valle.text.normalization import normalise
+from valle.text.phonemes import to_sentences
+from valle.watermark.detect import detect
+from valle.watermark.embed import Payload, key_number, mark
 
 TEXTS = (
     "The quick brown fox jumps over the lazy dog.",
@@ -33,7 +33,10 @@ TEXTS = (
     "I read the record. [[həloʊ]] NASA's XVI rooms, at 7:45 p.m. Yes yes yes!",
     "Naïve café, 🎉 and 東京: x = y/2, call 555-0199 or mail a.b@c.org.",
 )
-SHORT, LONG = "So be it.", "Speech comes in pieces. The first of them is here soon, and then others."
+SHORT, LONG = (
+    "So be it.",
+    "Speech comes in pieces. The first of them is here soon, and then others.",
+)
 OWNER = b"a key of nobody, for digests only"
 
 

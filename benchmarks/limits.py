@@ -22,19 +22,20 @@ import numpy as np
 from tqdm import tqdm
 
 import valle
-from valle.audio import resample
-from valle.evaluation.material import Original, Samples, Speaker, read_speakers
-from valle.evaluation.metrics import JUDGE_RATE, SentenceChooser
-from valle.evaluation.naturalness import pitch_range
+from valle.arrays import Samples
+from valle.audio.recording import resample
+from valle.evaluation.material import Original, Speaker, read_speakers
+from valle.evaluation.metrics.judges import JUDGE_RATE, SentenceChooser
+from valle.evaluation.protocols.naturalness import pitch_range
+from valle.evaluation.protocols.style import placed
+from valle.evaluation.protocols.zero_shot import ATTESTATION, Panel, phoneme_errors
 from valle.evaluation.report import figures
-from valle.evaluation.style import placed
-from valle.evaluation.zero_shot import ATTESTATION, Panel, phoneme_errors
-from valle.listener import Listener
-from valle.nar import NAR
 from valle.options import SpeakOptions
-from valle.plan import Slot
-from valle.sayer import Reader, Sayer
-from valle.text import to_sentences
+from valle.runtime.nar import NAR
+from valle.runtime.recognizer import Listener
+from valle.synthesis.durations import Slot
+from valle.synthesis.generator import Reader, Sayer
+from valle.text.phonemes import to_sentences
 
 
 class Parts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from timing import Job
-from valle.training.sizes import ARSize
+from valle.training.models.sizes import ARSize
 
 MISSING = "transformers is not installed: pip install 'valle[bench]'"
 

@@ -11,12 +11,13 @@ import soundfile
 from numpy.typing import NDArray
 
 import valle
-from valle.decoder import ARDecoder, PromptCache
-from valle.plan import Symbols
-from valle.pointer import stays
-from valle.sampling import Pace, Sampling
-from valle.sentences import utterances
-from valle.text import BORDERS
+from valle.runtime.ar import ARDecoder
+from valle.runtime.kv_cache import PromptCache
+from valle.runtime.pointer import stays
+from valle.runtime.sampling import Pace, Sampling
+from valle.synthesis.durations import Symbols
+from valle.text.segmentation import utterances
+from valle.text.symbols import BORDERS
 
 RECORDING = Path(__file__).parent.parent / "examples" / "voice.wav"
 STATEMENT = "I hold the rights to this voice"

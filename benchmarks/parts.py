@@ -7,11 +7,11 @@ import numpy as np
 from ar_step import random_prompt
 from material import SENTENCES, Material, said_by_ar
 from timing import interleaved
-from valle.codec import Codec
-from valle.decoder import ARDecoder
-from valle.listener import Listener
-from valle.nar import NAR, first_block
-from valle.sentences import utterances
+from valle.runtime.ar import ARDecoder
+from valle.runtime.codec import Codec
+from valle.runtime.nar import NAR, first_block
+from valle.runtime.recognizer import Listener
+from valle.text.segmentation import utterances
 
 
 def measure(material: Material, repeats: int) -> dict[str, object]:

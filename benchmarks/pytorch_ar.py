@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 from material import Material
 from timing import Job, Lap, lap
-from valle.plan import Symbols
-from valle.pointer import Pointer, stays
-from valle.sampling import MoveSampler, Pace, Sampling, sample
+from valle.runtime.pointer import Pointer, stays
+from valle.runtime.sampling import MoveSampler, Pace, Sampling, sample
+from valle.synthesis.durations import Symbols
 from valle.training.models.ar import AR
+from valle.training.models.sizes import NO_CODE
 from valle.training.models.transformer import Block, inverse_frequencies, rotate
-from valle.training.sizes import NO_CODE
 
 MEASURED_LENGTHS = 4  # at which a step without cache is timed; between them it is interpolated
 

@@ -8,7 +8,7 @@ from machine import MEGABYTES, SIDE, multiplying, reading
 from material import Material, said_by_ar
 from pytorch_ar import Rival
 from timing import Job, interleaved
-from valle.decoder import ARDecoder
+from valle.runtime.ar import ARDecoder
 from valle.training.models.ar import AR
 
 

@@ -32,11 +32,11 @@ import report  # noqa: E402
 import rivals  # noqa: E402
 import whole  # noqa: E402
 from material import open_material  # noqa: E402
-from valle.session import processors  # noqa: E402
-from valle.text import SYMBOLS  # noqa: E402
-from valle.training.export import export_bundle, random_models  # noqa: E402
+from valle.bundle.session import processors  # noqa: E402
+from valle.text.symbols import SYMBOLS  # noqa: E402
+from valle.training.export.bundle import export_bundle, random_models  # noqa: E402
 from valle.training.models.ar import AR  # noqa: E402
-from valle.training.sizes import SIZES  # noqa: E402
+from valle.training.models.sizes import SIZES  # noqa: E402
 
 SPEECH = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)  # seconds
 PROMPTS = (3.0, 5.0, 10.0, 15.0)  # seconds

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ar_step import random_prompt
 from material import SENTENCES, SPOKEN_SECONDS, Material, said_by_ar
 from timing import Job, interleaved
-from valle.decoder import ARDecoder
+from valle.runtime.ar import ARDecoder
 
 AT_ONCE = 8
 

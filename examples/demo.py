@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import valle
-from valle.audio import resample
+from valle.audio.recording import resample
+from valle.consent import challenge
+from valle.detection.detector import judge
+from valle.detection.report import provenance_facts
 from valle.evaluation.plot import save_plot
-from valle.safety import challenge, ledger
-from valle.safety.detector import judge
-from valle.safety.inspection import provenance_facts
-from valle.safety.watermark_detect import detect
+from valle.trust import ledger
+from valle.watermark.detect import detect
 
 VOICE = Path(__file__).parent / "voice.wav"
 TEXT = "This voice was never recorded saying these words; a few seconds of it were enough."

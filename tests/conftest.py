@@ -21,7 +21,7 @@ RATE = 16000
 @pytest.fixture(scope="session")
 def debug_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a bundle of random weights, of the smallest size there is."""
-    export = pytest.importorskip("valle.training.export", reason="needs the extra [train]")
+    export = pytest.importorskip("valle.training.export.bundle", reason="needs the extra [train]")
     folder = tmp_path_factory.mktemp("bundles") / "debug"
     export.debug_bundle(folder, seed=0)
     return folder

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from valle.corpora.store import HOP, Labels, Store, StoreWriter
-from valle.text import SYMBOLS
+from valle.text.symbols import SYMBOLS
 
+RATE = 16_000
 SPACE, END = SYMBOLS.index(" "), SYMBOLS.index(".")
 _PHONEMES = [SYMBOLS.index(symbol) for symbol in ("h", "ə", "l", "oʊ")]
 
@@ -45,3 +46,23 @@ def _labels(frames: int, words: int) -> Labels:
     stress = [2 if symbol == _PHONEMES[-1] else 0 for symbol in symbols]
     path = np.arange(frames) * len(symbols) // frames
     return Labels(np.array(symbols), np.array(stress), path)
+
+
+def voiced_corpus(folder: Path, seed: int) -> Store:
+    """Four utterances of a buzz each, with the labels of `write_corpus`."""
+    store = write_corpus(folder, {"a": [150, 200], "b": [150, 200]}, seed=seed)
+    audio = np.memmap(folder / "audio.i16", np.int16, mode="r+")
+    for number, utterance in enumerate(store.utterances):
+        hertz = np.linspace(90, 120 + 40 * number + 10 * seed, utterance.samples)
+        swell = 0.5 + 0.4 * np.sin(np.arange(utterance.samples) / 3000)
+        samples = np.rint(20_000 * swell * buzz(hertz)).astype(np.int16)
+        audio[utterance.offset : utterance.offset + utterance.samples] = samples
+    audio.flush()
+    return Store(folder)
+
+
+def buzz(hertz: np.ndarray, harmonics: int = 40) -> np.ndarray:
+    """A tone with all harmonics up to 7 kHz, each as its number quieter."""
+    phase = 2 * np.pi * np.cumsum(hertz) / RATE
+    most = int(min(harmonics, 7000 // hertz.max()))
+    return (0.1 * sum(np.sin(k * phase) / k for k in range(1, most + 1))).astype(np.float32)

@@ -22,8 +22,9 @@ from pathlib import Path
 
 import pytest
 
-from valle.bundle import CONFIG_NAME, DEFAULT_FOLDER
-from valle.cli import COMMANDS
+from valle.bundle.bundle import DEFAULT_FOLDER
+from valle.bundle.config import CONFIG_NAME
+from valle.cli.main import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

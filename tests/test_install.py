@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from valle.bundle import CONFIG_NAME, DEFAULT_FOLDER
+from valle.bundle.bundle import DEFAULT_FOLDER
+from valle.bundle.config import CONFIG_NAME
 
 ROOT = Path(__file__).parent.parent
 OFFLINE = Path(__file__).parent / "offline"

@@ -12,7 +12,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from valle.bundle import ARConfig, BundleConfig, NARConfig, NewGraph
+from valle.bundle.config import ARConfig, BundleConfig, NARConfig
+from valle.bundle.writer import NewGraph
 
 HOP, CODEBOOKS, SIZE, DELAY = 320, 8, 1024, 4
 STEP = 512.0

@@ -21,13 +21,12 @@ from valle.errors import (
     TextError,
     UsageError,
 )
+from valle.version import __version__
 
 if TYPE_CHECKING:
-    from valle.speech import Speech
-    from valle.synthesis import Model, load
-    from valle.voice import Voice
-
-__version__ = "0.1.0"
+    from valle.synthesis.model import Model, load
+    from valle.synthesis.speech import Speech
+    from valle.voices.voice import Voice
 
 __all__ = [
     "BundleError",
@@ -47,10 +46,10 @@ __all__ = [
 
 # Imported at first use: numpy and ONNX Runtime take longer to import than `valle --help` may.
 _HOMES = {
-    "Model": "valle.synthesis",
-    "Speech": "valle.speech",
-    "Voice": "valle.voice",
-    "load": "valle.synthesis",
+    "Model": "valle.synthesis.model",
+    "Speech": "valle.synthesis.speech",
+    "Voice": "valle.voices.voice",
+    "load": "valle.synthesis.model",
 }
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from valle.cli import main
+from valle.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

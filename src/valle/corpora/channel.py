@@ -11,12 +11,10 @@ import io
 import numpy as np
 import soundfile
 import soxr
-from numpy.typing import NDArray
 
-from valle.corpora import effects
-from valle.corpora.effects import SAMPLE_RATE
-
-Samples = NDArray[np.float32]
+from valle.arrays import Samples
+from valle.corpora import augmentation
+from valle.corpora.augmentation import SAMPLE_RATE
 
 # Coder: container and the range of libsndfile's compression levels, about 60 to 15 kbit/s.
 _CODERS = {
@@ -37,18 +35,18 @@ def recorded(samples: Samples, rng: np.random.Generator) -> Samples:
 def channel(samples: Samples, rng: np.random.Generator) -> Samples:
     """`samples` [N] at 16 kHz after what the chances bring: [N], at another level."""
     if rng.random() < _IN_ROOM:
-        samples = effects.some_room(samples, rng)
+        samples = augmentation.some_room(samples, rng)
     if rng.random() < _WITH_NOISE:
-        noise = effects.noise(effects.NOISES[rng.integers(3)], samples, rng)
-        samples = effects.add_noise(samples, noise, float(rng.uniform(10.0, 40.0)))
+        noise = augmentation.noise(augmentation.NOISES[rng.integers(3)], samples, rng)
+        samples = augmentation.add_noise(samples, noise, float(rng.uniform(10.0, 40.0)))
     if rng.random() < _IN_BAND:
         low = float(rng.choice((0.0, 80.0, 300.0)))
-        samples = effects.band_limit(samples, low, float(rng.choice(_EDGES)))
+        samples = augmentation.band_limit(samples, low, float(rng.choice(_EDGES)))
     if rng.random() < _RESAMPLED:
         rate = int(rng.choice(_RATES))
         there = soxr.resample(samples, SAMPLE_RATE, rate)
         samples = _fitted(soxr.resample(there, rate, SAMPLE_RATE), len(samples))
-    samples = effects.level(samples, float(rng.uniform(-35.0, -15.0)))
+    samples = augmentation.level(samples, float(rng.uniform(-35.0, -15.0)))
     if rng.random() < _CODED:
         coder = tuple(_CODERS)[rng.integers(len(_CODERS))]
         samples = coded(samples, coder, float(rng.uniform(*_CODERS[coder][1:])))

@@ -11,19 +11,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from valle.bundle import Bundle
-from valle.codec import Codec
+from valle.arrays import Samples
+from valle.bundle.bundle import Bundle
 from valle.corpora.channel import channel, recorded
 from valle.corpora.griffin_lim import griffin_lim
-from valle.corpora.own_speech import GENERATOR, OWN
+from valle.corpora.self_synthesized import GENERATOR, OWN
 from valle.corpora.store import SAMPLE_RATE, Store, StoreWriter, Utterance
 from valle.errors import UsageError
-from valle.safety.watermark import Payload, mark
-
-Samples = NDArray[np.float32]
+from valle.runtime.codec import Codec
+from valle.watermark.embed import Payload, mark
 
 SECONDS = 4.0  # of a piece, at most
 _SHORTEST = 1.5

@@ -15,7 +15,7 @@ import espeakng_loader
 import numpy as np
 from numpy.typing import NDArray
 
-from valle.text import parse_ipa
+from valle.text.phonemes import parse_ipa
 
 _FORMANTS = 9  # numbered 0 to 8 in a voice file
 _LONG = frozenset("iː ɑː ɔː uː ɜː eɪ aɪ ɔɪ aʊ oʊ".split())  # weigh more when a unit is split
@@ -154,7 +154,7 @@ class Espeak:
 def _sounds(
     events: list[tuple[str, int, str]], wave: NDArray[np.float32], rate: int
 ) -> list[Sound]:
-    """espeak-ng's events to sounds of `valle.text`; a stop begins with its closure."""
+    """espeak-ng's events to sounds of `valle.text.phonemes`; a stop begins with its closure."""
     starts: list[tuple[int, list[str]]] = []
     word: int | None = None
     for kind, sample, ipa in events:

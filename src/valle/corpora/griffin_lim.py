@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from valle.corpora.effects import SAMPLE_RATE
+from valle.audio.mel import mel_filters
+from valle.corpora.augmentation import SAMPLE_RATE
 
 _WINDOW, _HOP, _MELS = 512, 128, 80
 _ROUNDS = 24
@@ -15,9 +16,7 @@ _MOMENTUM = 0.99  # of the fast form (Perraudin et al. 2013)
 
 def griffin_lim(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """`samples` [N] at 16 kHz through 80 mel bands and back, phases found by Griffin-Lim; [N]."""
-    from valle.training.features import mel_filters  # here, since it reads PyTorch
-
-    filters = mel_filters(_WINDOW // 2 + 1, _MELS, SAMPLE_RATE).numpy().T
+    filters = mel_filters(_WINDOW // 2 + 1, _MELS, SAMPLE_RATE).T
     wanted = np.abs(_spectrum(samples))
     # Back from mel bands: the least amplitudes that fit, none of them negative.
     amplitude = np.maximum(np.linalg.pinv(filters) @ (filters @ wanted), 1e-6)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valle.corpora.espeak_speech import Sound
-from valle.text import BORDERS, VOWELS, Phoneme
+from valle.text.phonemes import Phoneme
+from valle.text.symbols import BORDERS, VOWELS
 
 FRAME_RATE = 50  # codec frames a second
 _GAP = 1.0  # cost of a sound that is no phoneme of the sentence; a wrong pair costs half of it

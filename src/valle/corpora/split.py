@@ -1,4 +1,6 @@
-"""Which sentences are kept for evaluation: made speech must not say them, evaluation no others.
+"""Which sentences are kept for evaluation, and which speakers for calibration.
+
+Made speech must not say the former, and evaluation says no others.
 
 The split is a property of the words alone, so training and evaluation agree on it without a
 shared list, and a sentence added later falls on one side for good.
@@ -32,3 +34,15 @@ def is_evaluation_sentence(text: str) -> bool:
         return False
     digest = hashlib.sha256(" ".join(words).encode("utf-8")).digest()
     return int.from_bytes(digest[:4], "big") % _ONE_IN == 0
+
+
+def is_held(model: str, speaker: str, one_in: int) -> bool:
+    """Whether a speaker calibrates a model, and is not learnt from: by name, for good.
+
+    Args:
+        model: the stage's name; each keeps other speakers.
+        speaker: the speaker's name in a store.
+        one_in: a share of one speaker in so many is kept.
+    """
+    digest = hashlib.sha256(f"{model} {speaker}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") % one_in == 0

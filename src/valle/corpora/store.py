@@ -53,8 +53,8 @@ class Utterance:
 class Labels:
     """What is said in one utterance, and when.
 
-    `symbols`, `stress` [symbols] are ids of `valle.text.SYMBOLS` and 0, 1 or 2; `frame_symbol`
-    [frames] is the index into `symbols` that each codec frame is at.
+    `symbols`, `stress` [symbols] are ids of `valle.text.symbols.SYMBOLS` and 0, 1 or 2;
+    `frame_symbol` [frames] is the index into `symbols` that each codec frame is at.
     """
 
     symbols: NDArray[np.int64]
@@ -139,7 +139,8 @@ class Store:
 
     @cached_property
     def styles(self) -> tuple[NDArray[np.float16], NDArray[np.float64]] | None:
-        """What `valle.style` measured in each frame [frames, 3], and the borders [5, 7] of classes.
+        """What `valle.audio.prosody` measured in each frame [frames, 3], and the borders [5, 7] of
+        classes.
 
         None where `valle prepare styles` has not written them: a corpus will do without.
         """

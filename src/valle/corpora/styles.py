@@ -10,18 +10,16 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
+from valle.arrays import Floats
+from valle.audio.prosody import FEATURES, beside_usual, borders_of, frame_features, measure
 from valle.corpora.store import HOP, SAMPLE_RATE, Labels, Store, Utterance, batches_of, by_speaker
 from valle.corpora.transcripts import IS_BORDER
 from valle.errors import UsageError
-from valle.style import FEATURES, beside_usual, borders_of, frame_features, measure
 
 _PART = 64  # utterances a worker takes at a time
 _PIECE = 200  # frames: 4 s, as long as what the models learn to say in one go
-
-Floats = NDArray[np.float32]
 
 
 def prepare_styles(folders: Sequence[Path], workers: int = 1, quiet: bool = False) -> int:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valle.errors import TextError
-from valle.listener_symbols import LISTENER_SYMBOLS, PAUSE
-from valle.text import BORDERS, START, SYMBOLS, Phoneme, symbol_ids, to_sentences
+from valle.text.phonemes import Phoneme, symbol_ids, to_sentences
+from valle.text.symbols import BORDERS, LISTENER_SYMBOLS, PAUSE, START, SYMBOLS
 
 _LISTENER_ID = {symbol: index for index, symbol in enumerate(LISTENER_SYMBOLS)}
 # Class of each text symbol for the listener: all borders are a pause; an unknown sound is -1.

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from valle.audio import load_recording, resample
+from valle.arrays import Samples
+from valle.audio.recording import load_recording, resample
 from valle.corpora.recordings import read_heldout, read_manifest
 from valle.corpora.split import is_evaluation_sentence, plain_words
 from valle.errors import UsageError
-from valle.evaluation.metrics import JUDGE_RATE, SentenceChooser
+from valle.evaluation.metrics.judges import JUDGE_RATE, SentenceChooser
 
 PROMPT_SECONDS = 3.0
 _FEWEST = 4  # originals that a speaker must have
@@ -29,8 +29,6 @@ _WORDS = range(5, 15)  # words of a sentence, originals too: of the length that 
 _SHORTEST_ORIGINAL = 2.5  # seconds; a voice is not told reliably from less
 # Plain prose only: what is judged is the voice, not the reading of numbers and brackets.
 _PROSE = re.compile(r"[A-Z][A-Za-z',-]*(?: [A-Za-z',-]+)*[.?!]")
-
-Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from valle.evaluation.metrics import bootstrap_interval
+from valle.evaluation.metrics.statistics import bootstrap_interval
 from valle.files import replacing
 
 

@@ -9,17 +9,16 @@ from typing import TypeVar
 from torch import nn
 
 from valle.errors import UsageError
-from valle.listener_symbols import LISTENER_SYMBOLS
-from valle.text import SYMBOLS
-from valle.training.loop import load_checkpoint
+from valle.text.symbols import LISTENER_SYMBOLS, SYMBOLS
 from valle.training.models.ar import AR
 from valle.training.models.codec import Codec, CodecSize
 from valle.training.models.convnext import grown
 from valle.training.models.detector import Detector, DetectorSize
 from valle.training.models.listener import Listener, ListenerSize
 from valle.training.models.nar import NAR
+from valle.training.models.sizes import ARSize, NARSize
 from valle.training.models.speaker import SpeakerEncoder, SpeakerSize
-from valle.training.sizes import ARSize, NARSize
+from valle.training.run_folder import load_checkpoint
 
 _Size = TypeVar("_Size")
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from valle.pointer import MOVES, STAYS
+from valle.runtime.pointer import MOVES, STAYS
 from valle.training.models.phonemes import PhonemeEncoder, gather_rows
+from valle.training.models.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE, ARSize
 from valle.training.models.transformer import (
     EPSILON,
     Block,
@@ -20,7 +21,6 @@ from valle.training.models.transformer import (
     code_vectors,
     rotary_angles,
 )
-from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE, ARSize
 
 
 class AR(nn.Module):

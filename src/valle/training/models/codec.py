@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from valle.speaker import EMBEDDING
-from valle.training.features import FEATURES, HOP, SAMPLE_RATE, Fourier, LogMel
+from valle.runtime.speaker_encoder import EMBEDDING
 from valle.training.models.convnext import CausalConvNeXt, ConvNeXt
+from valle.training.models.features import FEATURES, HOP, SAMPLE_RATE, Fourier, LogMel
 from valle.training.models.phonemes import VoiceInput
-from valle.training.models.quantiser import ResidualQuantiser
+from valle.training.models.quantizer import ResidualQuantiser
 
 DELAY = 4  # frames; the decoder's samples for a frame leave it this many frames later
 _WINDOW = 4 * HOP

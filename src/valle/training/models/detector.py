@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from valle.safety.detector import KINDS
-from valle.training.features import BINS, LogSpectrum
+from valle.detection.detector import KINDS
 from valle.training.models.convnext import ConvNeXt
+from valle.training.models.features import BINS, LogSpectrum
 
 _KERNEL = 7
 _CHANNELS = 8, 12  # of the two convolutions over frequency and time
@@ -39,7 +39,7 @@ DETECTOR_SIZES = {
 class Detector(nn.Module):
     """`waveform` [B, N], N whole seconds -> calibrated logits `seconds` [B, S, 3], `whole` [B, 3].
 
-    The kinds are those of `valle.safety.detector.KINDS`, in their order.
+    The kinds are those of `valle.detection.detector.KINDS`, in their order.
     """
 
     def __init__(self, size: DetectorSize) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from valle.training.features import FEATURES, LogMel
 from valle.training.models.convnext import ConvNeXt
+from valle.training.models.features import FEATURES, LogMel
 
 _KERNEL = 9
 

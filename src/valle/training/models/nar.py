@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from valle.training.models.phonemes import STRESSES, StyleInput, VoiceInput
+from valle.training.models.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE, NARSize
 from valle.training.models.transformer import (
     EPSILON,
     Block,
@@ -29,7 +30,6 @@ from valle.training.models.transformer import (
     code_vectors,
     rotary_angles,
 )
-from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE, NARSize
 
 NEAR = 0.2  # of the codes' mean square: how far apart two are of which one tells of the other
 MANY = 40.0  # frames of a prompt that say as much of what is wanting everywhere as is known before

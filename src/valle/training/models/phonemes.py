@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from valle.speaker import EMBEDDING
-from valle.style import CLASSES, STYLES, UNSET
+from valle.audio.prosody import CLASSES, STYLES, UNSET
+from valle.runtime.speaker_encoder import EMBEDDING
 from valle.training.models.transformer import EPSILON
 
 KERNEL = 5

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from valle.speaker import EMBEDDING
-from valle.training.features import FEATURES, LogMel
+from valle.runtime.speaker_encoder import EMBEDDING
 from valle.training.models.convnext import ConvNeXt
+from valle.training.models.features import FEATURES, LogMel
 
 _KERNEL = 5
 

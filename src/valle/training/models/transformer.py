@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from valle.training.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE
+from valle.training.models.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE
 
 ROTARY_BASE = 10000.0
 EPSILON = 1e-5  # of every LayerNorm; the graphs carry the same number

@@ -1,0 +1,1 @@
+"""Recordings in, files out, and what is measured of sound."""

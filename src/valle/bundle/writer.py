@@ -1,0 +1,122 @@
+"""Writing a bundle: whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from valle.bundle.bundle import Bundle
+from valle.bundle.config import (
+    CONFIG_NAME,
+    PLAIN_NAME,
+    BundleConfig,
+    GraphConfig,
+    Precision,
+    TensorConfig,
+)
+from valle.bundle.session import make_session
+from valle.errors import BundleError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
+
+
+@dataclass(frozen=True)
+class NewGraph:
+    """A graph to be written: the serialised ONNX model and the precision of its weights."""
+
+    model: bytes
+    precision: Precision = "fp32"
+
+
+def write_bundle(
+    folder: str | Path,
+    config: BundleConfig,
+    graphs: Mapping[str, NewGraph],
+    documents: Mapping[str, str] | None = None,
+) -> Bundle:
+    """Write a bundle and open it: `config` with its `graphs` filled in here, one file a graph.
+
+    `documents` are further text files by name (a model card, licences). The folder appears under
+    its name only when complete; a bundle that was there is replaced, anything else is refused.
+    Each graph is loaded once, so one that ONNX Runtime cannot read is never written. Raises
+    BundleError for such a graph and OutputError for a folder that cannot be written.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder / CONFIG_NAME).is_file() and not _is_empty(folder):
+        raise OutputError(f"{folder} holds something other than a bundle; choose another folder")
+    documents = documents or {}
+    for name in (*graphs, *documents):
+        if not PLAIN_NAME.fullmatch(name):
+            raise UsageError(f"{name!r} cannot be the name of a graph or document in a bundle")
+    described = {name: _describe(name, graph) for name, graph in graphs.items()}
+    config = config.model_copy(update={"graphs": described})
+    # Beside the final place, so that the rename stays on one file system.
+    temporary = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
+    try:
+        temporary.mkdir(parents=True)
+        for name, graph in graphs.items():
+            (temporary / described[name].file).write_bytes(graph.model)
+        for name, text in documents.items():
+            (temporary / name).write_text(text, encoding="utf-8")
+        (temporary / CONFIG_NAME).write_text(
+            config.model_dump_json(indent=1) + "\n", encoding="utf-8"
+        )
+        _replace_folder(temporary, folder)
+    except OSError as error:
+        raise OutputError(f"the bundle {folder} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Bundle.load(folder)
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _replace_folder(new: Path, folder: Path) -> None:
+    if not folder.exists():
+        new.rename(folder)
+        return
+    # A folder cannot be renamed over one with files in it, so the old one steps aside first.
+    old = new.with_name(new.name + ".old")
+    folder.rename(old)
+    try:
+        new.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _describe(name: str, graph: NewGraph) -> GraphConfig:
+    try:
+        session = make_session(graph.model, threads=1)
+    except Exception as error:  # ONNX Runtime's exceptions share no base class
+        raise BundleError(f"graph {name!r} cannot be run by onnxruntime: {error}") from error
+
+    def layout(tensors: list[onnxruntime.NodeArg]) -> tuple[TensorConfig, ...]:
+        return tuple(
+            TensorConfig(
+                name=tensor.name,
+                dtype=_DTYPES.get(tensor.type, tensor.type[len("tensor(") : -1]),
+                shape=tuple(tensor.shape),
+            )
+            for tensor in tensors
+        )
+
+    return GraphConfig(
+        file=f"{name}.onnx",
+        sha256=hashlib.sha256(graph.model).hexdigest(),
+        precision=graph.precision,
+        inputs=layout(session.get_inputs()),
+        outputs=layout(session.get_outputs()),
+    )

@@ -1,0 +1,1 @@
+"""Who agreed to a voice: statements, their verification, permission and its end."""

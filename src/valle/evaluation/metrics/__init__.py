@@ -1,0 +1,1 @@
+"""What is measured of speech, and how sure a figure is."""

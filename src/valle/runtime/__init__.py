@@ -1,0 +1,1 @@
+"""The networks running, on numpy and ONNX Runtime alone."""

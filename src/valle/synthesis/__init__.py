@@ -1,0 +1,1 @@
+"""From a text and a voice to speech: whole, or as a stream."""

@@ -1,0 +1,1 @@
+"""Trained models as the graphs of a bundle, and back."""

@@ -1,0 +1,1 @@
+"""How each model is trained, and the loop that all of them share."""

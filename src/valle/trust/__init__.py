@@ -1,0 +1,1 @@
+"""Signed facts: keys, receipts, the ledger, records of how a file was made."""

@@ -1,0 +1,1 @@
+"""Voices: what one is, how it is enrolled, where it is kept."""

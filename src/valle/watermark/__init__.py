@@ -1,0 +1,1 @@
+"""The watermark: laid into speech, and found in it."""

@@ -1,0 +1,151 @@
+"""The comparisons of codecs and of forms of the AR run on a tiny corpus, and compare fairly."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra [train]")
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import ablations  # noqa: E402
+import codec_choices  # noqa: E402
+from made_corpus import write_corpus  # noqa: E402
+from valle.corpora.store import Store  # noqa: E402
+from valle.text.symbols import SYMBOLS  # noqa: E402
+from valle.training.data.examples import ExampleSource  # noqa: E402
+from valle.training.models.ar import AR  # noqa: E402
+from valle.training.models.sizes import ARSize  # noqa: E402
+from valle.training.trainers.ar import ar_batch  # noqa: E402
+from valle.training.trainers.codec import CodecJob  # noqa: E402
+from valle.training.trainers.loop import save_checkpoint  # noqa: E402
+
+SPEAKERS = [f"speaker {number}" for number in range(40)]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    write_corpus(folder, {speaker: [120, 150] for speaker in SPEAKERS}, words=4)
+    return folder
+
+
+@pytest.mark.parametrize("form", ["pointer", "both", "prefix", "grouped"])
+def test_no_form_sees_the_codes_that_it_is_to_predict(corpus: Path, form: str) -> None:
+    torch.manual_seed(0)
+    ar = AR(ARSize(2, 4, 64, 128, 0.0), len(SYMBOLS))
+    model = ablations.FORMS[form](ar).eval()
+    source = ExampleSource([Store(corpus)], [1.0], seed=0)
+    batch = ar_batch(
+        [source.example((30, 60), (50, 100), 0.7) for _ in range(3)], torch.device("cpu")
+    )
+    frame = 51
+    other = dict(batch)
+    for name, place in (("codes", frame), ("inputs", frame + 1)):
+        other[name] = batch[name].clone()
+        other[name][:, place, 0] = (batch[name][:, place, 0] + 1) % 1024
+    with torch.no_grad():
+        before, after = model(batch), model(other)
+    assert before.shape == (*batch["codes"].shape[:2], 1024)
+    torch.testing.assert_close(before[:, : frame + 1], after[:, : frame + 1])
+    assert (before[:, frame + 1 :] != after[:, frame + 1 :]).any()
+
+
+def test_speakers_kept_out_are_kept_out_at_every_speed(corpus: Path, tmp_path: Path) -> None:
+    faster = tmp_path / "faster"
+    write_corpus(faster, {f"{speaker}@1.1": [120] for speaker in SPEAKERS}, words=4)
+    held = {u.speaker for u in ablations._part(corpus, held=True).utterances}
+    learnt = ablations._part(faster, held=False)
+    assert 0 < len(held) < len(SPEAKERS) / 4
+    assert {u.speaker.removesuffix("@1.1") for u in learnt.utterances} == set(SPEAKERS) - held
+    assert len(learnt.voices) == len(learnt.utterances)
+    rows = {u.id: row for row, u in enumerate(Store(faster).utterances)}
+    for utterance, voice in zip(learnt.utterances, learnt.voices, strict=True):
+        np.testing.assert_array_equal(voice, Store(faster).voices[rows[utterance.id]])
+
+
+def test_trials_run(
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    job = CodecJob([Store(corpus)], tmp_path / "codec", "default", "cpu", 0)
+    save_checkpoint(tmp_path / "codec" / "checkpoint.pt", job, 0, 0.0)
+    arguments = ["--speech", corpus, "--speeds", corpus, "--made", corpus, "--runs", tmp_path]
+    chosen = ["--only", "all of it", "--only", "two frames a step"]
+    monkeypatch.setattr(ablations, "_PROMPT", (30, 60))
+    monkeypatch.setattr(ablations, "_TARGET", (50, 100))
+    monkeypatch.setattr(ablations, "_JUDGED", 2)
+    words = [*map(str, arguments), *chosen, "--steps", "2", "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", ["ablations.py", *words])
+    ablations.main()
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["all of it", "two frames a step"]
+    for figures in found.values():  # random codes: nothing to be known
+        assert all(abs(nats - np.log(1024)) < 1.5 for nats in figures.values())
+
+
+@pytest.mark.slow
+def test_codecs_are_compared(corpus: Path) -> None:
+    for package in ("resemblyzer", "speechmos", "pesq", "pystoi"):
+        pytest.importorskip(package, reason="needs the extra [eval]")
+    words = ["--codec-steps", "2", "--ar-steps", "2", "--hours", "0.01", "--judged", "2"]
+    names = ["--only", "37.5 Hz", "--only", "50 Hz, phoneme loss"]
+    script = ROOT / "benchmarks" / "codec_choices.py"
+    run = subprocess.run(
+        [sys.executable, script, "--data", corpus, *words, *names],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(run.stdout)
+    assert [found[name]["hop"] for name in found] == [424, 320]
+    for figures in found.values():
+        # Noise through a codec that has learnt nothing.
+        assert abs(figures["STOI"]) < 0.3 and 1 <= figures["PESQ"] < 2
+        assert 1 <= figures["first codebook, perplexity"] <= 1024
+        assert 0 <= figures["phonemes read from drawn codes"] <= 1
+
+
+def test_choices_have_like_bit_rates() -> None:
+    rates = {
+        name: 16000 / choice.hop * choice.codebooks * 10
+        for name, choice in codec_choices.CHOICES.items()
+    }
+    alike = [rate for name, rate in rates.items() if "codebooks" not in name]
+    assert max(alike) / min(alike) < 1.12
+    assert all(choice.hop % choice.step == 0 for choice in codec_choices.CHOICES.values())
+
+
+def test_what_limits_is_taken_apart() -> None:
+    """Recordings of one held-out speaker, and the same with more and more of them made."""
+    for extra in ("pocketsphinx", "resemblyzer", "speechmos"):
+        pytest.importorskip(extra, reason="needs the extra eval")
+    shared = ROOT.parent / "shared"
+    if not (shared / "speech" / "manifest.jsonl").is_file():
+        pytest.skip(f"no recordings: {shared} is absent")
+    argv = ["--speakers", "1", "--clips", "1", "--threads", "1"]
+    paths = [
+        "--manifest",
+        shared / "speech" / "manifest.jsonl",
+        "--heldout",
+        shared / "heldout.txt",
+    ]
+    script = ROOT / "benchmarks" / "limits.py"
+    done = subprocess.run(
+        [sys.executable, script, *argv, *paths], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert list(rows) == ["recordings", "codec", "first codebook recorded, NAR", "AR, NAR"]
+    assert all(row["clips"] == 1 for row in rows.values())
+    likeness = [row["similarity"]["value"] for row in rows.values()]
+    assert min(likeness) > 0.4 and likeness[1] == max(likeness[1:])

@@ -1,0 +1,87 @@
+"""Half precision: the same models in fewer bits, and graphs that ONNX calls valid."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="needs the extra [train]")
+pytest.importorskip("torch", reason="needs the extra [train]")
+
+from onnx import TensorProto  # noqa: E402
+
+from valle.audio.prosody import CLASSES, STYLES  # noqa: E402
+from valle.bundle.bundle import Bundle  # noqa: E402
+from valle.runtime.ar import ARDecoder  # noqa: E402
+from valle.runtime.nar import NAR  # noqa: E402
+from valle.runtime.pointer import stays  # noqa: E402
+from valle.runtime.sampling import Pace, Sampling  # noqa: E402
+from valle.training.export.bundle import export_bundle, random_models  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
+import cuda_step  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+    borders = np.tile(np.arange(CLASSES - 1.0), (len(STYLES), 1))
+    models = replace(random_models("debug", 0), style_borders=borders)
+    folder = tmp_path_factory.mktemp("halves")
+    for precision in ("fp32", "fp16"):
+        export_bundle(folder / precision, "debug", models, precision)
+    return {name: Bundle.load(folder / name, threads=1) for name in ("fp32", "fp16")}
+
+
+def test_attention_gets_halves_and_the_outside_does_not_change(
+    bundles: dict[str, Bundle],
+) -> None:
+    graphs = bundles["fp16"].config.graphs
+    assert {name for name, graph in graphs.items() if graph.precision == "fp16"} == {"ar", "nar"}
+    for name in ("ar", "nar"):
+        proto = onnx.load_from_string(bundles["fp16"].read_graph(name))
+        onnx.checker.check_model(proto)
+        kinds = {tensor.data_type for tensor in proto.graph.initializer if tensor.dims[1:]}
+        wide = {t.name for t in proto.graph.initializer if t.data_type == TensorProto.FLOAT}
+        assert TensorProto.FLOAT16 in kinds and wide <= {"positions", "frequencies"}
+        described = bundles["fp16"].config.graphs[name]
+        for tensor in (*described.inputs, *described.outputs):
+            kept = name == "ar" and tensor.name.startswith(("past_", "present_"))
+            assert tensor.dtype != ("float32" if kept else "float16"), tensor.name
+
+
+def test_what_is_heard_is_nearly_the_same(bundles: dict[str, Bundle]) -> None:
+    rng = np.random.default_rng(0)
+    codes, ids = rng.integers(0, 1024, (300, 8)), rng.integers(0, 40, 300)
+    voice = np.zeros(192, np.float32)
+    vectors, caches = {}, {}
+    for name, bundle in bundles.items():
+        nar = NAR(bundle)
+        prompt = nar.prompt(codes[:250], ids[:250], 0 * ids[:250], voice)
+        # Far from the beginning, where fp16 would not know one position from the next.
+        last = codes[250:], ids[250:], 0 * ids[250:]
+        (vectors[name],) = nar._run(("vector",), prompt, *last, 1)
+        ar = ARDecoder(bundle)
+        encoded = ar.encode(ids, 0 * ids, voice)
+        read = ar.prompt(codes, encoded, stays(np.arange(300) // 5))
+        caches[name] = read.cache["key_1"].astype(np.float32)
+        said = list(
+            ar.generate(read, encoded[:9], ids[:9] < 0, Sampling(), rng, Pace(40, np.ones(9)))
+        )
+        assert len(said) == 40
+    assert bundles["fp16"].config.graphs["ar"].precision == "fp16"
+    for found in (vectors, caches):
+        np.testing.assert_allclose(
+            found["fp16"], found["fp32"], atol=0.02 * np.abs(found["fp32"]).max()
+        )
+
+
+def test_steps_on_a_device_are_those_of_the_graph(bundles: dict[str, Bundle]) -> None:
+    """On the CPU, since a card is seldom at hand: the binding is the same."""
+    half, _ = cuda_step.steps(bundles["fp16"], "cpu", 20)
+    whole, _ = cuda_step.steps(bundles["fp32"], "cpu", 20)
+    assert half.shape == (1024,)
+    np.testing.assert_allclose(half, whole, atol=0.02 * np.abs(whole).max())

@@ -1,0 +1,102 @@
+"""ConvNeXt blocks: the form that learns is the one that runs, and models grow as what they were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra [train]")
+
+from made_corpus import write_corpus  # noqa: E402
+from valle.errors import UsageError  # noqa: E402
+from valle.training.checkpoints import load_listener  # noqa: E402
+from valle.training.models.codec import Codec, CodecSize  # noqa: E402
+from valle.training.models.convnext import CausalConvNeXt, ConvNeXt, grown  # noqa: E402
+from valle.training.models.listener import Listener, ListenerSize  # noqa: E402
+from valle.training.trainers import listener as train_listener  # noqa: E402
+from valle.training.trainers.listener import ListenerJob  # noqa: E402
+from valle.training.trainers.loop import mixed_precision, run  # noqa: E402
+
+
+@pytest.mark.parametrize("kernel", [3, 9])
+@pytest.mark.parametrize("frames", [1, 20])
+def test_learns_as_it_runs(kernel: int, frames: int) -> None:
+    torch.manual_seed(0)
+    block, hidden = ConvNeXt(16, kernel), torch.randn(2, frames, 16)
+    with torch.no_grad():
+        block.scale.fill_(1.0)
+    gradients = []
+    for training in (True, False):
+        block.train(training).zero_grad()
+        made = block(hidden)
+        made.square().sum().backward()
+        gradients.append((made, [weight.grad.clone() for weight in block.parameters()]))
+    (one, slopes), (other, others) = gradients
+    torch.testing.assert_close(one, other, atol=1e-3, rtol=0)
+    for slope, wanted in zip(slopes, others, strict=True):
+        torch.testing.assert_close(slope, wanted, atol=5e-3 * float(wanted.abs().max()), rtol=0)
+
+
+def test_convolves_in_fp32_within_mixed_precision() -> None:
+    torch.manual_seed(0)
+    block, rows = ConvNeXt(16, 3), torch.randn(1, 16, 12, dtype=torch.bfloat16)
+    with mixed_precision(torch.device("cpu")):
+        assert block._convolved(rows).dtype == torch.float32
+
+
+def test_causal_blocks_see_the_past_alone() -> None:
+    torch.manual_seed(0)
+    block, hidden = CausalConvNeXt(8, 5), torch.randn(1, 10, 8)
+    whole, _ = block(hidden, torch.zeros(1, 4, 8))
+    hidden[:, 6:] = 0.0
+    cut, _ = block(hidden, torch.zeros(1, 4, 8))
+    assert torch.equal(whole[:, :6], cut[:, :6]) and not torch.allclose(whole[:, 6:], cut[:, 6:])
+
+
+@torch.no_grad()
+def test_a_model_grows_as_what_it_was() -> None:
+    torch.manual_seed(0)
+    waveform = torch.randn(1, 3200)
+    small, large = Listener(ListenerSize(2, 32), 5), Listener(ListenerSize(4, 32), 5)
+    large.load_state_dict(grown(large, small.state_dict()))
+    assert all(torch.equal(a, b) for a, b in zip(small(waveform), large(waveform), strict=True))
+    assert large.blocks[3].scale.abs().max() == 0 and large.blocks[3].up.weight.std() > 0.01
+    codec, deeper = (Codec(CodecSize(1, 16, layers, 16, latent=8)).eval() for layers in (1, 3))
+    deeper.load_state_dict(grown(deeper, codec.state_dict()))
+    codes = codec.encode(waveform)
+    made = []
+    for each in (codec, deeper):
+        torch.manual_seed(1)  # the same noise
+        made.append(each.decode(codes))
+    assert torch.equal(*made)
+    # What it had is its own; a weight that is missing from a layer is no new layer.
+    broken = small.state_dict()
+    del broken["blocks.1.up.weight"]
+    with pytest.raises(RuntimeError, match=r"blocks\.1\.up\.weight"):
+        small.load_state_dict(grown(small, broken))
+
+
+def test_a_run_goes_on_with_more_layers_and_not_with_fewer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = write_corpus(tmp_path / "corpus", {"a": [60], "b": [60]}, words=2)
+    sizes = train_listener.LISTENER_SIZES
+    folder = tmp_path / "listener"
+
+    def job_of(layers: int) -> ListenerJob:
+        monkeypatch.setitem(sizes, "debug", ListenerSize(layers, 32))
+        return ListenerJob([store], folder, "debug", "cpu", 0)
+
+    job = job_of(1)
+    run(job, folder, steps=1, quiet=True)
+    # As `valle import` leaves it: a model alone, whose optimizers are to begin anew.
+    checkpoint = folder / "checkpoint.pt"
+    state = torch.load(checkpoint, weights_only=True)
+    torch.save({"modules": state["modules"], "step": 0, "spent_seconds": 0.0}, checkpoint)
+    larger = job_of(3)
+    assert len(load_listener(folder).blocks) == 3  # stopped before anything is saved
+    run(larger, folder, steps=2, quiet=True)
+    assert larger.listener.blocks[2].scale.abs().max() > 0  # it has begun to count
+    with pytest.raises(UsageError, match="layers 3, not 1"):
+        job_of(1)

@@ -1,0 +1,122 @@
+"""From sentences to speech through the command line: prepare, train, export, speak."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra [train]")
+
+import valle  # noqa: E402
+from command_line import did, refused  # noqa: E402
+from conftest import ATTEST  # noqa: E402
+from made_corpus import write_corpus  # noqa: E402
+from valle.corpora import synthetic  # noqa: E402
+from valle.corpora.split import is_evaluation_sentence  # noqa: E402
+from valle.corpora.store import Store  # noqa: E402
+from valle.corpora.synthetic_speaker import ENGINES  # noqa: E402
+from valle.errors import UsageError  # noqa: E402
+from valle.training.checkpoints import load_speaker  # noqa: E402
+from valle.training.data.labels import write_voices  # noqa: E402
+
+SENTENCES = (
+    "The old man walked slowly along the river, and watched the boats come home.",
+    "Nobody in the village could remember a winter that had been as cold as this one.",
+)
+
+
+def test_from_sentences_to_speech(
+    tmp_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not any(map(is_evaluation_sentence, SENTENCES))
+    espeak = {"espeak": ENGINES["espeak"]}
+    monkeypatch.setattr(synthetic, "available_engines", lambda: espeak)  # the one with exact times
+    data, runs, bundle = tmp_path / "data", tmp_path / "runs", tmp_path / "bundle"
+    sentences = tmp_path / "sentences.tsv"
+    sentences.write_text("".join(f"test\t{sentence}\n" for sentence in SENTENCES))
+    once = ("--workers", 1, "-q")
+    did(
+        "prepare", "made", data, "--sentences", sentences, "--speakers", 3, "--utterances", 2, *once
+    )
+    store = Store(data)
+    assert len({u.speaker for u in store.utterances}) == 3
+    assert all(u.made and store.labels[u.id] for u in store.utterances)
+
+    train = ("--data", data, "--runs", runs, "--size", "debug", "--steps", 3, "--threads", 1, "-q")
+    for stage in ("codec", "listener", "speaker"):
+        did("train", stage, *train, "--device", "cpu")
+    did("prepare", "codes", data, "--runs", runs, *once)
+    did("prepare", "labels", data, "--runs", runs, *once)
+    store = Store(data)
+    assert store.codes.shape == (len(store.audio) // 320, 8)
+    assert store.codes.min() >= 0 and store.codes.max() < 1024
+    assert store.voices.shape == (len(store.utterances), 192)
+    speaker = load_speaker(runs / "speaker")
+    for utterance, voice in zip(store.utterances, store.voices, strict=True):
+        with torch.no_grad():
+            wanted = speaker(torch.from_numpy(store.waveform(utterance))[None])[0]
+        np.testing.assert_allclose(voice, wanted, atol=1e-5)
+        assert np.linalg.norm(voice) == pytest.approx(1.0, abs=1e-5)
+    assert (store.voices[0] != store.voices[-1]).any()
+    assert len(store.labels) == len(store.utterances)  # exact times are kept
+    faster = tmp_path / "faster"
+    did("prepare", "speeds", faster, "--data", data, "--speed", 1.1, "-q")
+    did("prepare", "codes", faster, "--runs", runs, *once)
+    for stage in ("ar", "nar"):
+        did("train", stage, *train, "--data", faster, "--device", "cpu")
+    for stage in ("codec", "listener", "speaker", "ar", "nar"):
+        state = torch.load(runs / stage / "checkpoint.pt", weights_only=True)
+        assert state["step"] == 3
+        for tensors in state["modules"].values():
+            assert all(t.isfinite().all() for t in tensors.values() if t.is_floating_point())
+
+    card = tmp_path / "card.md"
+    card.write_text("# Trained for three steps: «naïve»\n", encoding="utf-8")
+    did("export", bundle, "--runs", runs, "--name", "three-steps", "--card", card)
+    assert (bundle / "MODEL_CARD.md").read_bytes() == card.read_bytes()
+    model = valle.load(bundle, threads=1)
+    voice = model.enroll(recording, attest=ATTEST)
+    speech = model.speak("Yes.", voice=voice)
+    assert len(speech.audio) == len(speech.codes) * 320 > 0
+    assert np.isfinite(speech.audio).all()
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    write_corpus(folder, {"a": [150], "b": [30]}, words=4)
+    return folder
+
+
+def test_another_size_does_not_spoil_a_run(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ("train", "speaker", "--data", corpus, "--runs", tmp_path, "--threads", 1, "-q")
+    did(*train, "--size", "debug", "--steps", 1)
+    before = (tmp_path / "speaker" / "size.json").read_text()
+    assert "--size" in refused(capsys, *train, "--size", "default", "--steps", 2)
+    assert (tmp_path / "speaker" / "size.json").read_text() == before
+    did(*train, "--size", "debug", "--steps", 2)
+
+
+def test_what_is_missing_is_said(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("--runs", tmp_path, "--size", "debug", "--steps", 1, "--threads", 1, "-q")
+    train = ("train", "codec", *common, "--data", corpus)
+    assert "prepare" in refused(capsys, *train[:-1], tmp_path / "nothing")
+    assert "--share" in refused(capsys, *train, "--share", "1", "--share", "2")
+    short = tmp_path / "short"
+    write_corpus(short, {"a": [20], "b": [20]}, words=2)
+    assert "clean speech" in refused(capsys, *train[:-1], short)
+    assert "transcribed" in refused(capsys, "train", "listener", *common, "--data", short)
+    coded = ("prepare", "codes", corpus, "--runs", tmp_path, "--workers", 1, "-q")
+    assert "codec" in refused(capsys, *coded)
+    assert "size.json" in refused(capsys, "train", "ar", *common, "--data", corpus)
+    with pytest.raises(UsageError, match="speaker"):
+        write_voices(Store(corpus), tmp_path / "speaker", quiet=True)
+    assert "codec" in refused(capsys, "export", tmp_path / "bundle", "--runs", tmp_path / "none")
+    export = ("export", tmp_path / "bundle", "--card", tmp_path / "no-card")
+    assert "no-card" in refused(capsys, *export)

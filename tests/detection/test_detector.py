@@ -18,7 +18,7 @@ from command_line import did, refused  # noqa: E402
 from valle.bundle.bundle import Bundle  # noqa: E402
 from valle.cli.main import main  # noqa: E402
 from valle.consent import verification  # noqa: E402
-from valle.corpora import channel, detector_store  # noqa: E402
+from valle.corpora import augmentation, channel, detector_store  # noqa: E402
 from valle.corpora.griffin_lim import griffin_lim  # noqa: E402
 from valle.corpora.split import is_held  # noqa: E402
 from valle.corpora.store import Store, StoreWriter  # noqa: E402
@@ -340,7 +340,7 @@ def test_the_control_hears_a_channel_and_nothing_else() -> None:
         for number in range(24):
             samples = (0.1 * rng.standard_normal(RATE)).astype(np.float32)
             if dull:
-                samples = channel.effects.band_limit(samples, 0.0, 4000.0)
+                samples = augmentation.band_limit(samples, 0.0, 4000.0)
             made.append(evaluation.Piece(row, f"s{number % 6}", samples))
         return made
 

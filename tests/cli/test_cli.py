@@ -252,7 +252,7 @@ def test_a_full_disk(speak: Run, tmp_path: Path) -> None:
         (["speak", "Hi.", "--voice", "A", "--sped", "2"], "--sped"),
         (["speak", "Hi.", "--voice", "A", "-o", "-", "--json"], "--json"),
         (["speak", "Hi.", "--voice", "nobody"], "nobody"),
-        (["speak", "Hi.", "--voice", "A", "--threads", "0"], "voice"),
+        (["speak", "Hi.", "--voice", "A", "--threads", "0"], "--threads"),
         (["enroll", "a.wav", "--attest", "mine"], "--name"),
         (["enroll", "a.wav", "--attest", "mine", "--name", "../up"], "../up"),
         (["enroll", "a.wav", "--attest", "mine", "--name", ""], "name"),

@@ -1,123 +1,179 @@
-"""The commands `valle consent` and `valle ledger`."""
+"""`valle consent` and `valle ledger`: consent statements, receipts, and the signed log."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from typing import Any
 
+from valle.cli.arguments import add_json, nonempty, path
+from valle.cli.console import print_json, print_result
 from valle.consent import challenge, revocation
 from valle.errors import ConsentError
-from valle.files import replacing
+from valle.files import check_target, write_atomically
 from valle.trust.audit import audit
 from valle.trust.ledger import lines, signer
 from valle.trust.private_files import FILE_MODE
 
-MOST_FAULTS = 10  # named in an error; --json tells them all
+MAX_FAULTS = 10  # named in an error; --json lists all
+_HASH_LENGTH = 64  # hexadecimal digits of a SHA-256 or a public key
+_HASH_SHOWN = 16
+_UNSHOWN = {"n", "time", "what", "previous", "signature"}  # shown apart, or for machines only
 
 
 def consent_arguments(parser: argparse.ArgumentParser) -> None:
-    """The actions of `valle consent`."""
+    """Add the actions of `valle consent`."""
     actions = parser.add_subparsers(
         dest="action", required=True, metavar="ACTION", parser_class=type(parser)
     )
-    new = _action(actions, "new", "print a statement for a speaker to read aloud")
-    new.add_argument("--name", required=True, help="of the speaker, and of the voice to enroll")
-    new.add_argument("--purpose", metavar="TEXT", default=challenge.PURPOSE, help="(%(default)s)")
-    new.add_argument("--user", metavar="TEXT", default=challenge.USER, help="(%(default)s)")
-    new.add_argument("--languages", metavar="LIST", default="en-us", help="(%(default)s)")
-    new.add_argument("--expires", metavar="DATE|DAYS", help="the last day (none)")
-    _action(actions, "list", "list the agreements, and whether they hold")
-    revoke = _action(actions, "revoke", "take an agreement back, for good")
-    revoke.add_argument("which", metavar="NAME|RECEIPT-ID")
-    key = _action(actions, "key", "print the key by which others can trust what is signed here")
+    new = _add_action(actions, "new", "print a statement for a speaker to read aloud")
+    new.add_argument(
+        "--name",
+        type=nonempty,
+        required=True,
+        metavar="NAME",
+        help="name of the speaker, and of the voice to enroll",
+    )
+    new.add_argument(
+        "--purpose",
+        type=nonempty,
+        metavar="TEXT",
+        default=challenge.PURPOSE,
+        help="what the voice may be used for (default: %(default)s)",
+    )
+    new.add_argument(
+        "--user",
+        type=nonempty,
+        metavar="TEXT",
+        default=challenge.USER,
+        help="who may use the voice (default: %(default)s)",
+    )
+    new.add_argument(
+        "--languages",
+        type=nonempty,
+        metavar="LIST",
+        default="en-us",
+        help="languages it may speak, separated by commas (default: %(default)s)",
+    )
+    new.add_argument(
+        "--expires",
+        type=nonempty,
+        metavar="DATE|DAYS",
+        help="last valid day, as 2027-01-31 or counted from today (default: never expires)",
+    )
+    _add_action(actions, "list", "list all receipts of consent and whether they are valid")
+    revoke = _add_action(actions, "revoke", "withdraw consent permanently")
+    revoke.add_argument("which", type=nonempty, metavar="NAME|RECEIPT-ID")
+    key = _add_action(actions, "key", "print the public key that others can trust")
     key.add_argument(
-        "--owner-key", metavar="FILE", help="keep here, for others, the key that reads your marks"
+        "--owner-key",
+        type=path,
+        metavar="FILE",
+        help="also write the secret key that reads your watermarks to a file",
     )
 
 
 def consent(arguments: argparse.Namespace) -> None:
-    """Make a challenge, or list or revoke receipts."""
+    """Create a consent statement, list or revoke receipts, or print the key.
+
+    Raises:
+        UsageError: an option cannot be used, or there is nothing to revoke under that name.
+        ConsentError: the ledger was altered.
+        OutputError: a file cannot be written.
+    """
     if arguments.action == "new":
-        made = challenge.new(
-            arguments.name,
-            arguments.user,
-            arguments.purpose,
-            arguments.languages,
-            arguments.expires,
-        )
-        shown = f"{made.text}\n\nChallenge {made.id}: record this being read, and enroll with "
-        shown += f'--name "{made.name}" --consent RECORDING by {made.ends}.'
-        _print(arguments, made.model_dump(), shown)
+        _create_statement(arguments)
     elif arguments.action == "list":
-        found = revocation.entries()
+        entries = revocation.entries()
         rows = [
-            f"{e.id[:16]}  {e.kind:9}  {e.state:7}  {e.expires or '-':10}  {e.voice}" for e in found
+            f"{e.id[:_HASH_SHOWN]}  {e.kind:9}  {e.state:7}  {e.expires or '-':10}  {e.voice}"
+            for e in entries
         ]
-        _print(arguments, [asdict(entry) for entry in found], "\n".join(rows))
+        print_result(arguments, [asdict(entry) for entry in entries], "\n".join(rows))
     elif arguments.action == "revoke":
         receipt = revocation.revoke(arguments.which)
-        _print(arguments, {"revoked": receipt}, f"revoked {receipt}")
+        print_result(arguments, {"revoked": receipt}, f"revoked {receipt}")
     else:
-        key = signer()
-        if arguments.owner_key is not None:
-            with replacing(arguments.owner_key) as part:
-                part.chmod(FILE_MODE)  # before it holds anything: it is a secret
-                part.write_bytes(key.watermark_key())
-        _print(arguments, {"key": key.id}, key.id)
+        _print_key(arguments)
+
+
+def _create_statement(arguments: argparse.Namespace) -> None:
+    statement = challenge.new(
+        arguments.name,
+        arguments.user,
+        arguments.purpose,
+        arguments.languages,
+        arguments.expires,
+    )
+    text = (
+        f"{statement.text}\n\nChallenge {statement.id}: record the speaker reading this, then "
+        f'enroll with --name "{statement.name}" --consent RECORDING by {statement.ends}.'
+    )
+    print_result(arguments, statement.model_dump(), text)
+
+
+def _print_key(arguments: argparse.Namespace) -> None:
+    if arguments.owner_key is not None:
+        check_target(arguments.owner_key)
+    key = signer()
+    if arguments.owner_key is not None:
+        with write_atomically(arguments.owner_key) as part:
+            part.chmod(FILE_MODE)  # before it holds anything: it is a secret
+            part.write_bytes(key.watermark_key())
+    print_result(arguments, {"key": key.id}, key.id)
 
 
 def ledger_arguments(parser: argparse.ArgumentParser) -> None:
-    """The actions of `valle ledger`."""
+    """Add the actions of `valle ledger`."""
     actions = parser.add_subparsers(
         dest="action", required=True, metavar="ACTION", parser_class=type(parser)
     )
-    _action(actions, "show", "print what was enrolled, revoked and spoken")
-    _action(actions, "verify", "find every line that was changed, removed or moved")
+    _add_action(actions, "show", "print every enrollment, revocation and spoken text")
+    _add_action(actions, "verify", "find every line that was changed, removed or moved")
 
 
 def ledger(arguments: argparse.Namespace) -> None:
-    """Show the ledger, or check it."""
+    """Show the ledger, or verify it.
+
+    Raises:
+        ConsentError: the ledger was altered.
+    """
     if arguments.action == "show":
-        told = list(lines())
-        _print(arguments, told, "\n".join(map(_told, told)))
+        entries = list(lines())
+        print_result(arguments, entries, "\n".join(map(_format_entry, entries)))
         return
-    found = audit()
-    facts = asdict(found)
-    if found.faults:
+    result = audit()
+    if result.faults:
         if arguments.json:
-            print(json.dumps(facts))
-        named = "; ".join(map(str, found.faults[:MOST_FAULTS]))
-        more = len(found.faults) - MOST_FAULTS
+            print_json(asdict(result))
+        listed = "; ".join(map(str, result.faults[:MAX_FAULTS]))
+        more = len(result.faults) - MAX_FAULTS
         raise ConsentError(
-            f"the ledger was altered: {named}" + (f"; and {more} faults more" if more > 0 else "")
+            f"the ledger was altered: {listed}" + (f"; and {more} more faults" if more > 0 else "")
         )
-    shown = f"{found.lines} lines, all as they were written; the last has the hash {found.hash}"
-    _print(arguments, facts, shown)
+    summary = f"{result.lines} lines, none altered; the hash of the last line is {result.hash}"
+    print_result(arguments, asdict(result), summary)
 
 
-def _action(actions: Any, name: str, help: str) -> argparse.ArgumentParser:
+def _add_action(actions: Any, name: str, summary: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(
-        name, help=help, description=help, allow_abbrev=False
+        name, help=summary, description=summary, allow_abbrev=False
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     return parser
 
 
-def _print(arguments: argparse.Namespace, facts: Any, text: str) -> None:
-    if arguments.json:
-        print(json.dumps(facts, ensure_ascii=False))
-    elif text:
-        print(text)
-
-
-def _told(line: dict[str, Any]) -> str:
-    """A line of the ledger in one line for the eye."""
-    told = {"n", "time", "what", "previous", "signature"}
-    rest = "  ".join(
-        f"{name}={value[:16] if isinstance(value, str) and len(value) == 64 else value}"
-        for name, value in line.items()
-        if name not in told and value is not None
+def _format_entry(entry: dict[str, Any]) -> str:
+    """Format an entry of the ledger as one readable line, long hashes shortened."""
+    fields = "  ".join(
+        f"{name}={_shorten(value)}"
+        for name, value in entry.items()
+        if name not in _UNSHOWN and value is not None
     )
-    return f"{line.get('n')}  {line.get('time')}  {line.get('what')}  {rest}"
+    return f"{entry.get('n')}  {entry.get('time')}  {entry.get('what')}  {fields}"
+
+
+def _shorten(value: object) -> object:
+    if isinstance(value, str) and len(value) == _HASH_LENGTH:
+        return value[:_HASH_SHOWN]
+    return value

@@ -1,8 +1,8 @@
-"""The command line: which command runs what, and how everything that goes wrong is said.
+"""The command line: which module runs a command, and how every failure is reported.
 
-A command `name` is two functions in its module: `name_arguments(parser)` and `name(arguments)`
-(`name_` where Python keeps the name for itself).
-The module is imported when its command is called, so that `valle --help` needs none of them.
+A command `name` is two functions of its module: `name_arguments(parser)` and `name(arguments)`
+(`import_` for `import`, which Python reserves). The module is imported when its command is called,
+so that `valle --help` imports none of them.
 """
 
 from __future__ import annotations
@@ -26,33 +26,35 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Command:
-    """Where a command lives, its line in the help, and the extra that its packages come with."""
+    """A command of the command line."""
 
     module: str
-    help: str
+    summary: str
+    """One line for the help."""
     extra: str | None = None
+    """The extra of this package that installs what the command needs."""
 
 
 COMMANDS: dict[str, Command] = {
-    "speak": Command("valle.cli.speak", "say a text in a voice"),
-    "enroll": Command("valle.cli.voices", "keep a voice from a recording under a name"),
-    "voices": Command("valle.cli.voices", "list, show, rename or remove the voices kept"),
-    "consent": Command("valle.cli.consent", "have a speaker agree; list and revoke agreements"),
-    "ledger": Command("valle.cli.consent", "show or check what was enrolled and spoken"),
-    "detect": Command("valle.cli.detect", "tell speech made by valle from other"),
-    "verify": Command("valle.cli.detect", "check who signed how a file was made"),
-    "evaluate": Command("valle.cli.evaluate", "measure a bundle", "eval"),
-    "prepare": Command("valle.cli.prepare", "make a corpus ready for training", "train"),
+    "speak": Command("valle.cli.speak", "speak a text in a voice"),
+    "enroll": Command("valle.cli.voices", "save a voice from a recording under a name"),
+    "voices": Command("valle.cli.voices", "list, show, rename or remove saved voices"),
+    "consent": Command("valle.cli.consent", "record a speaker's consent, list or revoke it"),
+    "ledger": Command("valle.cli.consent", "show or verify the log of voices and texts"),
+    "detect": Command("valle.cli.detect", "tell whether a recording is synthetic speech"),
+    "verify": Command("valle.cli.detect", "check the signed record of how a file was made"),
+    "evaluate": Command("valle.cli.evaluate", "measure a bundle (a trained model)", "eval"),
+    "prepare": Command("valle.cli.prepare", "prepare a corpus for training", "train"),
     "train": Command("valle.cli.train", "train one of the models", "train"),
-    "average": Command("valle.cli.train", "mean of the weights of runs", "train"),
+    "average": Command("valle.cli.train", "average the weights of several training runs", "train"),
     "export": Command("valle.cli.export", "write trained models as a bundle", "train"),
-    "cohort": Command("valle.cli.cohort", "give a bundle strangers to compare with", "train"),
-    "import": Command("valle.cli.export", "take a bundle's models to train on", "train"),
+    "cohort": Command("valle.cli.cohort", "add an impostor cohort to a bundle", "train"),
+    "import": Command("valle.cli.export", "unpack a bundle to continue training", "train"),
 }
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses in one line, as every other error of the command line does."""
+    """An argument parser whose errors are one line, as all errors of the command line are."""
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError with argparse's message."""
@@ -60,42 +62,48 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; `argv` without the program's name. Returns the exit code."""
+    """Run one command.
+
+    Args:
+        argv: the command line without the program's name; None for the process's own.
+
+    Returns:
+        The exit code: 0, that of an `Error`, or 130 after an interrupt.
+    """
     try:
         _run(list(sys.argv[1:] if argv is None else argv))
         if sys.stdout is not None:
-            sys.stdout.flush()  # here, where a reader that has left can still be reported
+            sys.stdout.flush()  # here, where a closed pipe can still be reported
         return 0
-    except SystemExit as ended:  # argparse has shown the help
-        return int(ended.code or 0)
+    except SystemExit as error:  # argparse has shown the help
+        return int(error.code or 0)
     except KeyboardInterrupt:
         return _fail("interrupted; nothing was left half-written", INTERRUPTED)
     except BrokenPipeError:
         # Python flushes again at exit, which would fail a second time.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _fail("the reader of standard output left early", OutputError.exit_code)
+        return _fail("standard output was closed early", OutputError.exit_code)
     except Error as error:
         return _fail(str(error), error.exit_code)
     except Exception as error:
         if os.environ.get("VALLE_DEBUG"):
             traceback.print_exc()
-        said = " ".join(str(error).split())
         return _fail(
-            f"a fault in valle, {type(error).__name__}: {said}; "
-            "set VALLE_DEBUG=1 to see where, and report it",
+            f"internal error, {type(error).__name__}: {error}; "
+            "set VALLE_DEBUG=1 for a traceback, and please report it",
             Error.exit_code,
         )
 
 
 def _run(argv: list[str]) -> None:
-    argv = _hyphenated(argv)
+    argv = _hyphenate(argv)
     overview = Parser(
         prog="valle",
         description="Zero-shot voice cloning: a short recording and a text in, speech out.",
         epilog="commands:\n"
-        + "".join(f"  {name:<10} {command.help}\n" for name, command in COMMANDS.items())
-        + "\n`valle COMMAND --help` tells more of each.",
+        + "".join(f"  {name:<10} {command.summary}\n" for name, command in COMMANDS.items())
+        + "\n`valle COMMAND --help` lists the options of a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -103,15 +111,24 @@ def _run(argv: list[str]) -> None:
     overview.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     # Only the first word: the rest belongs to the command's own parser.
     name = overview.parse_args(argv[:1]).command
-    command = COMMANDS[name]
-    module = _module(name, command)
-    parser = Parser(prog=f"valle {name}", description=command.help, allow_abbrev=False)
+    arguments = make_parser(name).parse_args(argv[1:])
     function = f"{name}_" if keyword.iskeyword(name) else name
-    getattr(module, f"{name}_arguments")(parser)
-    getattr(module, function)(parser.parse_args(argv[1:]))
+    getattr(_import_module(name), function)(arguments)
 
 
-def _module(name: str, command: Command) -> object:
+def make_parser(name: str) -> Parser:
+    """The parser of one command.
+
+    Raises:
+        UsageError: a package that the command needs is missing.
+    """
+    parser = Parser(prog=f"valle {name}", description=COMMANDS[name].summary, allow_abbrev=False)
+    getattr(_import_module(name), f"{name}_arguments")(parser)
+    return parser
+
+
+def _import_module(name: str) -> object:
+    command = COMMANDS[name]
     try:
         return importlib.import_module(command.module)
     except ModuleNotFoundError as error:
@@ -123,8 +140,8 @@ def _module(name: str, command: Command) -> object:
         ) from error
 
 
-def _hyphenated(argv: Sequence[str]) -> list[str]:
-    """Options are taken in both spellings, `--top-p` and `--top_p`."""
+def _hyphenate(argv: Sequence[str]) -> list[str]:
+    """Spell options with hyphens: both `--top-p` and `--top_p` are accepted."""
     argv = list(argv)
     end = argv.index("--") if "--" in argv else len(argv)
     for index, word in enumerate(argv[:end]):

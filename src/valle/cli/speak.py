@@ -10,85 +10,121 @@ from pathlib import Path
 from tqdm import tqdm
 
 from valle.audio.recording import output_format
-from valle.cli.common import common_arguments, consent_arguments, enrolled, note, print_json, warn
+from valle.cli.arguments import (
+    add_bundle,
+    add_consent,
+    add_json,
+    add_quiet,
+    add_threads,
+    nonempty,
+    path,
+)
+from valle.cli.console import note, note_warnings, print_json
+from valle.cli.voices import enroll_recording
 from valle.consent.agreement import check_given
 from valle.errors import OutputError, TextError, UsageError
 from valle.files import check_target
 from valle.options import SpeakOptions, flag
 from valle.synthesis.model import REDO, find_voice, load
 from valle.synthesis.speech import Speech
+from valle.voices.voice import Voice
+
+_MAX_WORDS = 5  # named in the note on what the check did not recognize
 
 
 def speak_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `valle speak`."""
-    parser.add_argument("text", nargs="?", metavar="TEXT", help="what to say; - is standard input")
-    parser.add_argument("-i", "--input", metavar="FILE", help="a UTF-8 text file to say instead")
-    parser.add_argument("--voice", metavar="NAME|FILE", help="a voice kept, or a voice's file")
-    parser.add_argument("--ref-audio", metavar="FILE", help="a recording of the voice instead")
-    consent_arguments(parser)
+    """Add the options of `valle speak`."""
+    parser.add_argument(
+        "text", nargs="?", metavar="TEXT", help="text to speak; - reads standard input"
+    )
+    parser.add_argument(
+        "-i", "--input", type=path, metavar="FILE", help="read the text from a UTF-8 file instead"
+    )
+    parser.add_argument(
+        "--voice", type=nonempty, metavar="NAME|FILE", help="a saved voice, or a voice file"
+    )
+    parser.add_argument(
+        "--ref-audio",
+        type=nonempty,
+        metavar="FILE",
+        help="a recording of the voice to clone, instead of --voice; needs --consent or --attest",
+    )
+    add_consent(parser)
     parser.add_argument(
         "-o",
         "--output",
+        type=nonempty,
         default="speech.wav",
         metavar="FILE|-",
-        help="wav, flac, mp3 or ogg by its ending; - is WAV on standard output; %(default)s",
+        help="audio file, its format chosen by the ending .wav, .flac, .mp3 or .ogg; - writes WAV "
+        "to standard output (default: %(default)s)",
     )
     for name, field in SpeakOptions.model_fields.items():
-        shown = "" if field.default is None else f" ({field.default})"
+        default = "" if field.default is None else f" (default: {field.default})"
         parser.add_argument(
             flag(name),
             default=argparse.SUPPRESS,
             metavar="X",
-            help=f"{field.description}{shown}",
+            help=f"{field.description}{default}",
         )
-    common_arguments(parser)
+    add_bundle(parser)
+    add_threads(parser)
+    add_json(parser)
+    add_quiet(parser)
 
 
 def speak(arguments: argparse.Namespace) -> None:
-    """Say a text in a voice and write the file."""
+    """Speak a text in a voice and write the audio file.
+
+    Raises:
+        UsageError: options are missing, out of range, or exclude each other.
+        RecordingError: the recording cannot be used.
+        TextError: the text cannot be read, or nothing in it can be spoken.
+        ConsentError: the recording comes without consent, or the consent does not hold.
+        OutputError: the file cannot be written.
+    """
     # Everything that can be refused is refused before the model is read.
     given = vars(arguments)
     options = {name: given[name] for name in SpeakOptions.model_fields if name in given}
-    SpeakOptions.of(**options)
+    SpeakOptions.from_keywords(**options)
+    _check_output(arguments)
+    _check_voice(arguments)
+    text = _read_text(arguments)
+    voice = None if arguments.voice is None else find_voice(arguments.voice)
+    model = load(arguments.bundle, threads=arguments.threads)
+    if voice is None:
+        voice = enroll_recording(model, arguments.ref_audio, arguments)
+    chunks = model.stream(text, voice, retries=REDO, **options)
+    speech = Speech.join(_show_progress(chunks, arguments.quiet))
+    speech.save(arguments.output)
+    _report(arguments, speech, voice)
+
+
+def _check_output(arguments: argparse.Namespace) -> None:
     to_stdout = arguments.output == "-"
     if to_stdout and arguments.json:
-        raise UsageError("-o - and --json both want standard output; write the speech to a file")
+        raise UsageError("-o - and --json both write to standard output; give -o a file")
     if not to_stdout:
         check_target(arguments.output)
         output_format(arguments.output)
     elif sys.stdout is None:
         raise OutputError("standard output is closed; name a file with -o")
+
+
+def _check_voice(arguments: argparse.Namespace) -> None:
     if (arguments.text is None) == (arguments.input is None):
-        raise UsageError("say what to speak: one of TEXT, - for standard input, and -i FILE")
+        raise UsageError("give the text in one way: TEXT, - for standard input, or -i FILE")
     if (arguments.voice is None) == (arguments.ref_audio is None):
-        raise UsageError("say whose voice: one of --voice NAME|FILE and --ref-audio FILE")
-    if arguments.voice is not None:
-        for name in ("ref_text", "attest", "consent", "challenge"):
-            if given[name] is not None:
-                raise UsageError(f"{flag(name)} goes with --ref-audio; a --voice has its own")
-    else:
+        raise UsageError("give the voice in one way: --voice NAME|FILE or --ref-audio FILE")
+    if arguments.voice is None:
         check_given(arguments.attest, arguments.consent, arguments.challenge)
-    text = _text(arguments)
-    voice = None if arguments.voice is None else find_voice(arguments.voice)
-    model = load(arguments.bundle, threads=arguments.threads)
-    if voice is None:
-        voice = enrolled(model, arguments.ref_audio, None, arguments)
-    pieces = model.stream(text, voice, redo=REDO, **options)
-    speech = Speech.join(_with_progress(pieces, arguments.quiet))
-    speech.save(arguments.output)
-    # Notes come last: where something fails, its one line is all there is on standard error.
-    warn(arguments, voice, arguments.ref_audio)
-    for skipped in speech.skipped:
-        note(arguments, f"not said: {skipped.text!r} ({skipped.why})")
-    if speech.check is not None and not speech.check.passed:
-        note(arguments, _doubt(speech))
-    if arguments.json:
-        print_json({"file": arguments.output, "warnings": list(voice.warnings)} | speech.describe())
-    elif not to_stdout:
-        note(arguments, f"{arguments.output}: {speech.seconds:.2f} s")
+        return
+    for name in ("ref_text", "attest", "consent", "challenge"):
+        if getattr(arguments, name) is not None:
+            raise UsageError(f"{flag(name)} goes with --ref-audio; a saved voice has its own")
 
 
-def _text(arguments: argparse.Namespace) -> str:
+def _read_text(arguments: argparse.Namespace) -> str:
     if arguments.text not in (None, "-"):
         return str(arguments.text)
     source = arguments.input or "standard input"
@@ -98,27 +134,45 @@ def _text(arguments: argparse.Namespace) -> str:
     except UnicodeDecodeError as error:
         raise TextError(f"{source} is not UTF-8 text: {error.reason}; save it as UTF-8") from error
     except (OSError, ValueError, AttributeError) as error:
-        why = getattr(error, "strerror", None) or "it is closed"
-        raise TextError(f"{source} cannot be read ({why})") from error
+        reason = getattr(error, "strerror", None) or "it is closed"
+        raise TextError(f"{source} cannot be read ({reason})") from error
 
 
-def _with_progress(pieces: Iterable[Speech], quiet: bool) -> Iterator[Speech]:
-    shown = not quiet and sys.stderr is not None and sys.stderr.isatty()
+def _show_progress(chunks: Iterable[Speech], quiet: bool) -> Iterator[Speech]:
+    visible = not quiet and sys.stderr is not None and sys.stderr.isatty()
     bar = tqdm(
-        disable=not shown, file=sys.stderr, leave=False, unit=" s", bar_format="{n:.1f} s of speech"
+        disable=not visible,
+        file=sys.stderr,
+        leave=False,
+        unit=" s",
+        bar_format="{n:.1f} s of speech",
     )
     with bar:
-        for piece in pieces:
-            bar.update(piece.seconds)
-            yield piece
+        for chunk in chunks:
+            bar.update(chunk.seconds)
+            yield chunk
 
 
-def _doubt(speech: Speech) -> str:
+def _report(arguments: argparse.Namespace, speech: Speech, voice: Voice) -> None:
+    """Notes come last: where something fails, its one line is all there is on standard error."""
+    note_warnings(arguments, voice, arguments.ref_audio)
+    for skipped in speech.skipped:
+        note(arguments, f"not spoken: {skipped.text!r} ({skipped.why})")
+    if speech.check is not None and not speech.check.passed:
+        note(arguments, _describe_failed_check(speech))
+    if arguments.json:
+        print_json({"file": arguments.output, "warnings": list(voice.warnings)} | speech.describe())
+    elif arguments.output != "-":
+        note(arguments, f"{arguments.output}: {speech.seconds:.2f} s")
+
+
+def _describe_failed_check(speech: Speech) -> str:
     check = speech.check
     assert check is not None
-    parts = [f"the listener understood {1 - min(1.0, check.phoneme_error_rate):.0%} of the sounds"]
+    recognized = 1 - min(1.0, check.phoneme_error_rate)
+    parts = [f"the recognizer understood {recognized:.0%} of the phonemes"]
     if check.missing:
-        parts.append("did not hear " + ", ".join(map(repr, check.missing[:5])))
+        parts.append("missing words: " + ", ".join(map(repr, check.missing[:_MAX_WORDS])))
     if check.doubled:
-        parts.append("heard twice " + ", ".join(map(repr, check.doubled[:5])))
-    return "; ".join(parts) + "; another --seed may do better"
+        parts.append("repeated words: " + ", ".join(map(repr, check.doubled[:_MAX_WORDS])))
+    return "; ".join(parts) + "; try another --seed"

@@ -1,59 +1,114 @@
-"""`valle enroll` and `valle voices`: voices made, and kept by name."""
+"""`valle enroll` and `valle voices`: voices saved by name."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-from valle.cli.common import common_arguments, consent_arguments, enrolled, note, print_json, warn
+from valle.cli.arguments import (
+    add_bundle,
+    add_consent,
+    add_json,
+    add_quiet,
+    add_threads,
+    nonempty,
+)
+from valle.cli.console import note, note_warnings, print_json
 from valle.consent.agreement import check_given
-from valle.synthesis.model import load
+from valle.synthesis.model import Model, load
 from valle.voices import registry
 from valle.voices.voice import Voice
 
+# action: (its arguments, its line in the help)
+_ACTIONS = {
+    "list": ((), "list the names of all saved voices (the default)"),
+    "show": (("name",), "show what is stored about a voice"),
+    "rename": (("name", "new_name"), "rename a voice"),
+    "remove": (("name",), "delete a voice"),
+}
+
 
 def enroll_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `valle enroll`."""
-    parser.add_argument("recording", metavar="FILE", help="1.5 s or more of one person speaking")
-    parser.add_argument("--name", required=True, help="the name to keep the voice under")
-    consent_arguments(parser)
-    common_arguments(parser)
+    """Add the options of `valle enroll`."""
+    parser.add_argument(
+        "recording",
+        type=nonempty,
+        metavar="FILE",
+        help="recording of one person speaking, 1.5 s or longer; the best 10 s are used",
+    )
+    parser.add_argument(
+        "--name",
+        type=nonempty,
+        required=True,
+        metavar="NAME",
+        help="name to save the voice under",
+    )
+    add_consent(parser)
+    add_bundle(parser)
+    add_threads(parser)
+    add_json(parser)
+    add_quiet(parser)
 
 
 def enroll(arguments: argparse.Namespace) -> None:
-    """Keep a voice from a recording under a name."""
+    """Save a voice from a recording under a name.
+
+    Raises:
+        UsageError: the name is taken or cannot be one, or options exclude each other.
+        RecordingError: the recording cannot be used.
+        ConsentError: it comes without consent, or the consent does not hold.
+    """
     check_given(arguments.attest, arguments.consent, arguments.challenge)
     registry.check_free(arguments.name)
     model = load(arguments.bundle, threads=arguments.threads)
-    voice = enrolled(model, arguments.recording, arguments.name, arguments)
+    voice = enroll_recording(model, arguments.recording, arguments, arguments.name)
     registry.add(voice)
-    warn(arguments, voice, arguments.recording)
+    note_warnings(arguments, voice, arguments.recording)
     if arguments.json:
-        print_json(_described(voice))
+        print_json(_describe(voice))
     else:
-        note(arguments, f"kept as {arguments.name!r}; say something with --voice")
+        note(arguments, f"saved as {arguments.name!r}; use it with --voice")
+
+
+def enroll_recording(
+    model: Model, recording: str, arguments: argparse.Namespace, name: str | None = None
+) -> Voice:
+    """Make a voice from a recording, with the options that `add_consent` added."""
+    return model.enroll(
+        recording,
+        name=name,
+        ref_text=arguments.ref_text,
+        consent=arguments.consent,
+        attest=arguments.attest,
+        challenge=arguments.challenge,
+    )
 
 
 def voices_arguments(parser: argparse.ArgumentParser) -> None:
-    """The actions of `valle voices`."""
+    """Add the actions of `valle voices`."""
     parser.set_defaults(action="list")
     actions = parser.add_subparsers(metavar="ACTION", parser_class=type(parser))
-    for action, names, help in (
-        ("list", (), "name every voice (the default)"),
-        ("show", ("name",), "tell what is known of one"),
-        ("rename", ("name", "new_name"), "give one another name"),
-        ("remove", ("name",), "delete one"),
-    ):
-        sub = actions.add_parser(action, help=help, description=help, allow_abbrev=False)
-        sub.set_defaults(action=action)
+    for action, (names, summary) in _ACTIONS.items():
+        action_parser = actions.add_parser(
+            action, help=summary, description=summary, allow_abbrev=False
+        )
+        action_parser.set_defaults(action=action)
         for name in names:
-            sub.add_argument(name, metavar=name.upper().replace("_NAME", "-NAME"))
-        sub.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
+            action_parser.add_argument(
+                name, type=nonempty, metavar=name.upper().replace("_NAME", "-NAME")
+            )
+        action_parser.add_argument(
+            "--json", action="store_true", default=argparse.SUPPRESS, help="print JSON"
+        )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def voices(arguments: argparse.Namespace) -> None:
-    """List, show, rename or remove the voices kept."""
+    """List, show, rename or remove saved voices.
+
+    Raises:
+        UsageError: there is no such voice, or the new name cannot be used.
+    """
     if arguments.action == "list":
         names = registry.names()
         if arguments.json:
@@ -63,20 +118,20 @@ def voices(arguments: argparse.Namespace) -> None:
         return
     if arguments.action == "rename":
         registry.rename(arguments.name, arguments.new_name)
-        found = {"renamed": arguments.name, "name": arguments.new_name}
+        result = {"renamed": arguments.name, "name": arguments.new_name}
     elif arguments.action == "remove":
         registry.remove(arguments.name)
-        found = {"removed": arguments.name}
+        result = {"removed": arguments.name}
     else:
-        found = _described(registry.load(arguments.name))
+        result = _describe(registry.load(arguments.name))
     if arguments.json:
-        print_json(found)
+        print_json(result)
     elif arguments.action == "show":
-        for key, value in found.items():
+        for key, value in result.items():
             print(f"{key}: {value}")
 
 
-def _described(voice: Voice) -> dict[str, Any]:
+def _describe(voice: Voice) -> dict[str, Any]:
     return {
         "name": voice.name,
         "seconds": round(len(voice.audio) / voice.sample_rate, 3),

@@ -116,6 +116,28 @@ def add_runs(parser: argparse.ArgumentParser, summary: str) -> None:
     )
 
 
+def add_manifest(parser: argparse.ArgumentParser) -> None:
+    """`--manifest`: a JSONL list of recordings."""
+    parser.add_argument(
+        "--manifest",
+        type=path,
+        required=True,
+        metavar="FILE.jsonl",
+        help="list of recordings, one JSON object per line: audio (a path relative to the list), "
+        "corpus, speaker, text or null, seconds",
+    )
+
+
+def add_heldout(parser: argparse.ArgumentParser) -> None:
+    """`--heldout`: speakers to leave out."""
+    parser.add_argument(
+        "--heldout",
+        type=path,
+        metavar="FILE",
+        help="list of speakers to leave out, one per line (default: none)",
+    )
+
+
 def add_consent(parser: argparse.ArgumentParser) -> None:
     """What a new recording needs: its transcript, and its owner's consent."""
     parser.add_argument(

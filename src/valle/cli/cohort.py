@@ -1,6 +1,6 @@
-"""`valle cohort`: adds to a bundle the speakers that its check of voices compares with.
+"""`valle cohort`: adds the impostor cohort that consent checks normalize speaker scores with.
 
-Needs no PyTorch: the bundle's own speaker encoder listens to recordings.
+Needs no PyTorch: the bundle's own speaker encoder embeds the recordings.
 """
 
 from __future__ import annotations
@@ -17,48 +17,68 @@ from tqdm import tqdm
 from valle.audio.recording import load_recording, resample
 from valle.bundle.bundle import Bundle
 from valle.bundle.writer import NewGraph, write_bundle
+from valle.cli.arguments import (
+    Integer,
+    add_heldout,
+    add_manifest,
+    add_quiet,
+    add_threads,
+    path,
+)
 from valle.consent.as_norm import GRAPH
 from valle.corpora.recordings import read_heldout, read_manifest
 from valle.errors import RecordingError, UsageError
 from valle.runtime.speaker_encoder import SpeakerEncoder
-from valle.training.export.cohort import NEAREST, cohort_graph
+from valle.training.export.cohort import NEAREST, build_cohort_graph
 
-_FEWEST = 3 * NEAREST  # speakers
-_DOCUMENTS = (".md", ".txt")  # endings of the files that are kept beside the graphs
+_MIN_SPEAKERS = 3 * NEAREST
+_MIN_PER_SPEAKER = 2  # the covariance within speakers needs two
+_DOCUMENTS = (".md", ".txt")  # endings of the files that are kept with the graphs
 
 
 def cohort_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `valle cohort BUNDLE`."""
-    shared = Path("../shared")
-    parser.add_argument("bundle", type=Path, help="the folder that it is put into")
-    parser.add_argument("--manifest", type=Path, default=shared / "speech" / "manifest.jsonl")
-    parser.add_argument("--heldout", type=Path, help="a list of speakers to leave out")
+    """Add the options of `valle cohort BUNDLE`."""
     parser.add_argument(
-        "--each", type=int, default=4, help="recordings of a speaker, the longest (%(default)s)"
+        "bundle", type=path, metavar="BUNDLE", help="folder of the bundle to add the cohort to"
     )
-    parser.add_argument("--threads", type=int, help="of the model (default: all processors)")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    add_manifest(parser)
+    add_heldout(parser)
+    parser.add_argument(
+        "--per-speaker",
+        type=Integer(_MIN_PER_SPEAKER),
+        default=4,
+        metavar="N",
+        help="how many recordings of each speaker to use, the longest ones (default: %(default)s)",
+    )
+    add_threads(parser)
+    add_quiet(parser, "show no progress bar")
 
 
 def cohort(arguments: argparse.Namespace) -> None:
-    """Make the cohort's graph and write the bundle anew with it."""
-    if arguments.each < 2:
-        raise UsageError(f"--each must be 2 or more, not {arguments.each}")
+    """Compute the cohort's graph and rewrite the bundle with it.
+
+    Raises:
+        UsageError: the manifest cannot be read, or has too few speakers.
+        BundleError: the bundle cannot be read.
+        OutputError: the bundle cannot be written.
+    """
     bundle = Bundle.load(arguments.bundle, arguments.threads)
-    chosen = _chosen(arguments.manifest, read_heldout(arguments.heldout), arguments.each)
-    if len(chosen) < _FEWEST:
-        raise UsageError(f"a cohort needs {_FEWEST} speakers; {arguments.manifest} has fewer")
-    with tqdm(total=len(chosen), unit="speaker", disable=arguments.quiet or None) as bar:
-        speakers = {}
-        for name, paths in chosen.items():
-            if voices := list(_voices(bundle, paths)):
-                speakers[name] = np.stack(voices)
-            bar.update()
+    recordings = _choose_recordings(
+        arguments.manifest, read_heldout(arguments.heldout), arguments.per_speaker
+    )
+    if len(recordings) < _MIN_SPEAKERS:
+        raise UsageError(
+            f"a cohort needs {_MIN_SPEAKERS} speakers; {arguments.manifest} has {len(recordings)}"
+        )
+    speakers = {}
+    for name, paths in tqdm(recordings.items(), unit="speaker", disable=arguments.quiet or None):
+        if embeddings := list(_embed(bundle, paths)):
+            speakers[name] = np.stack(embeddings)
     graphs = {
         name: NewGraph(bundle.read_graph(name), graph.precision)
         for name, graph in bundle.config.graphs.items()
     }
-    graphs[GRAPH] = cohort_graph(speakers)
+    graphs[GRAPH] = build_cohort_graph(speakers)
     documents = {
         file.name: file.read_text(encoding="utf-8")
         for file in bundle.folder.iterdir()
@@ -68,20 +88,24 @@ def cohort(arguments: argparse.Namespace) -> None:
     print(f"{bundle.folder}: a cohort of {len(speakers)} speakers")
 
 
-def _chosen(manifest: Path, heldout: frozenset[str], each: int) -> dict[str, list[Path]]:
-    rows: dict[str, list[tuple[float, str]]] = {}
+def _choose_recordings(
+    manifest: Path, heldout: frozenset[str], per_speaker: int
+) -> dict[str, list[Path]]:
+    """The longest recordings of every speaker of a manifest who is not held out."""
+    by_speaker: dict[str, list[tuple[float, str]]] = {}
     for row in read_manifest(manifest):
         if row["speaker"] not in heldout:
-            rows.setdefault(row["speaker"], []).append((-row["seconds"], row["audio"]))
+            seconds = row.get("seconds") or 0.0
+            by_speaker.setdefault(row["speaker"], []).append((-seconds, row["audio"]))
     return {
-        name: [manifest.parent / audio for _, audio in sorted(own)[:each]]
-        for name, own in rows.items()
+        name: [manifest.parent / audio for _, audio in sorted(recordings)[:per_speaker]]
+        for name, recordings in by_speaker.items()
     }
 
 
-def _voices(bundle: Bundle, paths: Sequence[Path]) -> Iterator[NDArray[np.float32]]:
-    for path in paths:
-        with contextlib.suppress(RecordingError):  # too little sound to tell a voice from
-            read = load_recording(path)
-            samples = resample(read.samples, read.sample_rate, bundle.config.sample_rate)
+def _embed(bundle: Bundle, paths: Sequence[Path]) -> Iterator[NDArray[np.float32]]:
+    for audio in paths:
+        with contextlib.suppress(RecordingError):  # too little sound for an embedding
+            recording = load_recording(audio)
+            samples = resample(recording.samples, recording.sample_rate, bundle.config.sample_rate)
             yield SpeakerEncoder(bundle).embed(samples)

@@ -12,7 +12,7 @@ from valle.consent import challenge, revocation
 from valle.errors import ConsentError
 from valle.files import check_target, write_atomically
 from valle.trust.audit import audit
-from valle.trust.ledger import lines, signer
+from valle.trust.ledger import get_signing_key, read_lines
 from valle.trust.private_files import FILE_MODE
 
 MAX_FAULTS = 10  # named in an error; --json lists all
@@ -115,11 +115,11 @@ def _create_statement(arguments: argparse.Namespace) -> None:
 def _print_key(arguments: argparse.Namespace) -> None:
     if arguments.owner_key is not None:
         check_target(arguments.owner_key)
-    key = signer()
+    key = get_signing_key()
     if arguments.owner_key is not None:
         with write_atomically(arguments.owner_key) as part:
             part.chmod(FILE_MODE)  # before it holds anything: it is a secret
-            part.write_bytes(key.watermark_key())
+            part.write_bytes(key.derive_watermark_key())
     print_result(arguments, {"key": key.id}, key.id)
 
 
@@ -139,7 +139,7 @@ def ledger(arguments: argparse.Namespace) -> None:
         ConsentError: the ledger was altered.
     """
     if arguments.action == "show":
-        entries = list(lines())
+        entries = list(read_lines())
         print_result(arguments, entries, "\n".join(map(_format_entry, entries)))
         return
     result = audit()

@@ -1,15 +1,16 @@
-"""The commands `valle detect` and `valle verify`."""
+"""`valle detect` and `valle verify`: whether a recording is synthetic, and who signed it."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from valle.audio.recording import load_recording
 from valle.bundle.bundle import Bundle
+from valle.cli.arguments import add_bundle, add_json, nonempty
+from valle.cli.console import print_json
 from valle.detection.detector import KINDS, judge
 from valle.detection.plot import save_picture
 from valle.detection.report import (
@@ -19,152 +20,194 @@ from valle.detection.report import (
     read_owner_key,
     watermark_facts,
 )
-from valle.errors import ProvenanceError, RecordingError, UsageError
+from valle.errors import ProvenanceError, RecordingError
 from valle.files import check_target
-from valle.watermark.detect import detect as detect_mark
+from valle.watermark.detect import detect as detect_watermark
 
-_LEAST_CHANCE = 1e-99  # smaller ones are said to be less than this: no figure is better than it
-_LEAST_SECONDS = 0.5  # of sound: in less, a mark is seldom found
-_MOST_SECONDS = 30  # shown; --json has all
-_LONGEST = 80  # characters shown of what a file says of itself
+_MIN_PROBABILITY = 1e-99  # shown; below it the estimate means nothing
+_MIN_SECONDS = 0.5  # of sound: in less, a watermark is rarely found
+_MAX_SECONDS_SHOWN = 30  # --json has all
+_MAX_TEXT_SHOWN = 80  # characters of a text that comes from the file itself
+_PROBLEMS_SHOWN = 5
+_RECEIPT_SHOWN = 16  # hexadecimal digits
+_KEY = re.compile(r"[0-9a-f]{64}")  # Ed25519
 
 
 def detect_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `valle detect`."""
-    parser.add_argument("recording", metavar="FILE", help="any recording")
-    parser.add_argument("--bundle", help="whose detector is asked (default: the package's)")
+    """Add the options of `valle detect`."""
     parser.add_argument(
-        "--owner-key", metavar="FILE", help="of another who marked it; yours is tried without"
+        "recording",
+        type=nonempty,
+        metavar="FILE",
+        help="recording with at least half a second of sound",
     )
     parser.add_argument(
-        "--picture", metavar="FILE.png", help="draw where it is marked, or heard as made"
+        "--owner-key",
+        type=nonempty,
+        metavar="FILE",
+        help="watermark key of another user, written by `valle consent key --owner-key` "
+        "(default: your own)",
     )
-    parser.add_argument("--json", action="store_true", help="print all that was found as JSON")
+    parser.add_argument(
+        "--picture",
+        type=nonempty,
+        metavar="FILE.png",
+        help="plot the watermarked spans and the probability of synthetic speech",
+    )
+    add_bundle(parser, "the model whose detector is used (default: the built-in one)")
+    add_json(parser)
 
 
 def detect(arguments: argparse.Namespace) -> None:
-    """Look for the watermark, hear whether it is made, and read what lies beside and inside it."""
+    """Search for the watermark, run the detector, and read the file's provenance.
+
+    Raises:
+        UsageError: the key cannot be read.
+        RecordingError: the recording cannot be used.
+        OutputError: the picture cannot be written.
+    """
     if arguments.picture is not None:
         check_target(arguments.picture)
-    own = own_watermark_key()
-    key = own if arguments.owner_key is None else read_owner_key(arguments.owner_key)
-    recording = load_recording(arguments.recording, least=_LEAST_SECONDS)
-    found = detect_mark(recording.samples, recording.sample_rate, key)
+    own_key = own_watermark_key()
+    key = own_key if arguments.owner_key is None else read_owner_key(arguments.owner_key)
+    recording = load_recording(arguments.recording, least=_MIN_SECONDS)
+    detection = detect_watermark(recording.samples, recording.sample_rate, key)
     verdict = judge(Bundle.load(arguments.bundle), recording.samples, recording.sample_rate)
-    # Other owners' receipts are in other ledgers.
-    facts = {
+    # Receipts of other owners are in their ledgers, not in this one.
+    result = {
         "file": arguments.recording,
         "seconds": round(recording.seconds, 3),
-        "watermark": watermark_facts(found, in_ledger=key == own),
+        "watermark": watermark_facts(detection, in_ledger=key == own_key),
         "detector": detector_facts(verdict),
         "provenance": provenance_facts(arguments.recording),
     }
     if arguments.picture is not None:
-        spans = [(span.start, span.end) for span in found.spans]
+        spans = [(span.start, span.end) for span in detection.spans]
         made = None if verdict is None else verdict.seconds[:, KINDS.index("made")]
         save_picture(arguments.picture, recording.samples, recording.sample_rate, spans, made)
     if arguments.json:
-        print(json.dumps(facts))
+        print_json(result)
         return
-    print(f"watermark:  {_watermark_line(facts['watermark'])}")
-    print("\n".join(_detector_lines(facts["detector"])))
-    print("\n".join(_provenance_lines(facts["provenance"])))
+    print(f"watermark:  {_watermark_line(result['watermark'])}")
+    print("\n".join(_detector_lines(result["detector"])))
+    print("\n".join(_provenance_lines(result["provenance"])))
 
 
 def verify_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `valle verify`."""
-    parser.add_argument("recording", metavar="FILE", help="an audio file, as it was saved")
-    parser.add_argument("--key", metavar="HEX", help="the public key that must have signed it")
-    parser.add_argument("--json", action="store_true", help="print all that was found as JSON")
+    """Add the options of `valle verify`."""
+    parser.add_argument(
+        "recording",
+        type=nonempty,
+        metavar="FILE",
+        help="audio file, with its signed record FILE.json beside it",
+    )
+    parser.add_argument(
+        "--key",
+        type=_public_key,
+        metavar="HEX",
+        help="fail unless this public key signed the record",
+    )
+    add_json(parser)
 
 
 def verify(arguments: argparse.Namespace) -> None:
-    """Check the signed record beside a file, and the manifest inside it.
+    """Check the signed record beside a file, and the C2PA manifest inside it.
 
-    Raises ProvenanceError unless there is a valid signature and nothing contradicts the file.
+    Raises:
+        RecordingError: there is no such file.
+        ProvenanceError: nothing is signed, or something contradicts the signed record.
     """
     name = arguments.recording
-    if arguments.key is not None and not re.fullmatch(r"[0-9a-f]{64}", arguments.key):
-        raise UsageError("--key is a public key, 64 hexadecimal digits in lower case")
     if not Path(name).is_file():
         raise RecordingError(f"there is no file {name}")
-    facts = provenance_facts(name)
+    result = provenance_facts(name)
     if arguments.json:
-        print(json.dumps({"file": name} | facts))
+        print_json({"file": name} | result)
     else:
-        print("\n".join(_provenance_lines(facts)))
-    if facts["verified"] is None:
-        raise ProvenanceError(f"nothing signed says where {name} came from")
-    if not facts["verified"]:
-        raise ProvenanceError(f"{name} is not what was signed, or its record is not; see above")
-    if arguments.key not in (None, facts["sidecar"].get("key")):
-        raise ProvenanceError(f"{name} was not signed by the key {arguments.key[:16]}...")
+        print("\n".join(_provenance_lines(result)))
+    if result["verified"] is None:
+        raise ProvenanceError(f"{name} has no signed record of where it came from")
+    if not result["verified"]:
+        raise ProvenanceError(f"{name} or its record was altered after signing; see above")
+    if arguments.key not in (None, result["sidecar"].get("key")):
+        raise ProvenanceError(
+            f"{name} was not signed by the key {arguments.key[:_RECEIPT_SHOWN]}..."
+        )
 
 
-def _watermark_line(facts: dict[str, Any]) -> str:
-    if not facts["found"]:
+def _public_key(value: str) -> str:
+    if not _KEY.fullmatch(value):
+        raise argparse.ArgumentTypeError("must be a public key, 64 hexadecimal digits (0-9, a-f)")
+    return value
+
+
+def _watermark_line(result: dict[str, Any]) -> str:
+    if not result["found"]:
         return "not found"
-    spans = ", ".join(f"{span['start']:.2f} to {span['end']:.2f} s" for span in facts["spans"])
-    warped = facts["speed"] != 1 or facts["pitch"] != 1
-    warp = f"at speed {facts['speed']:.3f} and pitch {facts['pitch']:.3f}; " if warped else ""
-    chance = f"chance of a false alarm {max(facts['chance'], _LEAST_CHANCE):.0e} at most"
-    return f"made by valle, {spans}; {warp}{chance}; {_payload_line(facts['payload'])}"
+    spans = ", ".join(f"{span['start']:.2f} to {span['end']:.2f} s" for span in result["spans"])
+    warped = result["speed"] != 1 or result["pitch"] != 1
+    warp = f"at speed {result['speed']:.3f} and pitch {result['pitch']:.3f}; " if warped else ""
+    chance = f"false-positive probability at most {max(result['chance'], _MIN_PROBABILITY):.0e}"
+    return f"made by valle, {spans}; {warp}{chance}; {_payload_line(result['payload'])}"
 
 
 def _payload_line(payload: dict[str, Any] | None) -> str:
     if payload is None:
-        return "payload not read: it is another owner's (--owner-key), or too weak"
-    says = f"payload {payload['bits']}, receipt {payload['receipt']}"
+        return "payload not readable: another user's key is needed (--owner-key), or it is too weak"
+    text = f"payload {payload['bits']}, receipt {payload['receipt']}"
     for entry in payload["ledger"]:
-        voice = f" of voice {_shown(entry['voice'])}" if entry["voice"] else ""
-        says += f"; in the ledger: {_shown(entry['receipt'][:16])}...{voice}"
-        says += f", {entry['spoken']} texts spoken" + (
-            f", the last {_shown(entry['last'])}" if entry["last"] else ""
+        voice = f" of voice {_printable(entry['voice'])}" if entry["voice"] else ""
+        text += f"; in the ledger: {_printable(entry['receipt'][:_RECEIPT_SHOWN])}...{voice}"
+        text += f", {entry['spoken']} texts spoken" + (
+            f", the last {_printable(entry['last'])}" if entry["last"] else ""
         )
-    return says
+    return text
 
 
-def _detector_lines(facts: dict[str, Any]) -> list[str]:
-    if not facts["checked"]:
-        return [f"detector:   not checked: {facts['why']}"]
-    whole = ", ".join(f"{kind} {one:.0%}" for kind, one in facts["probability"].items())
-    seconds = " ".join(f"{100 * second['made']:.0f}" for second in facts["seconds"][:_MOST_SECONDS])
-    more = " ..." if len(facts["seconds"]) > _MOST_SECONDS else ""
+def _detector_lines(result: dict[str, Any]) -> list[str]:
+    if not result["checked"]:
+        return [f"detector:   not checked: {result['why']}"]
+    whole = ", ".join(f"{kind} {share:.0%}" for kind, share in result["probability"].items())
+    seconds = " ".join(
+        f"{100 * second['made']:.0f}" for second in result["seconds"][:_MAX_SECONDS_SHOWN]
+    )
+    more = " ..." if len(result["seconds"]) > _MAX_SECONDS_SHOWN else ""
     return [
-        f"detector:   sounds {facts['kind']}: {whole}",
-        f"            made, % a second: {seconds}{more}",
-        f"            it cannot know: {facts['cannot_know']}",
+        f"detector:   sounds {result['kind']}: {whole}",
+        f"            made, % per second: {seconds}{more}",
+        f"            it cannot know: {result['cannot_know']}",
     ]
 
 
-def _provenance_lines(facts: dict[str, Any]) -> list[str]:
-    sidecar, inside = facts["sidecar"], facts["c2pa"]
+def _provenance_lines(result: dict[str, Any]) -> list[str]:
+    sidecar, c2pa = result["sidecar"], result["c2pa"]
     if not sidecar["found"]:
-        beside = "nothing lies beside the file"
+        beside = "no record beside the file"
     elif "why" in sidecar:
-        beside = _shown(sidecar["why"])
+        beside = _printable(sidecar["why"])
     else:
         record = sidecar["record"]
-        fits = "fits the file" if sidecar["fits"] else "is for another file, or an altered one"
+        fits = "matches the file" if sidecar["fits"] else "does not match the file"
         if sidecar["key"]:
             signed = f"signed by {sidecar['key']}"
         else:
-            signed = "its signature is wrong" if sidecar["signed"] else "not signed"
-        beside = f"{fits}; {signed}; {_shown(record['made_by'])}, model {_shown(record['model'])}"
+            signed = "invalid signature" if sidecar["signed"] else "not signed"
+        beside = f"{fits}; {signed}; {_printable(record['made_by'])}"
+        beside += f", model {_printable(record['model'])}"
         if isinstance(record.get("voice"), str) and record["voice"]:
-            beside += f", voice {_shown(record['voice'])}"
-    if not inside["checked"]:
-        within = f"not checked: {inside['why']}"
-    elif not inside["found"]:
+            beside += f", voice {_printable(record['voice'])}"
+    if not c2pa["checked"]:
+        within = f"not checked: {c2pa['why']}"
+    elif not c2pa["found"]:
         within = "none"
-    elif inside["valid"]:
-        within = f"valid; its signer, whom nobody vouches for: {_shown(inside['signer'])}"
+    elif c2pa["valid"]:
+        within = f"valid; its signer, not vouched for by anyone: {_printable(c2pa['signer'])}"
     else:
-        within = "not valid: " + ", ".join(_shown(problem) for problem in inside["problems"][:5])
+        within = "not valid: " + ", ".join(_printable(problem) for problem in c2pa["problems"][:5])
     return [f"provenance: {beside}", f"C2PA:       {within}"]
 
 
-def _shown(text: object) -> str:
-    """What a file says of itself, fit for a terminal."""
-    shown = "".join(c if c.isprintable() else "?" for c in str(text))
-    return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "..."
+def _printable(text: object) -> str:
+    """Make a text that comes from the file itself safe to print in a terminal."""
+    printable = "".join(c if c.isprintable() else "?" for c in str(text))
+    return printable if len(printable) <= _MAX_TEXT_SHOWN else printable[:_MAX_TEXT_SHOWN] + "..."

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from valle.bundle.bundle import Bundle
+from valle.cli.arguments import BUNDLE, add_runs, nonempty, path
 from valle.consent.as_norm import GRAPH as COHORT
 from valle.errors import UsageError
 from valle.training.export.bundle import PRESETS, export_runs
@@ -13,23 +13,35 @@ from valle.training.export.import_bundle import import_bundle
 
 
 def export_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `valle export FOLDER`."""
-    parser.add_argument("folder", type=Path, help="where the bundle goes")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="what was trained")
-    parser.add_argument("--name", help="the bundle's name (default: the folder's)")
-    parser.add_argument("--card", type=Path, help="model card to keep in the bundle")
+    """Add the options of `valle export FOLDER`."""
+    parser.add_argument("folder", type=path, metavar="FOLDER", help="where to write the bundle")
+    add_runs(parser, "folder of the trained models")
+    parser.add_argument(
+        "--name",
+        type=nonempty,
+        metavar="NAME",
+        help="name of the bundle (default: the folder's name)",
+    )
+    parser.add_argument(
+        "--card", type=path, metavar="FILE", help="model card to include in the bundle"
+    )
     parser.add_argument(
         "--precision",
         choices=PRESETS,
         default="fast8",
-        help="fp16 is for graphics cards; int8 stores weights in 8 bits and computes in fp32, "
-        "fast8 (default) also multiplies 8-bit integers, fast4 has 4-bit weights in the AR, for "
-        "large ones",
+        help="fp32; fp16 for GPUs; int8 stores weights in 8 bits and computes in fp32; fast8 also "
+        "multiplies 8-bit integers; fast4 stores the AR's weights in 4 bits, for large models "
+        "(default: %(default)s)",
     )
 
 
 def export(arguments: argparse.Namespace) -> None:
-    """Write the trained models as a bundle."""
+    """Write the trained models as a bundle.
+
+    Raises:
+        UsageError: a model is missing, or the card cannot be read.
+        OutputError: the bundle cannot be written.
+    """
     name = arguments.name or arguments.folder.resolve().name
     card = None
     if arguments.card is not None:
@@ -41,22 +53,27 @@ def export(arguments: argparse.Namespace) -> None:
     size = sum(file.stat().st_size for file in arguments.folder.iterdir())
     print(f"{arguments.folder}: {size / 2**20:.1f} MiB")
     if COHORT not in Bundle.load(arguments.folder).config.graphs:
-        print(
-            f"it has no cohort to compare voices beside: `valle cohort {arguments.folder}` adds one"
-        )
+        print(f"it has no impostor cohort; `valle cohort {arguments.folder}` adds one")
 
 
 def import_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `valle import [BUNDLE]`."""
+    """Add the options of `valle import [BUNDLE]`."""
     parser.add_argument(
-        "bundle", nargs="?", help="a folder or hf://owner/name (default: the one in the package)"
+        "bundle",
+        nargs="?",
+        type=nonempty,
+        metavar=BUNDLE,
+        help="the bundle to unpack (default: the built-in one)",
     )
-    parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), help="where training goes on (default: runs)"
-    )
+    add_runs(parser, "folder to write the models to, and to continue training in")
 
 
 def import_(arguments: argparse.Namespace) -> None:
-    """Write a bundle's models as runs."""
+    """Write a bundle's models as training runs.
+
+    Raises:
+        UsageError: a run is already there, or cannot be made from this bundle.
+        BundleError: the bundle cannot be read.
+    """
     stages = import_bundle(Bundle.load(arguments.bundle), arguments.runs)
     print(f"{arguments.runs}: {', '.join(stages)}")

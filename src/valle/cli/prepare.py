@@ -1,208 +1,356 @@
-"""`valle prepare`: recordings and made speech into stores, codes and labels beside them."""
+"""`valle prepare`: recordings and synthetic speech to corpora, and what is computed from them.
+
+Each stage is a row of `_STAGES`: its line in the help, its options, and the function that runs it.
+"""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from collections.abc import Callable
+from typing import NamedTuple
 
 from valle.bundle.bundle import Bundle
+from valle.cli.arguments import (
+    POSITIVE,
+    SEED,
+    Integer,
+    Number,
+    add_bundle,
+    add_heldout,
+    add_manifest,
+    add_quiet,
+    add_runs,
+    path,
+)
 from valle.corpora.recordings import prepare_recordings
-from valle.corpora.speed_perturbation import prepare_speeds
+from valle.corpora.speed_perturbation import FASTEST, SLOWEST, prepare_speed_perturbed
 from valle.corpora.store import HOP, SAMPLE_RATE, Store
 from valle.corpora.styles import prepare_styles
-from valle.corpora.synthetic_store import prepare_made
-from valle.errors import UsageError
+from valle.corpora.synthetic_store import prepare_synthetic
+
+_MAX_WORKERS = 1024
 
 
 def prepare_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `valle prepare`, one set for each stage."""
-    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
-
-    recordings = stages.add_parser("recordings", help="recordings listed in a manifest")
-    recordings.add_argument("folder", type=Path, help="where the prepared corpus goes")
-    recordings.add_argument(
-        "--manifest",
-        type=Path,
-        default=Path("../shared/speech/manifest.jsonl"),
-        help="JSONL: audio (path beside it), corpus, speaker, text or null",
+    """Add the stages of `valle prepare` and their options."""
+    stages = parser.add_subparsers(
+        dest="stage", required=True, metavar="STAGE", parser_class=type(parser)
     )
-    recordings.add_argument(
-        "--heldout", type=Path, default=Path("../shared/heldout.txt"), help="speakers to leave out"
-    )
-
-    made = stages.add_parser("made", help="speech made with espeak-ng, flite and festival")
-    made.add_argument("folder", type=Path, help="where the prepared corpus goes")
-    made.add_argument("--speakers", type=int, default=120, help="made speakers to draw")
-    made.add_argument("--utterances", type=int, default=10, help="texts for each")
-
-    codes = stages.add_parser(
-        "codes", help="codes and voices, by a trained codec and speaker encoder"
-    )
-    labels = stages.add_parser("labels", help="phonemes and times, by a trained listener")
-    styles = stages.add_parser(
-        "styles", help="how things are said, and the classes of it: of all corpora at once"
-    )
-    for stage in (codes, labels, styles):
-        stage.add_argument("folder", type=Path, nargs="+", help="prepared corpora")
-    for stage in (codes, labels):
-        stage.add_argument("--runs", type=Path, default=Path("runs"), help="what was trained")
-
-    speeds = stages.add_parser(
-        "speeds", help="a labelled corpus played at other speeds (more speakers)"
-    )
-    speeds.add_argument("folder", type=Path, help="where the prepared corpus goes")
-    speeds.add_argument(
-        "--data", type=Path, required=True, metavar="FOLDER", help="a prepared corpus with labels"
-    )
-    speeds.add_argument(
-        "--speed",
-        type=float,
-        action="append",
-        required=True,
-        help="how fast: 0.7 to 1.4; given several times, each speaker is as many",
-    )
-
-    spoken = stages.add_parser(
-        "spoken", help="codes as a bundle's NAR has them, for its codec's decoder to learn from"
-    )
-    spoken.add_argument("folder", type=Path, nargs="+", help="corpora with codes and labels")
-    spoken.add_argument("--seconds", type=float, default=30.0, help="of each speaker (default: 30)")
-
-    own = stages.add_parser("own", help="speech of a bundle, in the voices of a prepared corpus")
-    own.add_argument("folder", type=Path, help="where the prepared corpus goes")
-    own.add_argument(
-        "--data", type=Path, required=True, metavar="FOLDER", help="prepared recordings"
-    )
-    own.add_argument("--minutes", type=float, default=26.0, help="of speech (default: 26)")
-    detector = stages.add_parser(
-        "detector", help="real, re-encoded and made speech through the same channels"
-    )
-    detector.add_argument("folder", type=Path, help="where the prepared corpus goes")
-    detector.add_argument(
-        "--data",
-        type=Path,
-        action="append",
-        required=True,
-        metavar="FOLDER",
-        help="what recordings, made and own wrote; given several times",
-    )
-    detector.add_argument(
-        "--minutes", type=float, default=52.0, help="of real speech (default: 52)"
-    )
-    for stage in (spoken, own, detector):
-        stage.add_argument("--bundle", help="a folder or hf://owner/name (the package's)")
-    for stage in (made, own):
-        stage.add_argument(
-            "--sentences",
-            type=Path,
-            default=Path("../shared/text/sentences.tsv"),
-            help="lines of source, tab, sentence",
+    for name, stage in _STAGES.items():
+        stage_parser = stages.add_parser(
+            name, help=stage.summary, description=stage.summary, allow_abbrev=False
         )
-    for stage in (made, spoken, own, detector):
-        stage.add_argument("--seed", type=int, default=0)
-    for stage in (recordings, made, codes, labels, styles):
-        stage.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
-    for stage in stages.choices.values():
-        stage.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+        stage.add_arguments(stage_parser)
+        add_quiet(stage_parser, "show no progress bar")
 
 
 def prepare(arguments: argparse.Namespace) -> None:
-    """Run one stage of the preparation."""
-    if arguments.stage == "speeds":
-        count = prepare_speeds(arguments.data, arguments.folder, arguments.speed, arguments.quiet)
-        print(f"{arguments.folder}: {count} utterances")
-        return
-    if arguments.stage in ("own", "detector"):
-        _prepare_for_detector(arguments)
-        return
-    if arguments.stage == "spoken":
-        _prepare_spoken(arguments)
-        return
-    workers, quiet = arguments.workers, arguments.quiet
-    if arguments.stage == "recordings":
-        count = prepare_recordings(
-            arguments.manifest,
-            arguments.folder,
-            arguments.heldout,
-            workers,
-            quiet,
-        )
-        print(f"{arguments.folder}: {count} recordings")
-        return
-    if arguments.stage == "made":
-        tally = prepare_made(
-            arguments.sentences,
-            arguments.folder,
-            speakers=arguments.speakers,
-            utterances=arguments.utterances,
-            seed=arguments.seed,
-            workers=workers,
-            quiet=quiet,
-        )
-        print(f"{arguments.folder}: {tally.kept} sentences, {tally.share:.0%} of those tried")
-        return
-    if arguments.stage == "styles":
-        count = prepare_styles(arguments.folder, workers, quiet)
-        print(f"{', '.join(map(str, arguments.folder))}: styles of {count} utterances")
-        return
-    # Codes and labels are made by models, which only the training half may do.
-    from valle.training.checkpoints import load_codec, load_speaker
-    from valle.training.data.labels import write_alignments, write_codes, write_voices
+    """Run one stage of the preparation.
 
-    if arguments.stage == "codes":  # what is missing is said before hours of work, not after
-        load_codec(arguments.runs / "codec")
-        load_speaker(arguments.runs / "speaker")
+    Raises:
+        UsageError: a file, a corpus or a trained model is missing or cannot be used.
+        RecordingError: a recording cannot be read.
+        BundleError: the bundle cannot be read.
+    """
+    _STAGES[arguments.stage].run(arguments)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=path, metavar="FOLDER", help="where to write the corpus")
+
+
+def _add_corpora(parser: argparse.ArgumentParser, summary: str) -> None:
+    parser.add_argument("folder", type=path, nargs="+", metavar="FOLDER", help=summary)
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers",
+        type=Integer(1, _MAX_WORKERS),
+        default=2,
+        metavar="N",
+        help="processes to use (default: %(default)s)",
+    )
+
+
+def _add_seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--seed", type=SEED, default=0, metavar="N", help="random seed (default: %(default)s)"
+    )
+
+
+def _add_sentences(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--sentences",
+        type=path,
+        required=True,
+        metavar="FILE",
+        help="sentences to speak, one per line, or lines of source, tab, sentence",
+    )
+
+
+def _add_minutes(parser: argparse.ArgumentParser, default: float, summary: str) -> None:
+    parser.add_argument(
+        "--minutes",
+        type=POSITIVE,
+        default=default,
+        metavar="X",
+        help=f"{summary} (default: %(default)s)",
+    )
+
+
+def _recordings_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_output(parser)
+    add_manifest(parser)
+    add_heldout(parser)
+    _add_workers(parser)
+
+
+def _prepare_recordings(arguments: argparse.Namespace) -> None:
+    count = prepare_recordings(
+        arguments.manifest,
+        arguments.folder,
+        arguments.heldout,
+        arguments.workers,
+        arguments.quiet,
+    )
+    print(f"{arguments.folder}: {count} recordings")
+
+
+def _synthetic_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_output(parser)
+    _add_sentences(parser)
+    parser.add_argument(
+        "--speakers",
+        type=Integer(1),
+        default=120,
+        metavar="N",
+        help="number of synthetic speakers (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--utterances",
+        type=Integer(1),
+        default=10,
+        metavar="N",
+        help="sentences per speaker (default: %(default)s)",
+    )
+    _add_seed(parser)
+    _add_workers(parser)
+
+
+def _prepare_synthetic(arguments: argparse.Namespace) -> None:
+    tally = prepare_synthetic(
+        arguments.sentences,
+        arguments.folder,
+        speakers=arguments.speakers,
+        utterances=arguments.utterances,
+        seed=arguments.seed,
+        workers=arguments.workers,
+        quiet=arguments.quiet,
+    )
+    print(f"{arguments.folder}: {tally.kept} sentences, {tally.share:.0%} of those attempted")
+
+
+def _codes_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_corpora(parser, "prepared corpora")
+    add_runs(parser, "folder of the trained codec and speaker encoder")
+    _add_workers(parser)
+
+
+def _prepare_codes(arguments: argparse.Namespace) -> None:
+    # Models belong to the training half, which the corpora may not import.
+    from valle.training.checkpoints import load_codec, load_speaker
+    from valle.training.data.labels import write_codes, write_voices
+
+    codec, speaker = arguments.runs / "codec", arguments.runs / "speaker"
+    load_codec(codec)  # a missing model is reported before hours of work, not after
+    load_speaker(speaker)
+    for folder in arguments.folder:
+        store = Store(folder)
+        write_codes(store, codec, arguments.workers, arguments.quiet)
+        write_voices(store, speaker, arguments.workers, arguments.quiet)
+        print(f"{folder}: codes and speaker embeddings of {len(store.utterances)} utterances")
+
+
+def _labels_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_corpora(parser, "prepared corpora")
+    add_runs(parser, "folder of the trained listener")
+    _add_workers(parser)
+
+
+def _prepare_labels(arguments: argparse.Namespace) -> None:
+    from valle.training.data.labels import write_alignments
 
     for folder in arguments.folder:
         store = Store(folder)
-        if arguments.stage == "codes":
-            write_codes(store, arguments.runs / "codec", workers, quiet)
-            write_voices(store, arguments.runs / "speaker", workers, quiet)
-            print(f"{folder}: codes and voices of {len(store.utterances)} utterances")
-        else:
-            count = write_alignments(store, arguments.runs / "listener", workers, quiet)
-            print(f"{folder}: labels of {count} of {len(store.utterances)} utterances")
-
-
-def _prepare_for_detector(arguments: argparse.Namespace) -> None:
-    if not arguments.minutes > 0:
-        raise UsageError(f"--minutes must be above 0, not {arguments.minutes}")
-    folder, quiet = arguments.folder, arguments.quiet
-    if arguments.stage == "own":
-        from valle.corpora.self_synthesized import prepare_own
-
-        count = prepare_own(
-            arguments.data,
-            arguments.sentences,
-            folder,
-            bundle=arguments.bundle,
-            minutes=arguments.minutes,
-            seed=arguments.seed,
-            quiet=quiet,
+        count = write_alignments(
+            store, arguments.runs / "listener", arguments.workers, arguments.quiet
         )
-        print(f"{folder}: {count} sentences")
-        return
+        print(f"{folder}: labels of {count} of {len(store.utterances)} utterances")
+
+
+def _styles_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_corpora(parser, "all corpora to train on, since the bins are computed over all of them")
+    _add_workers(parser)
+
+
+def _prepare_styles(arguments: argparse.Namespace) -> None:
+    count = prepare_styles(arguments.folder, arguments.workers, arguments.quiet)
+    print(f"{', '.join(map(str, arguments.folder))}: styles of {count} utterances")
+
+
+def _speeds_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_output(parser)
+    parser.add_argument(
+        "--data", type=path, required=True, metavar="CORPUS", help="prepared corpus with labels"
+    )
+    parser.add_argument(
+        "--speed",
+        type=Number(SLOWEST, FASTEST),
+        action="append",
+        required=True,
+        metavar="X",
+        help=f"speed factor, {SLOWEST} to {FASTEST}; repeat it for several copies, each of which "
+        "counts as other speakers",
+    )
+
+
+def _prepare_speeds(arguments: argparse.Namespace) -> None:
+    count = prepare_speed_perturbed(
+        arguments.data, arguments.folder, arguments.speed, arguments.quiet
+    )
+    print(f"{arguments.folder}: {count} utterances")
+
+
+def _predicted_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_corpora(parser, "prepared corpora with codes and labels")
+    parser.add_argument(
+        "--seconds",
+        type=POSITIVE,
+        default=30.0,
+        metavar="X",
+        help="seconds of speech per speaker (default: %(default)s)",
+    )
+    add_bundle(parser, "the model whose NAR predicts the codes (default: the built-in one)")
+    _add_seed(parser)
+
+
+def _prepare_predicted(arguments: argparse.Namespace) -> None:
+    from valle.training.data.predicted_codes import write_predicted_codes
+
+    bundle = Bundle.load(arguments.bundle)
+    for folder in arguments.folder:
+        frames = write_predicted_codes(
+            Store(folder), bundle, arguments.seconds, arguments.seed, arguments.quiet
+        )
+        print(f"{folder}: predicted codes of {frames * HOP / SAMPLE_RATE:.0f} s")
+
+
+def _self_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_output(parser)
+    parser.add_argument(
+        "--data",
+        type=path,
+        required=True,
+        metavar="CORPUS",
+        help="prepared recordings whose voices are cloned",
+    )
+    _add_sentences(parser)
+    _add_minutes(parser, 26.0, "minutes of speech to synthesize")
+    add_bundle(parser, "the model that speaks (default: the built-in one)")
+    _add_seed(parser)
+
+
+def _prepare_self(arguments: argparse.Namespace) -> None:
+    from valle.corpora.self_synthesized import prepare_self_synthesized
+
+    count = prepare_self_synthesized(
+        arguments.data,
+        arguments.sentences,
+        arguments.folder,
+        bundle=arguments.bundle,
+        minutes=arguments.minutes,
+        seed=arguments.seed,
+        quiet=arguments.quiet,
+    )
+    print(f"{arguments.folder}: {count} sentences")
+
+
+def _detector_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_output(parser)
+    parser.add_argument(
+        "--data",
+        type=path,
+        action="append",
+        required=True,
+        metavar="CORPUS",
+        help="corpus written by the stages recordings, synthetic or self; repeat it for each",
+    )
+    _add_minutes(parser, 52.0, "minutes of recorded speech to use")
+    add_bundle(parser, "the model whose codec resynthesizes speech (default: the built-in one)")
+    _add_seed(parser)
+
+
+def _prepare_detector(arguments: argparse.Namespace) -> None:
     from valle.corpora.detector_store import prepare_detector
 
     count = prepare_detector(
         [Store(data) for data in arguments.data],
-        folder,
+        arguments.folder,
         bundle=Bundle.load(arguments.bundle),
         minutes=arguments.minutes,
         seed=arguments.seed,
-        quiet=quiet,
+        quiet=arguments.quiet,
     )
-    print(f"{folder}: {count} pieces")
+    print(f"{arguments.folder}: {count} segments")
 
 
-def _prepare_spoken(arguments: argparse.Namespace) -> None:
-    # Labelled examples are drawn by the training half.
-    from valle.training.data.predicted_codes import write_spoken
+class _Stage(NamedTuple):
+    """A stage of the preparation."""
 
-    if not arguments.seconds > 0:
-        raise UsageError(f"--seconds must be above 0, not {arguments.seconds}")
-    bundle = Bundle.load(arguments.bundle)
-    for folder in arguments.folder:
-        store = Store(folder)
-        frames = write_spoken(store, bundle, arguments.seconds, arguments.seed, arguments.quiet)
-        print(f"{folder}: {frames * HOP / SAMPLE_RATE:.0f} s as the NAR has them")
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], None]
+
+
+_STAGES = {
+    "recordings": _Stage(
+        "import the recordings of a manifest", _recordings_arguments, _prepare_recordings
+    ),
+    "synthetic": _Stage(
+        "synthesize speech with espeak-ng, flite and festival",
+        _synthetic_arguments,
+        _prepare_synthetic,
+    ),
+    "codes": _Stage(
+        "compute codes and speaker embeddings with a trained codec and speaker encoder",
+        _codes_arguments,
+        _prepare_codes,
+    ),
+    "labels": _Stage("align phonemes with a trained listener", _labels_arguments, _prepare_labels),
+    "styles": _Stage(
+        "measure pitch, energy, rate and tilt, and divide them into bins",
+        _styles_arguments,
+        _prepare_styles,
+    ),
+    "speeds": _Stage(
+        "copy a labeled corpus at other speeds (speed perturbation)",
+        _speeds_arguments,
+        _prepare_speeds,
+    ),
+    "predicted": _Stage(
+        "predict codes with a bundle's NAR, to train the codec's decoder on",
+        _predicted_arguments,
+        _prepare_predicted,
+    ),
+    "self": _Stage(
+        "synthesize speech with a bundle, in the voices of a corpus",
+        _self_arguments,
+        _prepare_self,
+    ),
+    "detector": _Stage(
+        "put bona fide, resynthesized and synthetic speech through the same channels",
+        _detector_arguments,
+        _prepare_detector,
+    ),
+}

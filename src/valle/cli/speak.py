@@ -25,7 +25,7 @@ from valle.consent.agreement import check_given
 from valle.errors import OutputError, TextError, UsageError
 from valle.files import check_target
 from valle.options import SpeakOptions, flag
-from valle.synthesis.model import REDO, find_voice, load
+from valle.synthesis.model import find_voice, load
 from valle.synthesis.speech import Speech
 from valle.voices.voice import Voice
 
@@ -94,7 +94,7 @@ def speak(arguments: argparse.Namespace) -> None:
     model = load(arguments.bundle, threads=arguments.threads)
     if voice is None:
         voice = enroll_recording(model, arguments.ref_audio, arguments)
-    chunks = model.stream(text, voice, retries=REDO, **options)
+    chunks = model.stream(text, voice, **options)
     speech = Speech.join(_show_progress(chunks, arguments.quiet))
     speech.save(arguments.output)
     _report(arguments, speech, voice)

@@ -1,156 +1,322 @@
-"""`valle train` and `valle average`: arguments to jobs."""
+"""`valle train` and `valle average`: command-line options to trainers."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
+from valle.cli.arguments import (
+    POSITIVE,
+    SEED,
+    Integer,
+    Number,
+    add_quiet,
+    add_runs,
+    nonempty,
+    path,
+)
 from valle.corpora.store import Store
 from valle.errors import UsageError
 from valle.training.checkpoints import load_codec, load_listener, load_speaker
 from valle.training.data.examples import INFILLING
 from valle.training.models.sizes import SIZES
-from valle.training.trainers.ar import ARJob
-from valle.training.trainers.codec import CodecJob
-from valle.training.trainers.detector import DetectorJob
-from valle.training.trainers.listener import ListenerJob
+from valle.training.trainers.ar import ARTrainer
+from valle.training.trainers.codec import CodecTrainer
+from valle.training.trainers.detector import DetectorTrainer
+from valle.training.trainers.listener import ListenerTrainer
 from valle.training.trainers.loop import Job, run
-from valle.training.trainers.nar import NARJob
-from valle.training.trainers.speaker import SpeakerJob
+from valle.training.trainers.nar import NARTrainer
+from valle.training.trainers.speaker import SpeakerTrainer
 from valle.training.weight_averaging import average_runs
 
-_STAGES = ("codec", "listener", "speaker", "ar", "nar", "detector")
+_DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
 
 
 def train_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `valle train STAGE`."""
-    parser.add_argument("stage", choices=_STAGES, help="which model")
+    """Add the stages of `valle train` and their options."""
+    stages = parser.add_subparsers(
+        dest="stage", required=True, metavar="STAGE", parser_class=type(parser)
+    )
+    for name, stage in _STAGES.items():
+        stage_parser = stages.add_parser(
+            name, help=stage.summary, description=stage.summary, allow_abbrev=False
+        )
+        _add_common_arguments(stage_parser)
+        stage.add_arguments(stage_parser)
+
+
+def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
-        type=Path,
+        type=path,
         action="append",
         required=True,
-        metavar="FOLDER",
-        help="a folder that `valle prepare` wrote; may be given several times",
+        metavar="CORPUS",
+        help="corpus that `valle prepare` wrote; repeat it for several",
+    )
+    add_runs(parser, "the model is kept in RUNS/STAGE, and training resumes from there")
+    parser.add_argument(
+        "--size", choices=list(SIZES), default="default", help="model size (default: %(default)s)"
+    )
+    budget = parser.add_mutually_exclusive_group(required=True)
+    budget.add_argument(
+        "--minutes", type=POSITIVE, metavar="X", help="total training time, earlier runs included"
+    )
+    budget.add_argument(
+        "--steps",
+        type=Integer(1),
+        metavar="N",
+        help="total number of steps, earlier runs included",
     )
     parser.add_argument(
-        "--share",
-        type=float,
-        action="append",
-        metavar="WEIGHT",
-        help="ar and nar: how much of the examples each --data gives, in their order",
+        "--device",
+        type=_device,
+        metavar="DEVICE",
+        help="cpu, cuda, ... (default: a GPU if there is one)",
     )
     parser.add_argument(
-        "--runs",
-        type=Path,
-        default=Path("runs"),
-        metavar="FOLDER",
-        help="the model is kept in RUNS/STAGE and goes on from there (default: runs)",
+        "--threads",
+        type=Integer(1, 1024),
+        metavar="N",
+        help="processor threads to use (default: one per core)",
     )
-    parser.add_argument("--size", choices=list(SIZES), default="default", help="the one dial")
-    box = parser.add_mutually_exclusive_group(required=True)
-    box.add_argument("--minutes", type=float, help="stop after this time, all runs together")
-    box.add_argument("--steps", type=int, help="stop after this many steps, all runs together")
-    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
-    parser.add_argument("--threads", type=int, help="processor threads (default: all cores)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--seed", type=SEED, default=0, metavar="N", help="random seed (default: %(default)s)"
+    )
     parser.add_argument(
         "--learning-rate",
-        type=float,
-        metavar="PEAK",
-        help="highest learning rate (default: the stage's own; less to go on from good weights)",
+        type=Number(0.0, 1.0, exclusive=True),
+        metavar="X",
+        help="peak learning rate (default: that of the stage; lower it to fine-tune)",
     )
-    parser.add_argument(
-        "--keep-codes",
-        action="store_true",
-        help="codec: train only the decoder, so that an AR and a NAR still fit",
-    )
-    parser.add_argument(
-        "--infilling",
-        type=float,
-        metavar="SHARE",
-        help="ar and nar: share of the examples in which a middle is filled in, 0 to 1 "
-        f"(default: {INFILLING})",
-    )
-    parser.add_argument(
-        "--guidance",
-        type=float,
-        metavar="STRENGTH",
-        help="ar: learn to keep to the voice as if guided by it so strongly (1 is much), from the "
-        "model as `valle import` wrote it",
-    )
-    parser.add_argument(
-        "--leave-out",
-        metavar="GENERATOR",
-        help="detector: a generator not to learn from, such as flite, to see how well the detector "
-        "knows one that it never heard",
-    )
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    add_quiet(parser, "show no progress bar")
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Train one model until its minutes or steps are over."""
+    """Train one model until its budget of minutes or steps is spent.
+
+    Raises:
+        UsageError: a corpus or a trained model is missing or does not fit the options.
+    """
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
-    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    stores = [Store(folder) for folder in arguments.data]
     folder = arguments.runs / arguments.stage
-    common = (folder, arguments.size, device, arguments.seed)
-    shares = arguments.share or [1.0] * len(stores)
-    if arguments.keep_codes and arguments.stage != "codec":
-        raise UsageError(f"--keep-codes is for the codec, not for {arguments.stage}")
-    if arguments.leave_out is not None and arguments.stage != "detector":
-        raise UsageError(f"--leave-out is for the detector, not for {arguments.stage}")
-    infilling = INFILLING if arguments.infilling is None else arguments.infilling
-    if arguments.infilling is not None and arguments.stage not in ("ar", "nar"):
-        raise UsageError(f"--infilling is for ar and nar, not for {arguments.stage}")
-    if arguments.guidance is not None and arguments.stage != "ar":
-        raise UsageError(f"--guidance is for the AR, not for {arguments.stage}")
-    if not 0.0 <= infilling <= 1.0:
-        raise UsageError(f"--infilling must be 0 to 1, not {infilling}")
-    if len(shares) != len(stores):
-        raise UsageError(f"{len(shares)} --share for {len(stores)} --data: give one for each")
-    job: Job
-    if arguments.stage == "codec":
-        told = arguments.keep_codes and any(store.spoken is not None for store in stores)
-        hearing = None
-        if told:
-            runs = arguments.runs
-            hearing = load_speaker(runs / "speaker"), load_listener(runs / "listener")
-        job = CodecJob(stores, *common, arguments.keep_codes, hearing)
-    elif arguments.stage == "listener":
-        job = ListenerJob(stores, *common)
-    elif arguments.stage == "speaker":
-        job = SpeakerJob(stores, *common)
-    elif arguments.stage == "detector":
-        job = DetectorJob(stores, *common, arguments.leave_out)
-    else:
-        codec = load_codec(arguments.runs / "codec")
-        learnt = (stores, shares, *common, codec, infilling)
-        job = NARJob(*learnt) if arguments.stage == "nar" else ARJob(*learnt, arguments.guidance)
+    stores = [Store(data) for data in arguments.data]
+    trainer = _STAGES[arguments.stage].make_trainer(arguments, stores)
     if arguments.learning_rate is not None:
-        if not 0.0 < arguments.learning_rate < 1.0:
-            raise UsageError(
-                f"--learning-rate must be between 0 and 1, not {arguments.learning_rate}"
-            )
-        job.peak_rate = arguments.learning_rate
+        trainer.peak_rate = arguments.learning_rate
     steps = run(
-        job, folder, minutes=arguments.minutes, steps=arguments.steps, quiet=arguments.quiet
+        trainer,
+        folder,
+        minutes=arguments.minutes,
+        steps=arguments.steps,
+        quiet=arguments.quiet,
     )
     print(f"{folder}: {steps} steps")
 
 
-def average_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `valle average FOLDER RUN RUN`."""
-    parser.add_argument("folder", type=Path, help="where the mean goes, such as runs/mean/ar")
+def _device(value: str) -> str:
+    try:
+        device = torch.device(value)
+        if device.type not in _DEVICE_TYPES:
+            raise RuntimeError
+        torch.empty(0, device=device)
+    except (AssertionError, NotImplementedError, RuntimeError):
+        raise argparse.ArgumentTypeError(
+            f"must be a device that PyTorch can use here, such as cpu or cuda, not {value!r}"
+        ) from None
+    return value
+
+
+def _find_device(arguments: argparse.Namespace) -> str:
+    return arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _no_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: the stage has the common options only."""
+
+
+def _codec_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "runs", type=Path, nargs="+", metavar="RUN", help="runs of one stage, such as runs/ar"
+        "--keep-codes",
+        action="store_true",
+        help="train the decoder only, so that the codes, an AR and a NAR stay valid",
+    )
+
+
+def _make_codec_trainer(arguments: argparse.Namespace, stores: list[Store]) -> Job:
+    runs = arguments.runs
+    hearing = None
+    if arguments.keep_codes and any(store.predicted is not None for store in stores):
+        hearing = load_speaker(runs / "speaker"), load_listener(runs / "listener")
+    return CodecTrainer(
+        stores,
+        runs / "codec",
+        arguments.size,
+        _find_device(arguments),
+        arguments.seed,
+        arguments.keep_codes,
+        hearing,
+    )
+
+
+def _make_listener_trainer(arguments: argparse.Namespace, stores: list[Store]) -> Job:
+    return ListenerTrainer(
+        stores,
+        arguments.runs / "listener",
+        arguments.size,
+        _find_device(arguments),
+        arguments.seed,
+    )
+
+
+def _make_speaker_trainer(arguments: argparse.Namespace, stores: list[Store]) -> Job:
+    return SpeakerTrainer(
+        stores,
+        arguments.runs / "speaker",
+        arguments.size,
+        _find_device(arguments),
+        arguments.seed,
+    )
+
+
+def _detector_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--leave-out",
+        type=nonempty,
+        metavar="GENERATOR",
+        help="do not train on this generator, such as flite, to measure how well the detector "
+        "generalizes to it",
+    )
+
+
+def _make_detector_trainer(arguments: argparse.Namespace, stores: list[Store]) -> Job:
+    return DetectorTrainer(
+        stores,
+        arguments.runs / "detector",
+        arguments.size,
+        _find_device(arguments),
+        arguments.seed,
+        arguments.leave_out,
+    )
+
+
+def _language_model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--share",
+        type=POSITIVE,
+        action="append",
+        metavar="WEIGHT",
+        help="sampling weight of a --data, one for each in the same order (default: equal)",
+    )
+    parser.add_argument(
+        "--infilling",
+        type=Number(0.0, 1.0),
+        default=INFILLING,
+        metavar="SHARE",
+        help="share of the examples trained as infilling of a span (default: %(default)s)",
+    )
+
+
+def _ar_arguments(parser: argparse.ArgumentParser) -> None:
+    _language_model_arguments(parser)
+    parser.add_argument(
+        "--guidance",
+        type=POSITIVE,
+        metavar="SCALE",
+        help="distill classifier-free guidance on the prompt at this scale (1 is strong), from "
+        "the model that `valle import` wrote",
+    )
+
+
+def _read_shares(arguments: argparse.Namespace) -> list[float]:
+    count = len(arguments.data)
+    shares: list[float] = arguments.share or [1.0] * count
+    if len(shares) != count:
+        raise UsageError(f"{len(shares)} --share for {count} --data: give one for each, or none")
+    return shares
+
+
+def _make_ar_trainer(arguments: argparse.Namespace, stores: list[Store]) -> Job:
+    return ARTrainer(
+        stores,
+        _read_shares(arguments),
+        arguments.runs / "ar",
+        arguments.size,
+        _find_device(arguments),
+        arguments.seed,
+        load_codec(arguments.runs / "codec"),
+        arguments.infilling,
+        arguments.guidance,
+    )
+
+
+def _make_nar_trainer(arguments: argparse.Namespace, stores: list[Store]) -> Job:
+    return NARTrainer(
+        stores,
+        _read_shares(arguments),
+        arguments.runs / "nar",
+        arguments.size,
+        _find_device(arguments),
+        arguments.seed,
+        load_codec(arguments.runs / "codec"),
+        arguments.infilling,
+    )
+
+
+class _Stage(NamedTuple):
+    """One of the models that are trained."""
+
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    make_trainer: Callable[[argparse.Namespace, list[Store]], Job]
+
+
+_STAGES = {
+    "codec": _Stage("the neural audio codec", _codec_arguments, _make_codec_trainer),
+    "listener": _Stage("the listener, a phoneme recognizer", _no_arguments, _make_listener_trainer),
+    "speaker": _Stage("the speaker encoder", _no_arguments, _make_speaker_trainer),
+    "ar": _Stage(
+        "the autoregressive model, which predicts the first codebook",
+        _ar_arguments,
+        _make_ar_trainer,
+    ),
+    "nar": _Stage(
+        "the non-autoregressive model, which predicts the residual codebooks",
+        _language_model_arguments,
+        _make_nar_trainer,
+    ),
+    "detector": _Stage(
+        "the detector of synthetic speech", _detector_arguments, _make_detector_trainer
+    ),
+}
+
+
+def average_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `valle average FOLDER RUN RUN`."""
+    parser.add_argument(
+        "folder",
+        type=path,
+        metavar="FOLDER",
+        help="where to write the averaged run, such as runs/average/ar",
+    )
+    parser.add_argument(
+        "runs",
+        type=path,
+        nargs="+",
+        metavar="RUN",
+        help="two or more runs of the same stage, such as runs/ar",
     )
 
 
 def average(arguments: argparse.Namespace) -> None:
-    """Write the mean of several runs' weights as a run."""
+    """Write the average of several runs' weights as a run.
+
+    Raises:
+        UsageError: fewer than two runs, or runs that do not fit together.
+    """
     stage = average_runs(arguments.runs, arguments.folder)
-    print(f"{arguments.folder}: {stage}, the mean of {len(arguments.runs)} runs")
+    print(f"{arguments.folder}: {stage}, the average of {len(arguments.runs)} runs")

@@ -2,16 +2,20 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet
+PIP_ARGS ?=
+PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_ARGS)
 TEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: demo bench test test-fast lint format clean
+# Trainers compute in bfloat16 where the processor is faster in it, so their tests run with both.
+PRECISION_TESTS = tests/training tests/detection tests/benchmarks
+
+.PHONY: demo bench test test-fast test-precision coverage lint format clean
 
 demo: $(VENV)/.for-demo  ## clone examples/voice.wav: writes demo.wav, demo.png and demo.json
 	$(BIN)/python examples/demo.py
 
-bench: $(VENV)/.for-bench  ## how fast it is, beside others: a table, and runs/bench.json
+bench: $(VENV)/.for-bench  ## speed, compared with other systems: a table, and runs/bench.json
 	$(BIN)/python -W ignore benchmarks/run.py $(BENCH_ARGS)
 
 test: $(VENV)/.for-tests  ## all tests
@@ -20,19 +24,28 @@ test: $(VENV)/.for-tests  ## all tests
 test-fast: $(VENV)/.for-tests  ## all but those marked slow
 	$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)
 
-lint: $(VENV)/.for-tests
+test-precision: $(VENV)/.for-tests  ## tests that compute like a trainer, in fp32 and in bfloat16
+	VALLE_BFLOAT16=0 $(BIN)/python -m pytest -m "not slow" $(PRECISION_TESTS) $(TEST_ARGS)
+	VALLE_BFLOAT16=1 $(BIN)/python -m pytest -m "not slow" $(PRECISION_TESTS) $(TEST_ARGS)
+
+coverage: $(VENV)/.for-tests  ## lines and branches that no test reaches; also htmlcov/index.html
+	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-report=html \
+		$(TEST_ARGS)
+
+lint: $(VENV)/.for-tests  ## style, types and vocabulary
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python tools/check_vocabulary.py
 
-format: $(VENV)/.for-tests
+format: $(VENV)/.for-tests  ## apply what the linters can fix
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-clean:
-	rm -rf $(VENV) build dist demo.wav demo.wav.json demo.png demo.json
+clean:  ## remove the environment and what the targets wrote
+	rm -rf $(VENV) build dist htmlcov .coverage demo.wav demo.wav.json demo.png demo.json
 
-# Stamps: a target's packages are installed again only when what names them changes.
+# Stamps: packages are installed again only when the files that list them change.
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
 	touch $@

@@ -15,14 +15,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from valle.errors import TextError, UsageError
-from valle.text.espeak import ipa_words
-from valle.text.phonemes import Sentence, parse_ipa, symbol_ids, to_sentences
+from valle.text.espeak import phonemize
+from valle.text.phonemes import parse_ipa, phonemes_to_ids
+from valle.text.segmentation import Sentence, split_sentences
 from valle.text.symbols import BORDERS, SYMBOLS, VOWELS
 
 
 def spoken(text: str) -> str:
     """All that is said of a text, sentences ended by their last border."""
-    sentences, _ = to_sentences(text)
+    sentences, _ = split_sentences(text)
     return " ".join(
         " ".join(word.spoken for word in sentence.words) + sentence.phonemes[-1].symbol
         for sentence in sentences
@@ -35,7 +36,7 @@ def sounds(sentence: Sentence) -> str:
 
 
 def said(text: str) -> str:
-    return " / ".join(map(sounds, to_sentences(text)[0]))
+    return " / ".join(map(sounds, split_sentences(text)[0]))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_known_words(text: str, words: str) -> None:
 
 def test_spans_lead_back_to_the_source() -> None:
     text = "  He paid $5.20, on the 5th."
-    sentences, skipped = to_sentences(text)
+    sentences, skipped = split_sentences(text)
     assert not skipped
     (sentence,) = sentences
     assert [word.text for word in sentence.words] == ["He", "paid", "$5.20", "on", "the", "5th"]
@@ -156,7 +157,7 @@ def test_spans_lead_back_to_the_source() -> None:
     ],
 )
 def test_what_cannot_be_said_is_named(text: str, part: str, why: str) -> None:
-    sentences, skipped = to_sentences(text)
+    sentences, skipped = split_sentences(text)
     assert sentences[0].words[0].spoken == "hello"
     (skip,) = skipped
     assert skip.text == part == text[skip.start : skip.end]
@@ -168,21 +169,21 @@ def test_what_cannot_be_said_is_named(text: str, part: str, why: str) -> None:
 )
 def test_nothing_to_say(text: str) -> None:
     with pytest.raises(TextError, match="English"):
-        to_sentences(text)
+        split_sentences(text)
 
 
 def test_unknown_language_is_refused() -> None:
     with pytest.raises(UsageError, match="en-us"):
-        to_sentences("hallo", language="de")
+        split_sentences("hallo", language="de")
     with pytest.raises(ValueError, match="xx-none"):
-        ipa_words("hello", "xx-none")
-    assert ipa_words("hello")  # the voice before is back
+        phonemize("hello", "xx-none")
+    assert phonemize("hello")  # the voice before is back
 
 
 def check(text: str, max_phonemes: int = 180) -> None:
-    """All that `to_sentences` promises, for one text."""
+    """All that `split_sentences` promises, for one text."""
     try:
-        sentences, skipped = to_sentences(text, max_phonemes=max_phonemes)
+        sentences, skipped = split_sentences(text, max_phonemes=max_phonemes)
     except TextError:
         return
     assert sentences
@@ -249,10 +250,10 @@ def test_any_text_in_short_sentences(text: str, max_phonemes: int) -> None:
 
 def test_long_sentence_is_cut_at_commas_or_conjunctions() -> None:
     text = "the quick brown fox jumps over the lazy dog, " * 12
-    sentences, _ = to_sentences(text)
+    sentences, _ = split_sentences(text)
     assert len(sentences) > 1
     assert all(sentence.text.endswith("dog,") for sentence in sentences)
-    sentences, _ = to_sentences("the quick brown fox jumps over the lazy dog and " * 12)
+    sentences, _ = split_sentences("the quick brown fox jumps over the lazy dog and " * 12)
     assert all(sentence.words[0].text in ("the", "and") for sentence in sentences)
     assert [w.text for s in sentences for w in s.words] == text.replace(",", " and").split()
 
@@ -268,17 +269,17 @@ def test_long_sentence_is_cut_at_commas_or_conjunctions() -> None:
 def test_a_hundred_thousand_characters_take_seconds(text: str) -> None:
     started = time.process_time()  # not the wall's: other work on the machine is not counted
     with contextlib.suppress(TextError):
-        to_sentences((text * 100_000)[:100_000])
+        split_sentences((text * 100_000)[:100_000])
     assert time.process_time() - started < 8
 
 
 def test_symbol_ids() -> None:
-    (sentence,), _ = to_sentences("Hello.")
-    ids, stress = symbol_ids(sentence.phonemes)
+    (sentence,), _ = split_sentences("Hello.")
+    ids, stress = phonemes_to_ids(sentence.phonemes)
     assert ids.dtype == stress.dtype == np.int64
     assert [SYMBOLS[i] for i in ids] == [p.symbol for p in sentence.phonemes]
     assert stress.tolist() == [0, 0, 0, 0, 2, 0]
-    assert symbol_ids([])[0].shape == (0,)
+    assert phonemes_to_ids([])[0].shape == (0,)
 
 
 def test_symbol_table_is_as_trained_models_have_it() -> None:
@@ -316,9 +317,9 @@ def test_threads_do_not_mix() -> None:
 
 def test_import_is_lazy_and_quiet() -> None:
     program = (
-        "import valle.text.phonemes, valle.text.espeak as e;"
+        "import valle.text.segmentation, valle.text.espeak as e;"
         "assert e._library.cache_info().currsize == 0;"
-        "valle.text.phonemes.to_sentences('hello 🎉 мир'); e.ipa_words('(de) <b> &amp;')"
+        "valle.text.segmentation.split_sentences('hello 🎉 мир'); e.phonemize('(de) <b> &amp;')"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout == done.stderr == b""

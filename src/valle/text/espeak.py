@@ -1,7 +1,7 @@
 """espeak-ng through ctypes: text in, IPA out.
 
-The library keeps global state (one voice, one text at a time), so every call goes through one
-lock, and it is loaded at the first call, never at import.
+The library keeps global state (one voice, one text at a time), so every call holds one lock. It is
+loaded at the first call, never at import.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 import espeakng_loader
 
 _RETRIEVAL = 1  # AUDIO_OUTPUT_RETRIEVAL: no sound device is opened
-_DONT_EXIT = 0x8000  # on a bad installation return a code; the default is to end the process
+_DONT_EXIT = 0x8000  # on a bad installation return a code; the default ends the process
 _UTF8 = 1
 _IPA = 0x02
 _SEPARATOR = "_"  # between phonemes; espeak's own IPA never contains it
@@ -25,9 +25,9 @@ _voice: str | None = None
 
 @lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL:
-    """The initialised library; call with the lock held."""
+    """The initialized library; call with the lock held."""
     data = os.fspath(espeakng_loader.get_data_path())
-    if not os.path.isdir(data):  # espeak would print to stderr and go on without phonemes
+    if not os.path.isdir(data):  # espeak would print to stderr and continue without phonemes
         raise RuntimeError(f"espeak-ng's data is missing at {data}; reinstall espeakng-loader")
     library = ctypes.CDLL(os.fspath(espeakng_loader.get_library_path()))
     library.espeak_Initialize.argtypes = [
@@ -48,13 +48,20 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-def ipa_words(text: str, language: str = "en-us") -> list[list[str]]:
-    """The phonemes of `text` as espeak says it: for each word it makes, its IPA units.
+def phonemize(text: str, language: str = "en-us") -> list[list[str]]:
+    """The phonemes of `text` as espeak-ng pronounces it.
 
-    A unit is one phoneme of espeak's table, with its stress mark before it if it has one:
-    "ˈeɪ", "tʃ", "ɔːɹ". espeak joins some words ("of the" is one) and splits others, so the
-    number of words may differ from that in `text`. No text gives no words.
-    Raises ValueError for a language espeak-ng does not have.
+    Args:
+        text: any text; it is read in UTF-8, and characters that UTF-8 lacks are left out.
+        language: name of an espeak-ng voice.
+
+    Returns:
+        For each word that espeak pronounces, its IPA units. A unit is one phoneme of espeak's
+        table, after its stress mark if it has one: "ˈeɪ", "tʃ", "ɔːɹ". espeak joins some words
+        ("of the" is one) and splits others, so there may be more or fewer words than in `text`.
+
+    Raises:
+        ValueError: espeak-ng has no such language.
     """
     global _voice
     buffer = ctypes.create_string_buffer(text.replace("\0", " ").encode("utf-8", "ignore"))
@@ -67,9 +74,9 @@ def ipa_words(text: str, language: str = "en-us") -> list[list[str]]:
                 raise ValueError(f"espeak-ng has no voice for the language {language!r}")
             _voice = language
         mode = _IPA | ord(_SEPARATOR) << 8
-        while position.value:  # one clause a call; it ends with a null pointer
-            said = library.espeak_TextToPhonemes(ctypes.byref(position), _UTF8, mode)
-            clauses.append((said or b"").decode("utf-8", "ignore"))
+        while position.value:  # one clause per call; the last call leaves a null pointer
+            clause = library.espeak_TextToPhonemes(ctypes.byref(position), _UTF8, mode)
+            clauses.append((clause or b"").decode("utf-8", "ignore"))
     return [
         [unit for unit in word.split(_SEPARATOR) if unit]
         for clause in clauses

@@ -1,4 +1,7 @@
-"""Numbers as American English words, and what has numbers in it: money, dates, times, units."""
+"""Numbers, and what contains them (money, dates, times, units), in American English words.
+
+Every `to_...` function returns the list of words that are spoken for some written digits.
+"""
 
 from __future__ import annotations
 
@@ -7,110 +10,37 @@ import unicodedata
 from collections.abc import Callable
 from re import Match
 
+from valle.text.units import ATTACHED_UNITS, name_unit
+
 _SMALL = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen"
 ).split()
 _TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()
-_SCALES = (
+_THOUSANDS = (
     "_ thousand million billion trillion quadrillion quintillion sextillion septillion octillion "
     "nonillion decillion"
 ).split()
-MAX_DIGITS = 3 * len(_SCALES)  # longer numbers are read digit by digit
-_ORDINALS = {
-    **{"one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth"},
-    **{"nine": "ninth", "twelve": "twelfth"},
-}
+MAX_DIGITS = 3 * len(_THOUSANDS)  # longer numbers are read digit by digit
+_MINUS_SIGNS = "-−–"
 _ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 _ROMAN_FORM = re.compile(r"M{0,3}(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})")
-
-
-def digits(text: str) -> list[str]:
-    """The digits of `text` one by one: "007" is zero zero seven. Other characters are left out."""
-    return [_SMALL[int(c)] for c in text if c.isdecimal()]
-
-
-def _below_thousand(number: int) -> list[str]:
-    hundreds, rest = divmod(number, 100)
-    words = [_SMALL[hundreds], "hundred"] if hundreds else []
-    if rest >= 20:
-        words.append(_TENS[rest // 10])
-        rest %= 10
-    return [*words, _SMALL[rest]] if rest else words
-
-
-def cardinal(text: str) -> list[str]:
-    """A whole number written in decimal digits of any script: "1234" is one thousand two ..."""
-    text = text.lstrip("0") if text.strip("0") else text[:1]
-    if len(text) > MAX_DIGITS:
-        return digits(text)
-    number = int(text)
-    if number == 0:
-        return ["zero"]
-    words: list[str] = []
-    for power in range(len(_SCALES) - 1, -1, -1):
-        group = number // 1000**power % 1000
-        if group:
-            words += _below_thousand(group) + ([_SCALES[power]] if power else [])
-    return words
-
-
-def ordinal(text: str) -> list[str]:
-    """The place a whole number stands for: "21" is twenty first."""
-    *words, last = cardinal(text)
-    if last in _ORDINALS:
-        return [*words, _ORDINALS[last]]
-    return [*words, last[:-1] + "ieth" if last.endswith("y") else last + "th"]
-
-
-def year(text: str) -> list[str]:
-    """A year of four digits as it is said: nineteen oh five, two thousand, twenty ten."""
-    century, rest = int(text[:2]), int(text[2:])
-    if century % 10 == 0 and rest < 10:  # 2000 to 2009, 1000 to 1009
-        return cardinal(text)
-    if rest == 0:
-        return [*cardinal(text[:2]), "hundred"]
-    return [*cardinal(text[:2]), *(["oh"] if rest < 10 else []), *cardinal(text[2:])]
-
-
-def decade(text: str) -> list[str]:
-    """Years in the plural: "1990" is nineteen nineties, "80" eighties, "1800" eighteen hundreds."""
-    *words, last = year(text) if len(text) == 4 else cardinal(text)
-    return [*words, last[:-1] + "ies" if last.endswith("y") else last + "s"]
-
-
-def decimal(text: str) -> list[str]:
-    """A number with at most one point: "3.14" is three point one four."""
-    whole, point, part = text.partition(".")
-    words = cardinal(whole) if whole else ["zero"]
-    return words + (["point", *digits(part)] if point and part else [])
-
-
-def fraction(over: str, under: str) -> list[str]:
-    """Three quarters for "3", "4"; large numbers are said with "over"."""
-    if under == "2" and len(over) < 3:
-        return [*cardinal(over), "half" if over == "1" else "halves"]
-    if len(under) > 2 or not 2 < int(under) <= 20 or len(over) > 2:
-        return [*cardinal(over), "over", *cardinal(under)]
-    *words, last = ["quarter"] if under == "4" else ordinal(under)
-    return [*cardinal(over), *words, last if over == "1" else last + "s"]
-
-
-def roman(text: str) -> int | None:
-    """The value of a well-formed Roman numeral in capitals, else None."""
-    if not text or not _ROMAN_FORM.fullmatch(text):
-        return None
-    values = [_ROMAN[c] for c in text]
-    following = [*values[1:], 0]
-    return sum(-a if a < b else a for a, b in zip(values, following, strict=True))
-
-
 MONTHS = (
     "January February March April May June July August September October November December"
 ).split()
-_MONTH = {name[:3].lower(): name for name in MONTHS} | {"sept": "September"}
 _MONTH_NAME = "|".join([*MONTHS, *(rf"{name[:3]}\b\.?" for name in MONTHS), r"Sept\b\.?"])
-_CURRENCY = {
+
+# fmt: off
+_ORDINALS = {
+    "one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth",
+    "nine": "ninth", "twelve": "twelfth",
+}
+_MAGNITUDES = {
+    "k": "thousand", "m": "million", "mn": "million", "bn": "billion", "b": "billion",
+    "tn": "trillion", "t": "trillion",
+}
+# singular, plural, singular of the hundredth part, its plural
+_CURRENCIES = {
     "$": ("dollar", "dollars", "cent", "cents"),
     "€": ("euro", "euros", "cent", "cents"),
     "£": ("pound", "pounds", "penny", "pence"),
@@ -120,241 +50,313 @@ _CURRENCY = {
     "₽": ("ruble", "rubles", "kopeck", "kopecks"),
     "₿": ("bitcoin", "bitcoins", "", ""),
 }
-SIGNS = "".join(_CURRENCY)
-_MINUSES = "-−–"
-_SCALE = {
-    **{"k": "thousand", "m": "million", "mn": "million", "bn": "billion", "b": "billion"},
-    **{"tn": "trillion", "t": "trillion"},
-}
-# one, many; where the second is missing the first does for both
-_UNITS = {
-    **{"%": ("percent",), "‰": ("per mille",), "°C": ("degree Celsius", "degrees Celsius")},
-    **{"°F": ("degree Fahrenheit", "degrees Fahrenheit"), "°": ("degree", "degrees")},
-    **{"¢": ("cent", "cents"), "′": ("foot", "feet"), "″": ("inch", "inches")},
-    **{"km/h": ("kilometer per hour", "kilometers per hour"), "ft": ("foot", "feet")},
-    **{"kph": ("kilometer per hour", "kilometers per hour"), "mi": ("mile", "miles")},
-    **{
-        "mph": ("mile per hour", "miles per hour"),
-        "m/s": ("meter per second", "meters per second"),
-    },
-    **{"m²": ("square meter", "square meters"), "km²": ("square kilometer", "square kilometers")},
-    **{"m³": ("cubic meter", "cubic meters"), "cm³": ("cubic centimeter", "cubic centimeters")},
-    **{"lb": ("pound", "pounds"), "lbs": ("pound", "pounds"), "oz": ("ounce", "ounces")},
-    **{"yd": ("yard", "yards"), "yds": ("yard", "yards"), "ha": ("hectare", "hectares")},
-    **{"h": ("hour", "hours"), "hr": ("hour", "hours"), "hrs": ("hour", "hours")},
-    **{"min": ("minute", "minutes"), "mins": ("minute", "minutes"), "rpm": ("R P M",)},
-    **{"sec": ("second", "seconds"), "secs": ("second", "seconds"), "px": ("pixel", "pixels")},
-    **{"fps": ("frame per second", "frames per second"), "psi": ("P S I",)},
-    **{"kcal": ("kilocalorie", "kilocalories"), "dB": ("decibel", "decibels")},
-}
-_BASES = {
-    **{"m": "meter", "g": "gram", "l": "liter", "L": "liter", "s": "second", "W": "watt"},
-    **{"V": "volt", "J": "joule", "Wh": "watt hour", "Hz": "hertz", "B": "byte", "b": "bit"},
-    **{"bps": "bit", "iB": "byte"},
-}
-_PREFIXES = {
-    **{"": "", "k": "kilo", "K": "kilo", "M": "mega", "G": "giga", "T": "tera", "m": "milli"},
-    **{"c": "centi", "µ": "micro", "μ": "micro", "n": "nano"},
-}
-# after a space these are more often words or names than units
-_ATTACHED = frozenset(("s", "h", "l", "L", "V", "J", "b", "B", "K", "mi", "ha", "′", "″"))
+# fmt: on
+CURRENCY_SIGNS = "".join(_CURRENCIES)
+
+_MONTHS_BY_PREFIX = {name[:3].lower(): name for name in MONTHS}
 
 
-def _unit(sign: str, one: bool) -> str | None:
-    """The name of a unit, or None if it is not known as one."""
-    if sign in _UNITS:
-        return _UNITS[sign][0 if one else -1]
-    for size in (1, 0):
-        base = _BASES.get(sign[size:])
-        if base and sign[:size] in _PREFIXES:
-            rate = " per second" if sign.endswith("bps") else ""
-            name = _PREFIXES[sign[:size]] + base
-            return name + ("" if one or base == "hertz" else "s") + rate
-    return None
+def spell_digits(text: str) -> list[str]:
+    """The decimal digits of `text` one by one; "007" is zero zero seven."""
+    return [_SMALL[int(char)] for char in text if char.isdecimal()]
 
 
-def number(text: str) -> list[str]:
-    """A number with commas between thousands, a point or leading zeros."""
-    text = text.replace(",", "")
-    if text[0] == "0" and len(text) > 1 and text.isdecimal():
-        return digits(text)
-    return decimal(text)
-
-
-def _signed(text: str) -> list[str]:
-    return (["minus"] if text[0] in _MINUSES else []) + number(text.lstrip("+" + _MINUSES))
-
-
-def _money(match: Match[str]) -> list[str] | None:
-    sign = match["before"] or match["after"]
-    one, many, part_one, part_many = _CURRENCY[sign]
-    amount = match["amount"].replace(",", "")
-    words = ["minus"] if match["minus"] else []
-    scale = (match["scale"] or "").lower()
-    if scale:
-        return [*words, *number(amount), _SCALE.get(scale, scale), many]
-    whole, _, part = amount.partition(".")
-    if len(part) not in (0, 2) or (part and not part_one):
-        return [*words, *number(amount), many]
-    if int(whole[-9:] or "0") or len(whole) > 9 or not part.strip("0"):
-        words += [*number(whole or "0"), one if whole == "1" else many]
-        words += ["and"] if part.strip("0") else []
-    if part.strip("0"):
-        words += [*cardinal(part), part_one if part == "01" else part_many]
+def to_cardinal(text: str) -> list[str]:
+    """A whole number in decimal digits of any script: "1234" is one thousand two ..."""
+    text = text.lstrip("0") if text.strip("0") else text[:1]
+    if len(text) > MAX_DIGITS:
+        return spell_digits(text)
+    value = int(text)
+    if value == 0:
+        return ["zero"]
+    words: list[str] = []
+    for power in range(len(_THOUSANDS) - 1, -1, -1):
+        group = value // 1000**power % 1000
+        if group:
+            words += _below_thousand(group) + ([_THOUSANDS[power]] if power else [])
     return words
 
 
-def _day(text: str) -> list[str] | None:
-    return ordinal(text) if 1 <= int(text) <= 31 else None
+def _below_thousand(value: int) -> list[str]:
+    hundreds, rest = divmod(value, 100)
+    words = [_SMALL[hundreds], "hundred"] if hundreds else []
+    if rest >= 20:
+        words.append(_TENS[rest // 10])
+        rest %= 10
+    return [*words, _SMALL[rest]] if rest else words
 
 
-def _month_first(match: Match[str]) -> list[str] | None:
-    day = _day(match["day"])
+def to_ordinal(text: str) -> list[str]:
+    """An ordinal: "21" is twenty first."""
+    *words, last = to_cardinal(text)
+    if last in _ORDINALS:
+        return [*words, _ORDINALS[last]]
+    return [*words, last[:-1] + "ieth" if last.endswith("y") else last + "th"]
+
+
+def to_year(text: str) -> list[str]:
+    """A year of four digits: nineteen oh five, two thousand, twenty ten."""
+    century, rest = int(text[:2]), int(text[2:])
+    if century % 10 == 0 and rest < 10:  # 2000 to 2009, 1000 to 1009
+        return to_cardinal(text)
+    if rest == 0:
+        return [*to_cardinal(text[:2]), "hundred"]
+    return [*to_cardinal(text[:2]), *(["oh"] if rest < 10 else []), *to_cardinal(text[2:])]
+
+
+def to_decade(text: str) -> list[str]:
+    """Years in the plural: "1990" is nineteen nineties, "80" eighties, "1800" eighteen hundreds."""
+    *words, last = to_year(text) if len(text) == 4 else to_cardinal(text)
+    return [*words, last[:-1] + "ies" if last.endswith("y") else last + "s"]
+
+
+def to_decimal(text: str) -> list[str]:
+    """A number with at most one decimal point: "3.14" is three point one four."""
+    whole, point, fraction = text.partition(".")
+    words = to_cardinal(whole) if whole else ["zero"]
+    return words + (["point", *spell_digits(fraction)] if point and fraction else [])
+
+
+def to_version(text: str) -> list[str]:
+    """Numbers joined by several points: "3.11.2" is three point eleven point two."""
+    first, *others = (to_cardinal(part) for part in text.split("."))
+    return first + [word for part in others for word in ("point", *part)]
+
+
+def to_number(text: str) -> list[str]:
+    """A number without a sign; with commas between thousands, points or leading zeros."""
+    text = text.replace(",", "")
+    if text[0] == "0" and len(text) > 1 and text.isdecimal():
+        return spell_digits(text)
+    return to_version(text) if text.count(".") > 1 else to_decimal(text)
+
+
+def _to_signed_number(text: str) -> list[str]:
+    minus = ["minus"] if text[0] in _MINUS_SIGNS else []
+    return minus + to_number(text.lstrip("+" + _MINUS_SIGNS))
+
+
+def to_fraction(numerator: str, denominator: str) -> list[str]:
+    """Three quarters for "3", "4"; large numbers are read with "over"."""
+    if denominator == "2" and len(numerator) < 3:
+        return [*to_cardinal(numerator), "half" if numerator == "1" else "halves"]
+    if len(denominator) > 2 or not 2 < int(denominator) <= 20 or len(numerator) > 2:
+        return [*to_cardinal(numerator), "over", *to_cardinal(denominator)]
+    *words, last = ["quarter"] if denominator == "4" else to_ordinal(denominator)
+    return [*to_cardinal(numerator), *words, last if numerator == "1" else last + "s"]
+
+
+def parse_roman(text: str) -> int | None:
+    """The value of a well-formed Roman numeral in capitals, else None."""
+    if not text or not _ROMAN_FORM.fullmatch(text):
+        return None
+    values = [_ROMAN[char] for char in text]
+    following = [*values[1:], 0]
+    return sum(-a if a < b else a for a, b in zip(values, following, strict=True))
+
+
+def _verbalize_money(match: Match[str]) -> list[str]:
+    sign = match["before"] or match["after"]
+    singular, plural, cent, cents = _CURRENCIES[sign]
+    amount = match["amount"].replace(",", "")
+    words = ["minus"] if match["minus"] else []
+    magnitude = (match["magnitude"] or "").lower()
+    if magnitude:
+        return [*words, *to_number(amount), _MAGNITUDES.get(magnitude, magnitude), plural]
+    whole, _, hundredths = amount.partition(".")
+    if len(hundredths) not in (0, 2) or (hundredths and not cent):
+        return [*words, *to_number(amount), plural]
+    has_cents = bool(hundredths.strip("0"))
+    if int(whole[-9:] or "0") or len(whole) > 9 or not has_cents:
+        words += [*to_number(whole or "0"), singular if whole == "1" else plural]
+        words += ["and"] if has_cents else []
+    if has_cents:
+        words += [*to_cardinal(hundredths), cent if hundredths == "01" else cents]
+    return words
+
+
+def _to_day(text: str) -> list[str] | None:
+    return to_ordinal(text) if 1 <= int(text) <= 31 else None
+
+
+def _verbalize_month_first(match: Match[str]) -> list[str] | None:
+    day = _to_day(match["day"])
     if day is None:
         return None
-    month = _MONTH[match["month"].rstrip(".")[:3].lower()]
-    return [month, *day, *(year(match["year"]) if match["year"] else [])]
+    month = _MONTHS_BY_PREFIX[match["month"][:3].lower()]
+    return [month, *day, *(to_year(match["year"]) if match["year"] else [])]
 
 
-def _day_first(match: Match[str]) -> list[str] | None:
-    day = _day(match["day"])
+def _verbalize_day_first(match: Match[str]) -> list[str] | None:
+    day = _to_day(match["day"])
     if day is None:
         return None
-    month = _MONTH[match["month"].rstrip(".")[:3].lower()]
-    said = [*day, "of", month] if match["th"] else ["the", *day, "of", month]
-    return said + (year(match["year"]) if match["year"] else [])
+    month = _MONTHS_BY_PREFIX[match["month"][:3].lower()]
+    article = [] if match["ordinal"] else ["the"]
+    year = to_year(match["year"]) if match["year"] else []
+    return [*article, *day, "of", month, *year]
 
 
-def _numeric_date(match: Match[str]) -> list[str] | None:
+def _verbalize_numeric_date(match: Match[str]) -> list[str] | None:
     month, day = int(match["month"]), match["day"]
     if month > 12 >= int(day):  # day first, as most of the world writes it
         month, day = int(day), match["month"]
-    said = _day(day)
-    if said is None or not 1 <= month <= 12:
+    ordinal = _to_day(day)
+    if ordinal is None or not 1 <= month <= 12:
         return None
-    return [MONTHS[month - 1], *said, *year(match["year"])]
+    return [MONTHS[month - 1], *ordinal, *to_year(match["year"])]
 
 
-def _time(match: Match[str]) -> list[str] | None:
+def _verbalize_time(match: Match[str]) -> list[str] | None:
     hour, minute = int(match["hour"]), int(match["minute"] or "0")
-    half = [c.upper() for c in (match["half"] or "") if c.isalpha()]
+    half = [char.upper() for char in (match["half"] or "") if char.isalpha()]
     if hour > 24 or minute > 59 or (half and hour > 12):
         return None
-    words = cardinal(match["hour"])
+    words = to_cardinal(match["hour"])
     if minute:
-        words += (["oh"] if minute < 10 else []) + cardinal(match["minute"])
+        words += (["oh"] if minute < 10 else []) + to_cardinal(match["minute"])
     elif not half and match["minute"]:
         words += ["hundred"] if hour > 12 or hour == 0 else ["o'clock"]
     if match["second"]:
-        second = cardinal(match["second"])
+        second = to_cardinal(match["second"])
         words += ["and", *second, "second" if second == ["one"] else "seconds"]
     return words + half
 
 
-def _phone(match: Match[str]) -> list[str]:
-    return (["plus"] if match[0][0] == "+" else []) + digits(match[0])
+def _verbalize_phone(match: Match[str]) -> list[str]:
+    return (["plus"] if match[0][0] == "+" else []) + spell_digits(match[0])
 
 
-def _range(match: Match[str]) -> list[str]:
+def _verbalize_range(match: Match[str]) -> list[str]:
     first, last = match["first"], match["last"]
     if len(first) == 4 and len(last) in (2, 4) and "1100" <= first < "2100":
-        return [*year(first), "to", *(year(last) if len(last) == 4 else cardinal(last))]
-    return [*number(first), "to", *number(last)]
+        return [*to_year(first), "to", *(to_year(last) if len(last) == 4 else to_cardinal(last))]
+    return [*to_number(first), "to", *to_number(last)]
 
 
-def _measure(match: Match[str]) -> list[str] | None:
-    if match["space"] and match["unit"] in _ATTACHED:
+def _verbalize_measure(match: Match[str]) -> list[str] | None:
+    if match["space"] and match["unit"] in ATTACHED_UNITS:
         return None
-    name = _unit(match["unit"], match["amount"] == "1")
-    sign = ["minus"] if match[0][0] in _MINUSES else []
-    return None if name is None else [*sign, *number(match["amount"]), *name.split()]
+    name = name_unit(match["unit"], singular=match["amount"] == "1")
+    minus = ["minus"] if match[0][0] in _MINUS_SIGNS else []
+    return None if name is None else [*minus, *to_number(match["amount"]), *name.split()]
 
 
-def _year(match: Match[str]) -> list[str] | None:
-    return year(match[0]) if "1100" <= match[0] < "2100" else None
+def _verbalize_year(match: Match[str]) -> list[str] | None:
+    return to_year(match[0]) if "1100" <= match[0] < "2100" else None
 
 
-def _fraction(match: Match[str]) -> list[str]:
-    whole, over, under = match["whole"], match["over"], match["under"]
-    if (over, under) in (("24", "7"), ("9", "11")):
-        return cardinal(over) + cardinal(under)
-    return ([*cardinal(whole), "and"] if whole else []) + fraction(over, under)
+def _verbalize_fraction(match: Match[str]) -> list[str]:
+    whole, numerator, denominator = match["whole"], match["numerator"], match["denominator"]
+    if (numerator, denominator) in (("24", "7"), ("9", "11")):
+        return to_cardinal(numerator) + to_cardinal(denominator)
+    return ([*to_cardinal(whole), "and"] if whole else []) + to_fraction(numerator, denominator)
 
 
-_AMOUNT = r"(?P<amount>(?:\d{1,3}(?:,\d{3}){1,12}|\d{1,40})(?:\.\d{1,40})?|\.\d{1,40})"
-_SCALE_WORD = r"(?:\s?(?P<scale>(?:thousand|million|billion|trillion|mn|bn|tn|[kKmMbBtT])\b))?"
+def _verbalize_mixed_number(match: Match[str]) -> list[str]:
+    numerator, _, denominator = unicodedata.normalize("NFKC", match["sign"]).partition("⁄")
+    return [*to_cardinal(match["whole"]), "and", *to_fraction(numerator, denominator)]
+
+
+def _verbalize_scientific(match: Match[str]) -> list[str]:
+    return [*to_number(match[1]), "times", "ten", "to", "the", *_to_signed_number(match[2])]
+
+
+_THOUSANDS_COMMAS = r"\d{1,3}(?:,\d{3}){1,12}"
+_AMOUNT = rf"(?P<amount>(?:{_THOUSANDS_COMMAS}|\d{{1,40}})(?:\.\d{{1,40}})?|\.\d{{1,40}})"
+_MAGNITUDE = r"(?:\s?(?P<magnitude>(?:thousand|million|billion|trillion|mn|bn|tn|[kKmMbBtT])\b))?"
 _YEAR = r"(?:,?\s(?P<year>1[0-9]\d\d|20\d\d)(?!\d))?"
 _HALF = r"(?P<half>[ap]\.m\.|[aApP][mM]\b|[AP]\.M\.)"
 _MINUS = r"(?:(?<![\w.)])[-−–+])?"
+_ORDINAL_ENDING = "(?:st|nd|rd|th)"
 
-Rule = tuple[re.Pattern[str], Callable[[Match[str]], "list[str] | None"]]
-
-
-def _rule(pattern: str, words: Callable[[Match[str]], list[str] | None]) -> Rule:
-    return re.compile(pattern), words
+Verbalizer = Callable[[Match[str]], "list[str] | None"]
 
 
-def _vulgar(match: Match[str]) -> list[str]:
-    over, _, under = unicodedata.normalize("NFKC", match["sign"]).partition("⁄")
-    return [*cardinal(match["whole"]), "and", *fraction(over, under)]
+def _rule(pattern: str, verbalize: Verbalizer) -> tuple[re.Pattern[str], Verbalizer]:
+    return re.compile(pattern), verbalize
 
 
-def _plain(text: str) -> str:
-    return text.replace(",", "")
-
-
-def _dotted(text: str) -> list[str]:
-    """A version or an address: 3.11.2 is three point eleven point two."""
-    parts = [cardinal(part) for part in text.split(".")]
-    return parts[0] + [word for part in parts[1:] for word in ("point", *part)]
-
-
-# Tried in this order wherever a digit, a sign before a digit or a month's name stands. Every
-# repeat that a later part can refuse is bounded, so no text takes more than linear time.
-RULES: tuple[Rule, ...] = (
-    _rule(rf"(?P<minus>[-−])?(?P<before>[{SIGNS}])(?P<after>)\s?{_AMOUNT}{_SCALE_WORD}", _money),
-    _rule(rf"(?P<minus>)(?P<before>){_AMOUNT}{_SCALE_WORD}\s?(?P<after>[{SIGNS}])", _money),
-    _rule(r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)(?!\d)", _numeric_date),
-    _rule(r"(?P<month>\d\d?)([/.-])(?P<day>\d\d?)\2(?P<year>[12]\d{3})(?!\d)", _numeric_date),
+# Tried in this order wherever a digit, a sign before a digit or the name of a month stands; a rule
+# may decline with None. Every repeat that a later part can refuse is bounded, so no text takes more
+# than linear time.
+RULES = (
     _rule(
-        rf"(?P<month>{_MONTH_NAME})\s(?P<day>\d\d?)(?:st|nd|rd|th|d)?(?![\w:%]|[.,/-]\d){_YEAR}",
-        _month_first,
+        rf"(?P<minus>[-−])?(?P<before>[{CURRENCY_SIGNS}])(?P<after>)\s?{_AMOUNT}{_MAGNITUDE}",
+        _verbalize_money,
     ),
     _rule(
-        rf"(?P<day>\d\d?)(?P<th>(?:st|nd|rd|th)(?:\sof)?)?\s(?P<month>{_MONTH_NAME})(?!\w){_YEAR}",
-        _day_first,
+        rf"(?P<minus>)(?P<before>){_AMOUNT}{_MAGNITUDE}\s?(?P<after>[{CURRENCY_SIGNS}])",
+        _verbalize_money,
     ),
-    _rule(r"['’]?(\d0|1\d\d0|20\d0)['’]?s(?!\w)", lambda m: decade(m[1])),
+    _rule(r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)(?!\d)", _verbalize_numeric_date),
     _rule(
-        rf"(?P<hour>\d\d?):(?P<minute>\d\d)(?::(?P<second>\d\d))?(?![\d:])(?:\s?{_HALF})?", _time
+        r"(?P<month>\d\d?)([/.-])(?P<day>\d\d?)\2(?P<year>[12]\d{3})(?!\d)",
+        _verbalize_numeric_date,
     ),
-    _rule(rf"(?P<hour>\d\d?)(?P<minute>)(?P<second>)\s?{_HALF}", _time),
-    _rule(r"(?:\+?1[-. ])?\(?\d{3}\)?[-. ]\d{3}[-.]\d{4}(?![\w-])|\d{3}-\d{4}(?![\w-])", _phone),
-    _rule(r"\+\d{1,3}(?:[-. ]\d{1,5}){1,5}(?![\w-])|\+\d{7,15}(?!\d)", _phone),
-    _rule(r"(\d{1,3}(?:\.\d{1,5}){2,7})(?![\w.]\w)", lambda m: _dotted(m[0])),
-    _rule(rf"{_MINUS}{_AMOUNT}(?P<space>\s?)(?P<unit>%|[a-zA-Zµμ°‰¢′″²³/]{{1,5}})(?!\w)", _measure),
-    _rule(r"(?P<first>\d{1,15})\s?[-–—]\s?(?P<last>\d{1,15})(?![\w-]|[.,]\d)", _range),
-    _rule(r"(\d{1,3}(?:,\d{3})+|\d{1,40})(?:st|nd|rd|th)\b", lambda m: ordinal(_plain(m[1]))),
-    _rule(r"(?:(?P<whole>\d{1,9})\s)?(?P<over>\d{1,9})[/⁄](?P<under>\d{1,9})(?![\d/])", _fraction),
-    _rule(r"(?P<whole>\d{1,9})\s?(?P<sign>[¼-¾⅐-⅞])", _vulgar),
-    _rule(r"(\d{1,9})\s?[x×]\s?(?=\d)", lambda m: [*number(m[1]), "by"]),
-    _rule(r"(\d{1,9}(?:\.\d{1,9})?)x\b", lambda m: [*number(m[1]), "times"]),
-    _rule(r"(\d{1,9}):(\d{1,9})(?![\d:])", lambda m: [*number(m[1]), "to", *number(m[2])]),
     _rule(
-        r"(\d{1,9}(?:\.\d{1,9})?)[eE]([+-]?\d{1,3})\b",
-        lambda m: [*number(m[1]), "times", "ten", "to", "the", *_signed(m[2])],
+        rf"(?P<month>{_MONTH_NAME})\s(?P<day>\d\d?)(?:{_ORDINAL_ENDING}|d)?"
+        rf"(?![\w:%]|[.,/-]\d){_YEAR}",
+        _verbalize_month_first,
     ),
-    _rule(r"\d{4}(?!\d|[.,]\d)", _year),
-    _rule(rf"{_MINUS}{_AMOUNT}", lambda m: _signed(m[0])),
+    _rule(
+        rf"(?P<day>\d\d?)(?P<ordinal>{_ORDINAL_ENDING}(?:\sof)?)?\s"
+        rf"(?P<month>{_MONTH_NAME})(?!\w){_YEAR}",
+        _verbalize_day_first,
+    ),
+    _rule(r"['’]?(\d0|1\d\d0|20\d0)['’]?s(?!\w)", lambda match: to_decade(match[1])),
+    _rule(
+        rf"(?P<hour>\d\d?):(?P<minute>\d\d)(?::(?P<second>\d\d))?(?![\d:])(?:\s?{_HALF})?",
+        _verbalize_time,
+    ),
+    _rule(rf"(?P<hour>\d\d?)(?P<minute>)(?P<second>)\s?{_HALF}", _verbalize_time),
+    _rule(
+        r"(?:\+?1[-. ])?\(?\d{3}\)?[-. ]\d{3}[-.]\d{4}(?![\w-])|\d{3}-\d{4}(?![\w-])",
+        _verbalize_phone,
+    ),
+    _rule(r"\+\d{1,3}(?:[-. ]\d{1,5}){1,5}(?![\w-])|\+\d{7,15}(?!\d)", _verbalize_phone),
+    _rule(r"(\d{1,3}(?:\.\d{1,5}){2,7})(?![\w.]\w)", lambda match: to_version(match[0])),
+    _rule(
+        rf"{_MINUS}{_AMOUNT}(?P<space>\s?)(?P<unit>%|[a-zA-Zµμ°‰¢′″²³/]{{1,5}})(?!\w)",
+        _verbalize_measure,
+    ),
+    _rule(r"(?P<first>\d{1,15})\s?[-–—]\s?(?P<last>\d{1,15})(?![\w-]|[.,]\d)", _verbalize_range),
+    _rule(
+        rf"(\d{{1,3}}(?:,\d{{3}})+|\d{{1,40}}){_ORDINAL_ENDING}\b",
+        lambda match: to_ordinal(match[1].replace(",", "")),
+    ),
+    _rule(
+        r"(?:(?P<whole>\d{1,9})\s)?(?P<numerator>\d{1,9})[/⁄](?P<denominator>\d{1,9})(?![\d/])",
+        _verbalize_fraction,
+    ),
+    _rule(r"(?P<whole>\d{1,9})\s?(?P<sign>[¼-¾⅐-⅞])", _verbalize_mixed_number),
+    _rule(r"(\d{1,9})\s?[x×]\s?(?=\d)", lambda match: [*to_number(match[1]), "by"]),
+    _rule(r"(\d{1,9}(?:\.\d{1,9})?)x\b", lambda match: [*to_number(match[1]), "times"]),
+    _rule(
+        r"(\d{1,9}):(\d{1,9})(?![\d:])",
+        lambda match: [*to_number(match[1]), "to", *to_number(match[2])],
+    ),
+    _rule(r"(\d{1,9}(?:\.\d{1,9})?)[eE]([+-]?\d{1,3})\b", _verbalize_scientific),
+    _rule(r"\d{4}(?!\d|[.,]\d)", _verbalize_year),
+    _rule(rf"{_MINUS}{_AMOUNT}", lambda match: _to_signed_number(match[0])),
 )
 
+# "MP3", "v1.5", "iOS17.4.1": what follows a letter is a number without a unit, and not a date.
+_AFTER_LETTER = re.compile(rf"(?:{_THOUSANDS_COMMAS}(?!\d)|\d{{1,40}})(?:\.\d{{1,40}}){{0,7}}")
 
-def figure(text: str, at: int) -> tuple[list[str], int] | None:
-    """The words for what stands at `at`, and where it ends; None if it is no figure."""
-    for pattern, words in RULES:
+
+def verbalize_number(text: str, at: int) -> tuple[list[str], int] | None:
+    """The words for the number at `at` and the position after it; None if there is no number."""
+    before = text[at - 1 : at]
+    if before.isalnum() and (match := _AFTER_LETTER.match(text, at)):
+        if not before.isdecimal():
+            return to_number(match[0]), match.end()
+        # the rest of a number that is too long to be one
+        whole, point, fraction = match[0].partition(".")
+        decimals = ["point", *spell_digits(fraction)] if point else []
+        return [*spell_digits(whole), *decimals], match.end()
+    for pattern, verbalize in RULES:
         match = pattern.match(text, at)
-        if match and match.end() > at:
-            said = words(match)
-            if said:
-                return said, match.end()
+        if match and match.end() > at and (words := verbalize(match)):
+            return words, match.end()
     return None

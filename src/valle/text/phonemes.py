@@ -1,7 +1,4 @@
-"""Text to the symbols the models read: phonemes with stress, and borders.
-
-Every symbol keeps the span of the source it came from, so timings lead back to the text.
-"""
+"""Words to phonemes with stress: IPA to the symbols that the models read, and espeak in context."""
 
 from __future__ import annotations
 
@@ -11,58 +8,47 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from valle.errors import TextError, UsageError
-from valle.text.espeak import ipa_words
-from valle.text.normalization import Skipped, Token, normalise
-from valle.text.symbols import CONSONANTS, START, SYMBOLS, VOWELS
+from valle.arrays import Ints
+from valle.text.edit_distance import align, phoneme_cost
+from valle.text.espeak import phonemize
+from valle.text.symbols import CONSONANTS, SYMBOLS, VOWELS
+from valle.text.tokens import Token
 
 _IDS = {symbol: index for index, symbol in enumerate(SYMBOLS)}
 
-# IPA that American English lacks, as the nearest sounds it has. espeak's own units outside of
+# IPA that American English lacks, as the nearest sounds it has. espeak's own units outside
 # SYMBOLS ("ɔːɹ", "aɪɚ", "əl") need no entry: they are read as two symbols.
+# fmt: off
 _NEAREST = {
-    **{"a": "ɑː", "ɑ": "ɑː", "aː": "ɑː", "ɒ": "ɑː", "ɒː": "ɑː", "æː": "æ", "ɶ": "æ", "ɐː": "ɑː"},
-    **{"e": "eɪ", "eː": "eɪ", "ɛː": "ɛ", "ɛɪ": "eɪ", "o": "oʊ", "oː": "oʊ", "əʊ": "oʊ"},
-    **{"oːɹ": "ɔː ɹ", "oɹ": "ɔː ɹ", "eɹ": "ɛ ɹ", "eə": "ɛ ə", "ɑɪ": "aɪ", "oɪ": "ɔɪ", "ɑʊ": "aʊ"},
-    **{"u": "uː", "ɯ": "uː", "ʉ": "uː", "ʉː": "uː", "y": "uː", "yː": "uː", "ʏ": "ʊ", "ɵ": "ʊ"},
-    **{"ɜ": "ɜː", "ɝ": "ɜː", "ɝː": "ɜː", "ɚː": "ɜː", "ø": "ɜː", "øː": "ɜː", "œ": "ɜː", "ɞ": "ɜː"},
-    **{"ɪː": "iː", "ɨ": "ᵻ", "ɘ": "ə", "ɤ": "ʌ", "ʌː": "ʌ", "ɫ": "l", "ɬ": "l", "ɮ": "l", "ɭ": "l"},
-    **{
-        "g": "ɡ",
-        "r": "ɹ",
-        "ɻ": "ɹ",
-        "ʀ": "ɹ",
-        "ʁ": "ɹ",
-        "ɽ": "ɾ",
-        "ɺ": "ɾ",
-        "ʎ": "l j",
-        "ɲ": "n j",
-    },
-    **{"x": "k", "χ": "k", "c": "k", "q": "k", "ɣ": "ɡ", "ɢ": "ɡ", "ɟ": "dʒ", "ʝ": "j", "ɥ": "j"},
-    **{"ç": "ʃ", "ɕ": "ʃ", "ʂ": "ʃ", "ʑ": "ʒ", "ʐ": "ʒ", "ʧ": "tʃ", "ʤ": "dʒ", "ɦ": "h", "ħ": "h"},
-    **{"ʈ": "t", "ɖ": "d", "ɳ": "n", "ɴ": "ŋ", "ɱ": "m", "β": "v", "ʋ": "v", "ɸ": "f", "ʍ": "w"},
-    **{"ɰ": "w", "ʙ": "b", "ɓ": "b", "ɗ": "d", "ɠ": "ɡ", "n̩": "ə n", "m̩": "ə m", "l̩": "ə l"},
+    "a": "ɑː", "ɑ": "ɑː", "aː": "ɑː", "ɒ": "ɑː", "ɒː": "ɑː", "æː": "æ", "ɶ": "æ", "ɐː": "ɑː",
+    "e": "eɪ", "eː": "eɪ", "ɛː": "ɛ", "ɛɪ": "eɪ", "o": "oʊ", "oː": "oʊ", "əʊ": "oʊ",
+    "oːɹ": "ɔː ɹ", "oɹ": "ɔː ɹ", "eɹ": "ɛ ɹ", "eə": "ɛ ə", "ɑɪ": "aɪ", "oɪ": "ɔɪ", "ɑʊ": "aʊ",
+    "u": "uː", "ɯ": "uː", "ʉ": "uː", "ʉː": "uː", "y": "uː", "yː": "uː", "ʏ": "ʊ", "ɵ": "ʊ",
+    "ɜ": "ɜː", "ɝ": "ɜː", "ɝː": "ɜː", "ɚː": "ɜː", "ø": "ɜː", "øː": "ɜː", "œ": "ɜː", "ɞ": "ɜː",
+    "ɪː": "iː", "ɨ": "ᵻ", "ɘ": "ə", "ɤ": "ʌ", "ʌː": "ʌ", "ɫ": "l", "ɬ": "l", "ɮ": "l", "ɭ": "l",
+    "g": "ɡ", "r": "ɹ", "ɻ": "ɹ", "ʀ": "ɹ", "ʁ": "ɹ", "ɽ": "ɾ", "ɺ": "ɾ", "ʎ": "l j", "ɲ": "n j",
+    "x": "k", "χ": "k", "c": "k", "q": "k", "ɣ": "ɡ", "ɢ": "ɡ", "ɟ": "dʒ", "ʝ": "j", "ɥ": "j",
+    "ç": "ʃ", "ɕ": "ʃ", "ʂ": "ʃ", "ʑ": "ʒ", "ʐ": "ʒ", "ʧ": "tʃ", "ʤ": "dʒ", "ɦ": "h", "ħ": "h",
+    "ʈ": "t", "ɖ": "d", "ɳ": "n", "ɴ": "ŋ", "ɱ": "m", "β": "v", "ʋ": "v", "ɸ": "f", "ʍ": "w",
+    "ɰ": "w", "ʙ": "b", "ɓ": "b", "ɗ": "d", "ɠ": "ɡ", "n̩": "ə n", "m̩": "ə m", "l̩": "ə l",
 }
-_SOUNDS: dict[str, tuple[str, ...]] = {
+# fmt: on
+_SYMBOLS_OF: dict[str, tuple[str, ...]] = {
     **{symbol: (symbol,) for symbol in (*VOWELS, *CONSONANTS)},
     **{unicodedata.normalize("NFD", ipa): tuple(to.split()) for ipa, to in _NEAREST.items()},
 }
-_LONGEST = max(map(len, _SOUNDS))
-_STRESS = {"ˈ": 2, "'": 2, "ˌ": 1}
+_MAX_IPA_LENGTH = max(map(len, _SYMBOLS_OF))
+_STRESS_MARKS = {"ˈ": 2, "'": 2, "ˌ": 1}
 _TIES = str.maketrans("", "", "\u0361\u035c\u203f")
 
-_CLAUSE = 40  # words; espeak cuts longer clauses by itself, and the count must fit
-# a long sentence without a comma is cut before one of these
-_CONJUNCTIONS = frozenset(
-    "and but or nor because which that who when while where if as since although though until "
-    "unless before after than then so for with from in to".split()
-)
+_MAX_CLAUSE_WORDS = 40  # espeak splits longer clauses by itself, and the count must match
+_UNREDUCED = {"ɾ": "t", "ʔ": "t"}  # what a t becomes between other sounds
 
-_PLAIN = {"ɾ": "t", "ʔ": "t"}  # what a t becomes between others
-
-Sound = tuple[str, int]  # symbol, stress
+Phone = tuple[str, int]
+"""A symbol of `SYMBOLS` and its stress: 0 none, 1 secondary, 2 primary."""
+Pronunciation = tuple[Phone, ...]
+"""The phones of a word; empty if it has no sound."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +56,8 @@ class Phoneme:
     """One symbol of `SYMBOLS` with its stress and its place in the source.
 
     `stress` is 0 none, 1 secondary, 2 primary. `start`, `end` is the span in the source of the
-    word (of the punctuation for a border; empty where a border was put in). `word` is the index
-    into `Sentence.words`, -1 for borders.
+    word (of the punctuation for a border; empty where a border was inserted). `word` is the
+    index into `Sentence.words`, -1 for borders.
     """
 
     symbol: str
@@ -81,313 +67,165 @@ class Phoneme:
     word: int
 
 
-@dataclass(frozen=True)
-class Word:
-    """A written word: `text` = source[start:end]; `spoken` is what is said for it."""
-
-    text: str
-    start: int
-    end: int
-    spoken: str
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """What is spoken in one go: `text` begins at `start` of the source."""
-
-    text: str
-    start: int
-    phonemes: list[Phoneme]
-    words: list[Word]
-
-
 @dataclass
-class _Item:
-    """A word to say or a border, before it has its place in a sentence."""
+class PronouncedToken:
+    """A token with its sounds: one pronunciation for each of the `spoken` words.
+
+    Words without a sound are left out of both lists; borders have none.
+    """
 
     token: Token
     spoken: list[str] = field(default_factory=list)
-    said: list[tuple[Sound, ...]] = field(default_factory=list)  # for each spoken word
+    pronunciations: list[Pronunciation] = field(default_factory=list)
 
     @property
     def length(self) -> int:
-        return sum(len(sounds) + 1 for sounds in self.said)
+        """Symbols it takes in a sentence, with a word border after each word."""
+        return sum(len(pronunciation) + 1 for pronunciation in self.pronunciations)
 
 
-def symbol_ids(phonemes: Iterable[Phoneme]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Ids [S] into `SYMBOLS` (0 for a symbol not in it) and stress [S]."""
+def phonemes_to_ids(phonemes: Iterable[Phoneme]) -> tuple[Ints, Ints]:
+    """Ids [S] into `SYMBOLS` (0 for a symbol that is not in it) and stress [S]."""
     phonemes = list(phonemes)
     ids = np.array([_IDS.get(phoneme.symbol, 0) for phoneme in phonemes], np.int64)
     return ids, np.array([phoneme.stress for phoneme in phonemes], np.int64)
 
 
 @lru_cache(maxsize=65536)
-def parse_ipa(*units: str) -> tuple[Sound, ...]:
+def parse_ipa(*units: str) -> Pronunciation:
     """The symbols and stresses of IPA; each unit is read from its own beginning.
 
     A stress mark belongs to the next vowel. Sounds that English lacks become the nearest ones;
-    what is no sound is left out, so the result may be empty.
+    anything that is not a sound is left out, so the result may be empty.
     """
-    sounds: list[Sound] = []
+    phones: list[Phone] = []
     stress = 0
     for unit in units:
         unit = unicodedata.normalize("NFD", unit).translate(_TIES)
         at = 0
         while at < len(unit):
-            if unit[at] in _STRESS:
-                stress = _STRESS[unit[at]]
+            if unit[at] in _STRESS_MARKS:
+                stress = _STRESS_MARKS[unit[at]]
                 at += 1
                 continue
-            for size in range(min(_LONGEST, len(unit) - at), 0, -1):
-                if unit[at : at + size] in _SOUNDS:
+            for size in range(min(_MAX_IPA_LENGTH, len(unit) - at), 0, -1):
+                if unit[at : at + size] in _SYMBOLS_OF:
                     break
             else:
                 at += 1
                 continue
-            for symbol in _SOUNDS[unit[at : at + size]]:
+            for symbol in _SYMBOLS_OF[unit[at : at + size]]:
                 # "ˈʊɹ ɹ" (insurance) is one r, not two
-                if symbol == "ɹ" and sounds and sounds[-1][0] == "ɹ":
+                if symbol == "ɹ" and phones and phones[-1][0] == "ɹ":
                     continue
-                sounds.append((symbol, stress if symbol in VOWELS else 0))
+                phones.append((symbol, stress if symbol in VOWELS else 0))
                 if symbol in VOWELS:
                     stress = 0
             at += size
-    return tuple(sounds)
+    return tuple(phones)
 
 
-@lru_cache(maxsize=65536)
-def _alone(word: str, language: str) -> tuple[Sound, ...]:
-    """A word said by itself; without a sound it is spelled."""
-    return parse_ipa(*(unit for said in ipa_words(word, language) for unit in said))
+def pronounce_tokens(tokens: Iterable[Token], language: str) -> Iterator[PronouncedToken]:
+    """Tokens with their sounds; the words between two borders are one clause to espeak."""
+    clause: list[Token] = []
+    for token in tokens:
+        if token.kind == "word":
+            clause.append(token)
+            continue
+        yield from _pronounce_clause(clause, language)
+        clause = []
+        if token.kind == "ipa":
+            spoken = [part for part in token.spoken[0].split() if parse_ipa(part)]
+            yield PronouncedToken(token, spoken, [parse_ipa(part) for part in spoken])
+        else:
+            yield PronouncedToken(token)
+    yield from _pronounce_clause(clause, language)
 
 
-def _in_context(words: Sequence[str], language: str) -> list[tuple[Sound, ...]]:
-    """Sounds of each word of a clause, as they are in that clause.
+def _pronounce_clause(tokens: Sequence[Token], language: str) -> Iterator[PronouncedToken]:
+    pronunciations = iter(pronounce([word for token in tokens for word in token.spoken], language))
+    for token in tokens:
+        pronounced = PronouncedToken(token)
+        for word in token.spoken:
+            if pronunciation := next(pronunciations):
+                pronounced.spoken.append(word)
+                pronounced.pronunciations.append(pronunciation)
+        yield pronounced
 
-    Said alone, function words would be stressed and "the" would never be "ði"; but espeak joins
-    some words ("of the" is one), so what does not agree is cut where it agrees best with the
-    words said alone.
+
+def pronounce(words: Sequence[str], language: str) -> list[Pronunciation]:
+    """The pronunciation of each word of a clause, as it is in that clause.
+
+    On their own, function words would be stressed and "the" would never be "ði"; but espeak joins
+    some words ("of the" is one), so what does not match is split where it matches best the words
+    pronounced on their own.
     """
-    if len(words) > _CLAUSE:
-        parts = [words[at : at + _CLAUSE] for at in range(0, len(words), _CLAUSE)]
-        return [sounds for part in parts for sounds in _in_context(part, language)]
-    said = [parse_ipa(*units) for units in ipa_words(" ".join(words), language)]
-    alone = [_alone(word, language) for word in words]
-    done: list[tuple[Sound, ...]] = []
-    used = 0  # of `said`
-    while used < len(said):
+    if len(words) > _MAX_CLAUSE_WORDS:
+        starts = range(0, len(words), _MAX_CLAUSE_WORDS)
+        parts = [words[start : start + _MAX_CLAUSE_WORDS] for start in starts]
+        return [pronunciation for part in parts for pronunciation in pronounce(part, language)]
+    joined = [parse_ipa(*units) for units in phonemize(" ".join(words), language)] if words else []
+    isolated = [_pronounce_isolated(word, language) for word in words]
+    in_context: list[Pronunciation] = []
+    used = 0  # of `joined`
+    while used < len(joined):
         # Of the counts whose consonants agree, the one with as many sounds: "was a", which espeak
         # joins, has the consonants of "was" but a sound more.
-        fits = []
+        candidates = []
         for count in (1, 2, 3):
-            own = tuple(alone[len(done) : len(done) + count])
-            if len(own) == count and _consonants(said[used]) == _consonants(sum(own, ())):
-                fits.append((abs(sum(map(len, own)) - len(said[used])), count, own))
-        if not fits:
+            group = tuple(isolated[len(in_context) : len(in_context) + count])
+            phones = sum(group, ())
+            if len(group) == count and _consonants(joined[used]) == _consonants(phones):
+                candidates.append((abs(len(phones) - len(joined[used])), count, group))
+        if not candidates:
             break
-        _, count, own = min(fits)
-        done += [said[used]] if count == 1 else _cut(said[used], own)
+        _, count, group = min(candidates)
+        in_context += [joined[used]] if count == 1 else _split_words(joined[used], group)
         used += 1
-    left = tuple(sound for sounds in said[used:] for sound in sounds)
-    if len(done) < len(words):
-        done += _cut(left, tuple(alone[len(done) :]))
-    elif left:
-        done[-1] += left
-    # by a single capital the letter is meant, which espeak takes for the article
+    remaining = tuple(phone for phones in joined[used:] for phone in phones)
+    if len(in_context) < len(words):
+        in_context += _split_words(remaining, tuple(isolated[len(in_context) :]))
+    elif remaining:
+        in_context[-1] += remaining
+    # a single capital is the name of the letter, which espeak takes for the article
     return [
-        own if word == "A" else sounds for word, sounds, own in zip(words, done, alone, strict=True)
+        letter if word == "A" else pronunciation
+        for word, pronunciation, letter in zip(words, in_context, isolated, strict=True)
     ]
 
 
 @lru_cache(maxsize=65536)
-def _consonants(sounds: tuple[Sound, ...]) -> tuple[str, ...]:
-    """What a word keeps when it is reduced, or joined with its neighbour."""
+def _pronounce_isolated(word: str, language: str) -> Pronunciation:
+    """A word on its own; empty if espeak gives no sound for it."""
+    return parse_ipa(*(unit for units in phonemize(word, language) for unit in units))
+
+
+@lru_cache(maxsize=65536)
+def _consonants(phones: Pronunciation) -> tuple[str, ...]:
+    """What a word keeps when it is reduced, or joined with its neighbor."""
     # r comes and goes with the next word ("hour is")
-    return tuple(_PLAIN.get(s, s) for s, _ in sounds if s not in VOWELS and s != "ɹ")
+    return tuple(
+        _UNREDUCED.get(symbol, symbol)
+        for symbol, _ in phones
+        if symbol not in VOWELS and symbol != "ɹ"
+    )
 
 
 @lru_cache(maxsize=4096)
-def _cut(
-    sounds: tuple[Sound, ...], alone: tuple[tuple[Sound, ...], ...]
-) -> list[tuple[Sound, ...]]:
-    """Cut `sounds` in as many parts as `alone` has, by the least edit distance to all of them."""
-    reference = [(symbol, index) for index, part in enumerate(alone) for symbol, _ in part]
-    rows, columns = len(reference) + 1, len(sounds) + 1
-    cost = np.zeros((rows, columns), np.float32)
-    cost[:, 0], cost[0] = np.arange(rows), np.arange(columns)
-    for i in range(1, rows):
-        for j in range(1, columns):
-            cost[i, j] = min(
-                cost[i - 1, j - 1] + _distance(reference[i - 1][0], sounds[j - 1][0]),
-                cost[i - 1, j] + 1,
-                cost[i, j - 1] + 1,
-            )
-    parts: list[list[Sound]] = [[] for _ in alone]
-    i, j = rows - 1, columns - 1
-    while j > 0:
-        owner = reference[max(i, 1) - 1][1] if reference else 0
-        if i > 0 and cost[i, j] == cost[i - 1, j - 1] + _distance(
-            reference[i - 1][0], sounds[j - 1][0]
-        ):
-            i, j = i - 1, j - 1
-            parts[owner].insert(0, sounds[j])
-        elif i > 0 and cost[i, j] == cost[i - 1, j] + 1:
-            i -= 1
-        else:
-            j -= 1
-            parts[owner].insert(0, sounds[j])
-    # a word that was left without a sound is said as it is alone
-    return [tuple(part) or own for part, own in zip(parts, alone, strict=True)]
-
-
-def _distance(a: str, b: str) -> float:
-    a, b = _PLAIN.get(a, a), _PLAIN.get(b, b)
-    return 0.0 if a == b else 0.5 if (a in VOWELS) == (b in VOWELS) else 1.5
-
-
-def _say(tokens: list[Token], language: str) -> Iterator[_Item]:
-    """Items with sounds; the words between two borders are one clause to espeak."""
-    clause: list[_Item] = []
-
-    def flush() -> Iterator[_Item]:
-        words = [word for item in clause for word in item.token.spoken]
-        said = iter(_in_context(words, language)) if words else iter(())
-        for item in clause:
-            for word in item.token.spoken:
-                if sounds := next(said):
-                    item.spoken.append(word)
-                    item.said.append(sounds)
-            yield item
-        clause.clear()
-
-    for token in tokens:
-        if token.kind == "word":
-            clause.append(_Item(token))
-            continue
-        yield from flush()
-        if token.kind == "ipa":
-            parts = [part for part in token.spoken[0].split() if parse_ipa(part)]
-            yield _Item(token, parts, [parse_ipa(part) for part in parts])
-        else:
-            yield _Item(token)
-    yield from flush()
-
-
-def _sentence(text: str, items: list[_Item]) -> Sentence:
-    """Items (words, commas between them, at most one border at the end) to a sentence."""
-    start = items[0].token.start
-    phonemes = [Phoneme(START, 0, start, start, -1)]
-    words: list[Word] = []
-    border: tuple[str, int, int] | None = None
-    for item in items:
-        token = item.token
-        if token.kind == "border":
-            border = (token.spoken[0], token.start, token.end)
-            continue
-        if words:
-            left = min(words[-1].end, token.start)  # one word may be in two pieces
-            symbol, left, right = border or (" ", left, token.start)
-            phonemes.append(Phoneme(symbol, 0, left, right, -1))
-        border = None
-        for index, sounds in enumerate(item.said):
-            if index:
-                phonemes.append(Phoneme(" ", 0, token.start, token.start, -1))
-            phonemes += [
-                Phoneme(symbol, stress, token.start, token.end, len(words))
-                for symbol, stress in sounds
-            ]
-        words.append(
-            Word(text[token.start : token.end], token.start, token.end, " ".join(item.spoken))
-        )
-    end = max(items[-1].token.end, words[-1].end)
-    symbol, left, right = border or (",", end, end)
-    phonemes.append(Phoneme(symbol, 0, left, right, -1))
-    return Sentence(text[start:end], start, phonemes, words)
-
-
-def to_sentences(
-    text: str, language: str = "en-us", max_phonemes: int = 180
-) -> tuple[list[Sentence], list[Skipped]]:
-    """Sentences to speak, and what of `text` cannot be said.
-
-    Each sentence has at most `max_phonemes` symbols (180 are about 15 s); a longer one is cut at
-    a comma or between words. `[[...]]` is IPA and spoken as given. Spans count characters of
-    `text`. Takes any Unicode string; raises TextError only when nothing remains to be said, and
-    UsageError for a language other than "en-us".
-    """
-    if language != "en-us":
-        raise UsageError(f"language {language!r} is not known; this version speaks 'en-us'")
-    if max_phonemes < 3:
-        raise ValueError(f"max_phonemes is {max_phonemes}; a sentence has at least 3 symbols")
-    tokens, skipped = normalise(text)
-    sentences: list[Sentence] = []
-    items: list[_Item] = []
-    length = 2  # "^" and the last border
-    for item in _say(tokens, language):
-        token = item.token
-        if token.kind == "border":
-            if not items:
-                continue
-            if items[-1].token.kind != "border":
-                items.append(item)
-            if token.spoken[0] != ",":
-                items[-1] = item
-                sentences.append(_sentence(text, items))
-                items, length = [], 2
-            continue
-        if not item.said:
-            why = "no sound in it"
-            skipped.append(Skipped(token.start, token.end, text[token.start : token.end], why))
-        for piece in _pieces(item, max_phonemes - 2):
-            while items and length + piece.length > max_phonemes + 1:
-                cut = _cut_place(items)
-                sentences.append(_sentence(text, items[:cut]))
-                items = items[cut:]
-                length = 2 + sum(kept.length for kept in items)
-            items.append(piece)
-            length += piece.length
-    if items:
-        last = items[-1].token
-        if last.kind != "border" or text[last.end - 1 : last.end] in (")", "]", "}"):
-            items.append(_Item(Token("border", (".",), last.end, last.end)))
-        sentences.append(_sentence(text, items))
-    if not sentences:
-        raise TextError(_nothing(text, skipped))
-    return sentences, sorted(skipped, key=lambda part: part.start)
-
-
-def _nothing(text: str, skipped: list[Skipped]) -> str:
-    if not text.strip():
-        return "the text is empty; give some English words"
-    why = f" ({skipped[0].why})" if skipped else ""
-    return f"there is nothing in this text to say{why}; give some English words"
-
-
-def _pieces(item: _Item, room: int) -> Iterator[_Item]:
-    """The item in pieces of at most `room` symbols; nearly always the item itself."""
-    if item.length <= room + 1:
-        if item.said:
-            yield item
-        return
-    piece = _Item(item.token)
-    for word, sounds in zip(item.spoken, item.said, strict=True):
-        for at in range(0, len(sounds), room):
-            part = sounds[at : at + room]
-            if piece.said and piece.length + len(part) > room:
-                yield piece
-                piece = _Item(item.token)
-            piece.spoken.append(word)
-            piece.said.append(part)
-    yield piece
-
-
-def _cut_place(items: list[_Item]) -> int:
-    """How many items of a sentence that has grown too long make a sentence of their own."""
-    least = max(1, 2 * len(items) // 5)
-    for at in range(len(items), least - 1, -1):
-        if items[at - 1].token.kind == "border":
-            return at
-    for at in range(len(items) - 1, least, -1):
-        if items[at].token.kind == "word" and items[at].token.spoken[0] in _CONJUNCTIONS:
-            return at
-    return len(items)
+def _split_words(phones: Pronunciation, isolated: tuple[Pronunciation, ...]) -> list[Pronunciation]:
+    """Split `phones` into as many words as `isolated` has, by the least edit distance to them."""
+    word_of = [index for index, word in enumerate(isolated) for _ in word]
+    edits = align(
+        [_UNREDUCED.get(symbol, symbol) for word in isolated for symbol, _ in word],
+        [_UNREDUCED.get(symbol, symbol) for symbol, _ in phones],
+        phoneme_cost,
+    )
+    words: list[list[Phone]] = [[] for _ in isolated]
+    owner = word_of[0] if word_of else 0
+    for expected, index in edits:
+        if expected >= 0:
+            owner = word_of[expected]
+        if index >= 0:
+            words[owner].append(phones[index])
+    # a word that is left without a sound keeps the pronunciation it has on its own
+    return [tuple(word) or alone for word, alone in zip(words, isolated, strict=True)]

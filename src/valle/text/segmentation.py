@@ -1,4 +1,7 @@
-"""A text, whole or in pieces as it comes, sentence by sentence."""
+"""A text, whole or in chunks as it arrives, split into sentences of phonemes.
+
+Every symbol keeps the span of the source it came from, so timings lead back to the text.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,45 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from valle.errors import TextError, UsageError
-from valle.text.normalization import Skipped, normalise
-from valle.text.phonemes import Sentence, to_sentences
+from valle.text.normalization import normalize
+from valle.text.phonemes import Phoneme, PronouncedToken, pronounce_tokens
+from valle.text.symbols import START
+from valle.text.tokens import Skipped, Token
 
-LONGEST_WAIT = 2000  # characters kept back in the hope of a sentence's end
+MAX_PENDING = 2000  # characters held back while the end of a sentence is awaited
+MAX_PHONEMES = 180  # symbols of a sentence, about 15 s
 
 _MAY_END = re.compile(r"[.!?…]\S*\s|\n\s*\n")
+# a long sentence without a comma is split before one of these
+_CONJUNCTIONS = frozenset(
+    "and but or nor because which that who when while where if as since although though until "
+    "unless before after than then so for with from in to".split()
+)
 
 
 @dataclass(frozen=True)
-class Utterance:
-    """A sentence (None: none is left), and what around it cannot be said.
+class Word:
+    """A written word: `text` = source[start:end]; `spoken` holds the words spoken for it."""
+
+    text: str
+    start: int
+    end: int
+    spoken: str
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What is spoken in one go: `text` begins at `start` of the source."""
+
+    text: str
+    start: int
+    phonemes: list[Phoneme]
+    words: list[Word]
+
+
+@dataclass(frozen=True)
+class TextSegment:
+    """A sentence (None at the end of a text), and what around it cannot be spoken.
 
     Spans count from the beginning of the whole text.
     """
@@ -26,71 +57,211 @@ class Utterance:
     skipped: list[Skipped]
 
 
-def utterances(text: str | Iterable[str], language: str) -> Iterator[Utterance]:
-    """The sentences of a text, or of pieces of one, each as soon as it is known to be complete.
+def split_sentences(
+    text: str, language: str = "en-us", max_phonemes: int = MAX_PHONEMES
+) -> tuple[list[Sentence], list[Skipped]]:
+    """The sentences of a text with their phonemes, and what of the text cannot be spoken.
 
-    That is known when the next sentence has begun, or the pieces end.
+    Args:
+        text: any Unicode string; `[[...]]` is IPA and spoken as given.
+        language: only "en-us" is known.
+        max_phonemes: symbols that a sentence may have; a longer one is split at a comma or between
+            words.
 
-    Raises TextError when there is nothing to say in all of it, UsageError for what is no text.
+    Returns:
+        The sentences and the skipped stretches; their spans count characters of `text`.
+
+    Raises:
+        TextError: nothing in `text` can be spoken.
+        UsageError: the language is not known.
+        ValueError: `max_phonemes` is below 3.
+    """
+    if language != "en-us":
+        raise UsageError(f"language {language!r} is not known; this version speaks 'en-us'")
+    if max_phonemes < 3:
+        raise ValueError(f"max_phonemes is {max_phonemes}; a sentence has at least 3 symbols")
+    tokens, skipped = normalize(text)
+    sentences: list[Sentence] = []
+    pending: list[PronouncedToken] = []
+    length = 2  # the start symbol and the last border
+    for item in pronounce_tokens(tokens, language):
+        token = item.token
+        if token.is_border:
+            if not pending:
+                continue
+            if not pending[-1].token.is_border:
+                pending.append(item)
+            if token.spoken[0] != ",":
+                pending[-1] = item
+                sentences.append(_build_sentence(text, pending))
+                pending, length = [], 2
+            continue
+        if not item.pronunciations:
+            written = text[token.start : token.end]
+            skipped.append(Skipped(token.start, token.end, written, "no sound in it"))
+        for piece in _split_token(item, max_phonemes - 2):
+            while pending and length + piece.length > max_phonemes + 1:
+                split = _choose_split(pending)
+                sentences.append(_build_sentence(text, pending[:split]))
+                pending = pending[split:]
+                length = 2 + sum(item.length for item in pending)
+            pending.append(piece)
+            length += piece.length
+    if pending:
+        last = pending[-1].token
+        if not last.is_border or text[last.end - 1 : last.end] in (")", "]", "}"):
+            pending.append(PronouncedToken(Token("border", (".",), last.end, last.end)))
+        sentences.append(_build_sentence(text, pending))
+    if not sentences:
+        raise TextError(_explain_no_speech(text, skipped))
+    return sentences, sorted(skipped, key=lambda part: part.start)
+
+
+def _build_sentence(text: str, items: list[PronouncedToken]) -> Sentence:
+    """One sentence of words, commas between them, and at most one border at the end."""
+    start = items[0].token.start
+    phonemes = [Phoneme(START, 0, start, start, -1)]
+    words: list[Word] = []
+    border: tuple[str, int, int] | None = None
+    for item in items:
+        token = item.token
+        if token.is_border:
+            border = (token.spoken[0], token.start, token.end)
+            continue
+        if words:
+            gap = min(words[-1].end, token.start)  # one word may be in two pieces
+            symbol, border_start, border_end = border or (" ", gap, token.start)
+            phonemes.append(Phoneme(symbol, 0, border_start, border_end, -1))
+        border = None
+        for index, pronunciation in enumerate(item.pronunciations):
+            if index:
+                phonemes.append(Phoneme(" ", 0, token.start, token.start, -1))
+            phonemes += [
+                Phoneme(symbol, stress, token.start, token.end, len(words))
+                for symbol, stress in pronunciation
+            ]
+        spoken = " ".join(item.spoken)
+        words.append(Word(text[token.start : token.end], token.start, token.end, spoken))
+    end = max(items[-1].token.end, words[-1].end)
+    symbol, border_start, border_end = border or (",", end, end)
+    phonemes.append(Phoneme(symbol, 0, border_start, border_end, -1))
+    return Sentence(text[start:end], start, phonemes, words)
+
+
+def _split_token(item: PronouncedToken, room: int) -> Iterator[PronouncedToken]:
+    """A token in pieces of at most `room` symbols; nearly always the token itself."""
+    if item.length <= room + 1:
+        if item.pronunciations:
+            yield item
+        return
+    piece = PronouncedToken(item.token)
+    for word, pronunciation in zip(item.spoken, item.pronunciations, strict=True):
+        for at in range(0, len(pronunciation), room):
+            part = pronunciation[at : at + room]
+            if piece.pronunciations and piece.length + len(part) > room:
+                yield piece
+                piece = PronouncedToken(item.token)
+            piece.spoken.append(word)
+            piece.pronunciations.append(part)
+    yield piece
+
+
+def _choose_split(items: list[PronouncedToken]) -> int:
+    """How many tokens of a sentence that is too long make a sentence of their own."""
+    fewest = max(1, 2 * len(items) // 5)
+    for at in range(len(items), fewest - 1, -1):
+        if items[at - 1].token.is_border:
+            return at
+    for at in range(len(items) - 1, fewest, -1):
+        token = items[at].token
+        if token.kind == "word" and token.spoken[0] in _CONJUNCTIONS:
+            return at
+    return len(items)
+
+
+def _explain_no_speech(text: str, skipped: list[Skipped]) -> str:
+    if not text.strip():
+        return "the text is empty; give some English words"
+    why = f" ({skipped[0].why})" if skipped else ""
+    return f"there is nothing in this text to speak{why}; give some English words"
+
+
+def stream_sentences(text: str | Iterable[str], language: str) -> Iterator[TextSegment]:
+    """The sentences of a text, or of chunks of one, each as soon as it is known to be complete.
+
+    That is known when the next sentence has begun, or the chunks end.
+
+    Raises:
+        TextError: nothing in the whole text can be spoken.
+        UsageError: a chunk is not text.
     """
     if isinstance(text, str):
-        yield from _pairs(*to_sentences(text, language), 0)
+        yield from _locate(*split_sentences(text, language), 0)
         return
-    waiting, offset, said = "", 0, False
-    for piece in text:
-        if not isinstance(piece, str):
-            raise UsageError(f"text comes in pieces of str, not {type(piece).__name__}")
-        waiting += piece
-        ready, skipped, end = _complete(waiting, language)
-        yield from _pairs(ready, skipped, offset)
-        said = said or bool(ready)
-        waiting, offset = waiting[end:], offset + end
+    pending, offset, spoken = "", 0, False
+    for chunk in text:
+        if not isinstance(chunk, str):
+            raise UsageError(f"text comes in chunks of str, not {type(chunk).__name__}")
+        pending += chunk
+        complete, skipped, end = _split_complete(pending, language)
+        yield from _locate(complete, skipped, offset)
+        spoken = spoken or bool(complete)
+        pending, offset = pending[end:], offset + end
     try:
-        yield from _pairs(*to_sentences(waiting, language), offset)
+        yield from _locate(*split_sentences(pending, language), offset)
     except TextError:
-        if not said:
+        if not spoken:
             raise
-        skipped = [_moved_skip(part, offset) for part in normalise(waiting)[1]]
+        skipped = [_shift_skipped(part, offset) for part in normalize(pending)[1]]
         if skipped:
-            yield Utterance(None, skipped)
+            yield TextSegment(None, skipped)
 
 
-def _complete(waiting: str, language: str) -> tuple[list[Sentence], list[Skipped], int]:
+def _split_complete(pending: str, language: str) -> tuple[list[Sentence], list[Skipped], int]:
     """The sentences that no further text can change, what was skipped up to there, and where."""
-    if not _MAY_END.search(waiting) and len(waiting) <= LONGEST_WAIT:
+    if not _MAY_END.search(pending) and len(pending) <= MAX_PENDING:
         return [], [], 0
     try:
-        sentences, skipped = to_sentences(waiting, language)
+        sentences, skipped = split_sentences(pending, language)
     except TextError:
         return [], [], 0
-    # A long sentence is cut in parts by its whole length, so parts wait for its end.
-    ready = len(sentences) - 1
+    # A long sentence is split by its whole length, so its parts wait for its end.
+    complete = len(sentences) - 1
     while (
-        ready > 0
-        and len(waiting) <= LONGEST_WAIT
-        and sentences[ready - 1].phonemes[-1].symbol == ","
+        complete > 0
+        and len(pending) <= MAX_PENDING
+        and sentences[complete - 1].phonemes[-1].symbol == ","
     ):
-        ready -= 1
-    end = sentences[ready].start if ready else 0
-    return sentences[:ready], [part for part in skipped if part.start < end], end
+        complete -= 1
+    end = sentences[complete].start if complete else 0
+    return sentences[:complete], [part for part in skipped if part.start < end], end
 
 
-def _pairs(sentences: list[Sentence], skipped: list[Skipped], offset: int) -> Iterator[Utterance]:
+def _locate(
+    sentences: list[Sentence], skipped: list[Skipped], offset: int
+) -> Iterator[TextSegment]:
+    """Sentences with spans that count from the beginning of the whole text."""
     for index, sentence in enumerate(sentences):
-        found = [_moved_skip(part, offset) for part in skipped] if index == 0 else []
-        yield Utterance(_moved(sentence, offset), found)
+        moved = [_shift_skipped(part, offset) for part in skipped] if index == 0 else []
+        yield TextSegment(_shift_sentence(sentence, offset), moved)
 
 
-def _moved(sentence: Sentence, by: int) -> Sentence:
-    if by == 0:
+def _shift_sentence(sentence: Sentence, offset: int) -> Sentence:
+    if offset == 0:
         return sentence
     return replace(
         sentence,
-        start=sentence.start + by,
-        phonemes=[replace(p, start=p.start + by, end=p.end + by) for p in sentence.phonemes],
-        words=[replace(w, start=w.start + by, end=w.end + by) for w in sentence.words],
+        start=sentence.start + offset,
+        phonemes=[
+            replace(phoneme, start=phoneme.start + offset, end=phoneme.end + offset)
+            for phoneme in sentence.phonemes
+        ],
+        words=[
+            replace(word, start=word.start + offset, end=word.end + offset)
+            for word in sentence.words
+        ],
     )
 
 
-def _moved_skip(skipped: Skipped, by: int) -> Skipped:
-    return replace(skipped, start=skipped.start + by, end=skipped.end + by)
+def _shift_skipped(skipped: Skipped, offset: int) -> Skipped:
+    return replace(skipped, start=skipped.start + offset, end=skipped.end + offset)

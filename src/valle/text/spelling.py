@@ -1,4 +1,4 @@
-"""One written word as it is said: acronyms, letters of other alphabets, capitals inside."""
+"""How one written word is read: acronyms, letters of other alphabets, capitals inside a word."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ import unicodedata
 
 from valle.text import lexicon
 
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
+# Accented letters that espeak's English reads.
+_KNOWN_ACCENTS = frozenset("éèêëáàâäãåçñíìîïóòôöõúùûüÉ")
 
 
-def _script(char: str) -> str:
-    """The first word of a letter's Unicode name, which names its script; "" for marks."""
-    if not char.isalpha():
-        return ""
-    plain = unicodedata.normalize("NFKC", char)[:1]
-    return unicodedata.name(plain, "UNKNOWN").split()[0]
+def split_scripts(word: str) -> list[tuple[str, str]]:
+    """Stretches of one script as (script, stretch), such as ("LATIN", "abc").
 
-
-def script_runs(word: str) -> list[tuple[str, str]]:
-    """Stretches of one script; marks and apostrophes belong to the letter before them."""
+    Marks and apostrophes belong to the letter before them.
+    """
     runs: list[tuple[str, str]] = []
     for char in word:
-        script = _script(char)
+        script = _script_of(char)
         if runs and script in ("", runs[-1][0]):
             runs[-1] = (runs[-1][0], runs[-1][1] + char)
         else:
@@ -30,54 +27,64 @@ def script_runs(word: str) -> list[tuple[str, str]]:
     return runs
 
 
+def _script_of(char: str) -> str:
+    """The first word of a letter's Unicode name, which names its script; "" for marks."""
+    if not char.isalpha():
+        return ""
+    compatible = unicodedata.normalize("NFKC", char)[:1]
+    return unicodedata.name(compatible, "UNKNOWN").split()[0]
+
+
 def to_ascii(word: str) -> str:
-    """A Latin word with what espeak's English knows: ASCII and the common accents."""
-    plain: list[str] = []
+    """A Latin word in the letters that espeak's English reads: ASCII and the common accents."""
+    letters: list[str] = []
     for char in unicodedata.normalize("NFC", unicodedata.normalize("NFKC", word)):
-        if char.isascii() or char in "éèêëáàâäãåçñíìîïóòôöõúùûüÉ":
-            plain.append("'" if char == "’" else char)
+        if char.isascii() or char in _KNOWN_ACCENTS:
+            letters.append("'" if char == "’" else char)
             continue
-        letter = lexicon.LETTERS.get(char.lower())
+        letter = lexicon.TRANSLITERATIONS.get(char.lower())
         if letter is None:
             letter = "".join(c for c in unicodedata.normalize("NFD", char) if c.isascii())
-        plain.append(letter.title() if char.isupper() else letter)
-    return "".join(c for c in plain if c.isalpha() or c == "'" or len(c) > 1)
+        letters.append(letter.title() if char.isupper() else letter)
+    return "".join(letter for letter in letters if letter.isalpha() or letter == "'")
 
 
-def spoken_word(word: str, capitals: bool) -> list[str]:
-    """What is said for one word of letters: itself, its parts, or its letters.
+def verbalize_word(word: str, all_capitals: bool) -> list[str]:
+    """The spoken words for one word of letters: itself, its parts, or its letters.
 
-    `capitals` says that the text is written in capitals, so that they mean nothing.
+    Args:
+        word: letters and apostrophes.
+        all_capitals: whether the whole text is in capitals, so that capitals do not mark acronyms.
     """
-    stem, apostrophe, tail = word.partition("'")
+    stem, apostrophe, ending = word.partition("'")
     if len(word) == 1:
         return [word.upper()]
     if not stem:
         return [word]
     plural = stem[:-1] if stem[-1] == "s" and len(stem) > 2 and stem[:-1].isupper() else ""
-    if plural and not apostrophe and _spelled(plural, capitals):
+    if plural and not apostrophe and _is_spelled_out(plural, all_capitals):
         return [*plural[:-1], plural[-1].lower() + "'s"]
-    if stem.isupper() and (len(stem) > 1 or tail in ("s", "S")):
+    if stem.isupper() and (len(stem) > 1 or ending in ("s", "S")):
         if stem == "OK":
-            return ["okay" + apostrophe + tail.lower()]
-        if len(stem) > 1 and _spelled(stem, capitals):
-            return [*stem[:-1], stem[-1].lower() + "'s"] if tail else list(stem)
+            return ["okay" + apostrophe + ending.lower()]
+        if len(stem) > 1 and _is_spelled_out(stem, all_capitals):
+            return [*stem[:-1], stem[-1].lower() + "'s"] if ending else list(stem)
         return [word if stem == "I" else word.lower()]
     if stem == "PhD":
         return ["P", "H", "D"]
-    parts = _CAMEL.split(stem)
+    parts = _CAMEL_CASE.split(stem)
     if len(parts) == 1 or parts[0] in ("Mc", "De", "La", "Le", "O", "Van", "Fitz"):
-        # "sooooo" is "soo" to espeak; a capital inside would be spelled
+        # "sooooo" is "soo" to espeak; a capital inside would be spelled out
         word = re.sub(r"(.)\1{2,}", r"\1\1", word)
         return [word[0] + word[1:].lower()]
-    said = [spoken for part in parts for spoken in spoken_word(part, capitals=False)]
-    return [*said[:-1], said[-1] + apostrophe + tail]
+    spoken = [piece for part in parts for piece in verbalize_word(part, all_capitals=False)]
+    return [*spoken[:-1], spoken[-1] + apostrophe + ending]
 
 
-def _spelled(capitals: str, shouting: bool) -> bool:
-    """Whether a word of capitals is said letter by letter."""
-    if capitals in lexicon.SPELLED:
+def _is_spelled_out(capitals: str, all_capitals: bool) -> bool:
+    """Whether a word in capitals is read letter by letter."""
+    if capitals in lexicon.SPELLED_OUT:
         return True
-    if not any(c in "AEIOUYÉ" for c in capitals):
+    if not any(char in "AEIOUYÉ" for char in capitals):
         return len(capitals) < 8
-    return len(capitals) <= 3 and capitals not in lexicon.SAID and not shouting
+    return len(capitals) <= 3 and capitals not in lexicon.SHORT_WORDS and not all_capitals

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 UNKNOWN = "<unknown>"
-START = "^"
-ENDS = frozenset(".?!,")  # what a sentence may end with
-BORDERS: frozenset[str] = ENDS | {START, " "}
+START = "^"  # the first symbol of every sentence
+# Symbols that are not phonemes: the start, the border between two words, and punctuation.
+BORDERS: frozenset[str] = frozenset((START, " ", ",", ".", "?", "!"))
 _VOWELS = "æ ʌ ɐ ə ɚ ɛ ɪ i iː ᵻ ɑː ɔ ɔː ʊ uː ɜː eɪ aɪ ɔɪ aʊ oʊ".split()
 VOWELS: frozenset[str] = frozenset(_VOWELS)
 CONSONANTS = "p b t d k ɡ ɾ ʔ tʃ dʒ f v θ ð s z ʃ ʒ h m n ŋ l ɹ j w".split()

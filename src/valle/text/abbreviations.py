@@ -1,0 +1,88 @@
+"""Abbreviations with periods, and whether such a period ends the sentence too."""
+
+from __future__ import annotations
+
+import re
+
+from valle.text import lexicon
+
+_INITIALS = re.compile(r"((?:[A-Za-z]\.){2,12}|Ph\.D\.)(['’]?s\b)?")
+_POSSESSIVE = re.compile(r"['’]s\b")
+_NEXT_WORD = re.compile(r"[\s\"'“”‘’(\[]*(\w*)")
+_EMPHASIS = re.compile(r"[\s\"'“”‘’(\[]*\*{1,3}(?=\w)")
+# After one of these the sentence goes on. A "#" does not count before a hashtag, which may stand
+# alone; what follows a bracket is decided at the bracket.
+_CONTINUATION = re.compile(rf"#\d|[-,;:–—‒―~{re.escape(''.join(lexicon.SIGNS))}]")
+_LIST_ITEM = re.compile(r"\s*\n\s*[-*•·–—]\s")
+_LOOKAHEAD = 100  # characters in which the next word must begin
+
+
+def next_word(text: str, at: int) -> str:
+    """The word after `at`, or "" before a sign or at the end of a paragraph."""
+    match = _NEXT_WORD.match(text, at, at + _LOOKAHEAD)
+    return match[1] if match and "\n\n" not in match[0] else ""
+
+
+def sentence_continues(text: str, at: int) -> bool:
+    """Whether a sign follows `at` that goes on with the sentence: "tel. +44", "Inc., and"."""
+    match = _NEXT_WORD.match(text, at, at + _LOOKAHEAD)
+    if not match or match[1] or "\n\n" in match[0] or _LIST_ITEM.match(text, at):
+        return False
+    return _CONTINUATION.match(text, match.end()) is not None
+
+
+def sentence_ends(text: str, at: int) -> bool:
+    """Whether the period of an abbreviation, right before `at`, ends the sentence too."""
+    if sentence_continues(text, at):
+        return False
+    emphasis = _EMPHASIS.match(text, at, at + _LOOKAHEAD)
+    following = next_word(text, emphasis.end() if emphasis else at)
+    return not following or following in lexicon.SENTENCE_STARTERS
+
+
+def verbalize_initials(text: str, at: int) -> tuple[list[str], int] | None:
+    """The words for letters with a period after each ("U.S.", "e.g.") and the position after them.
+
+    None if there are none.
+    """
+    match = _INITIALS.match(text, at)
+    if not match or (at and text[at - 1].isalnum()):
+        return None
+    letters, possessive = match[1].replace(".", ""), match[2]
+    words = lexicon.DOTTED.get(letters.lower(), " ".join(letters.upper())).split()
+    if possessive:
+        return [*words[:-1], words[-1].lower() + "'s"], match.end()
+    return words, match.end()
+
+
+def verbalize_abbreviation(text: str, word: str, at: int) -> tuple[list[str], int] | None:
+    """The words for an abbreviation and the position after it.
+
+    None where the period is only the end of the sentence. A period that ends the sentence too is
+    left to be read again.
+
+    Args:
+        text: the whole text.
+        word: the letters before the period.
+        at: position of the period.
+    """
+    key = word.lower()
+    after = at + 1
+    following = next_word(text, after)
+    ends = sentence_ends(text, after)
+    words = lexicon.BEFORE_NUMBERS.get(key) if following[:1].isdigit() else None
+    if key == "st" and not following[:1].isupper():
+        words = "Street"
+    words = words or lexicon.TITLES.get(key)
+    if not words and not (key in ("mar", "sec", "min") and ends):
+        words = lexicon.ABBREVIATIONS.get(key)
+        if words and ends:
+            return words.split(), at
+    if words:
+        if possessive := _POSSESSIVE.match(text, after):
+            return (words + "'s").split(), possessive.end()
+        return words.split(), after
+    is_initial = len(word) == 1 and word.isascii() and word.isupper() and word != "I"
+    if is_initial and following[:1].isupper() and not ends:
+        return [word], after
+    return None

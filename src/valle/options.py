@@ -1,9 +1,9 @@
-"""How to speak: the one definition that Python and the command line take their options from."""
+"""Options of speech synthesis: one definition for the Python API and the command line."""
 
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -11,66 +11,101 @@ from valle.errors import UsageError
 
 
 class SpeakOptions(BaseModel):
-    """Options of `Model.speak` and `Model.stream`; the descriptions are the command line's help."""
+    """Options of `Model.speak` and `Model.stream`.
+
+    The descriptions are the help texts of the command line. `SpeakKeywords` has the same fields for
+    type checkers.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = Field(
-        0, ge=0, lt=2**63, description="number that chance is drawn from; the same, the same speech"
+        0, ge=0, lt=2**63, description="random seed; the same seed gives the same speech"
     )
     temperature: float = Field(
-        0.9, ge=0.0, le=2.0, description="0 always takes the likeliest code, higher varies more"
+        0.9,
+        ge=0.0,
+        le=2.0,
+        description="sampling temperature: 0 always takes the most likely code; 0 to 2",
     )
     top_p: float = Field(
-        0.8, gt=0.0, le=1.0, description="draw among the likeliest codes up to this share, 0 to 1"
+        0.8,
+        gt=0.0,
+        le=1.0,
+        description="nucleus sampling: probability held by the codes that are sampled from",
     )
     speed: float = Field(
         1.0,
         ge=0.25,
         le=4.0,
-        description="1 is the voice's own speed, 2 twice as fast; 0.25 to 4",
+        description="speaking rate: 1 is the voice's own, 2 is twice as fast; 0.25 to 4",
     )
     duration: float | None = Field(
-        None, gt=0.0, le=3600.0, description="seconds that the whole speech is to take"
+        None, gt=0.0, le=3600.0, description="length of the whole speech in seconds"
     )
-
     best_of: int = Field(
-        1, ge=1, le=32, description="say each sentence so often and keep the best; 1 to 32"
+        1,
+        ge=1,
+        le=32,
+        description="candidates to generate of each sentence, the best of which is kept; 1 to 32",
+    )
+    retries: int = Field(
+        2,
+        ge=0,
+        le=32,
+        description="times to generate a sentence again that lacks or repeats words; 0 to 32",
     )
 
     @model_validator(mode="after")
-    def _one_length(self) -> SpeakOptions:
+    def _reject_speed_with_duration(self) -> SpeakOptions:
         if self.duration is not None and self.speed != 1.0:
             raise ValueError("--speed and --duration exclude each other: give only one of them")
         return self
 
     @classmethod
-    def of(cls, **values: Any) -> SpeakOptions:
-        """Check values from a user.
+    def from_keywords(cls, **values: Any) -> SpeakOptions:
+        """Validate values from a user.
 
         Raises:
-            UsageError: naming the flag, what was given and what is allowed.
+            UsageError: An unknown option or a value out of range; the message names the command
+                line's flag, the value given and the values allowed.
         """
         for name in values.keys() - cls.model_fields.keys():
-            near = difflib.get_close_matches(name, cls.model_fields, n=1)
-            meant = f"did you mean {near[0]!r}?" if near else "use " + ", ".join(cls.model_fields)
-            raise UsageError(f"there is no option {name!r}; {meant}")
+            close = difflib.get_close_matches(name, cls.model_fields, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "use " + ", ".join(cls.model_fields)
+            raise UsageError(f"there is no option {name!r}; {hint}")
         try:
             return cls(**values)
         except ValidationError as error:
             raise UsageError("; ".join(map(_explain, error.errors()))) from None
 
+    def as_keywords(self) -> SpeakKeywords:
+        """Return all options as keyword arguments."""
+        return cast("SpeakKeywords", self.model_dump())
+
+
+class SpeakKeywords(TypedDict, total=False):
+    """The fields of `SpeakOptions` as keyword arguments, so that type checkers know them."""
+
+    seed: int
+    temperature: float
+    top_p: float
+    speed: float
+    duration: float | None
+    best_of: int
+    retries: int
+
 
 def flag(name: str) -> str:
-    """The command line's spelling of a field's name."""
+    """Return the command line's spelling of a field's name."""
     return "--" + name.replace("_", "-")
 
 
 def _explain(error: Any) -> str:
-    """One line for one of pydantic's errors, in the words of the command line."""
+    """Return one of pydantic's errors as one line in the terms of the command line."""
     if not error["loc"]:
         return str(error["msg"]).removeprefix("Value error, ")
     name = str(error["loc"][0])
-    wanted = str(error["msg"])[0].lower() + str(error["msg"])[1:]
-    wanted = wanted.replace("input should be", "must be")
-    return f"{flag(name)} {wanted}, not {error['input']!r}"
+    message = str(error["msg"])[0].lower() + str(error["msg"])[1:]
+    message = message.replace("input should be", "must be")
+    return f"{flag(name)} {message}, not {error['input']!r}"

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from made_corpus import voiced_corpus, write_corpus  # noqa: E402
+from synthetic_corpus import voiced_corpus, write_corpus  # noqa: E402
 from valle.audio.prosody import CLASSES, STYLES  # noqa: E402
 from valle.bundle.bundle import Bundle  # noqa: E402
 from valle.corpora.store import Store  # noqa: E402
@@ -18,19 +18,19 @@ from valle.corpora.styles import prepare_styles  # noqa: E402
 from valle.corpora.transcripts import IS_BORDER  # noqa: E402
 from valle.errors import UsageError  # noqa: E402
 from valle.runtime.ar import ARDecoder  # noqa: E402
-from valle.runtime.conditioning import style_input  # noqa: E402
-from valle.runtime.kv_cache import BoundGraph, Rows, empty_cache  # noqa: E402
-from valle.runtime.nar import GUIDANCE, NAR, first_block  # noqa: E402
-from valle.runtime.pointer import stays  # noqa: E402
+from valle.runtime.conditioning import make_style_input  # noqa: E402
+from valle.runtime.kv_cache import BoundGraph, StepBuffers, allocate_cache  # noqa: E402
+from valle.runtime.nar import GUIDANCE_SCALE, NAR, FrameInputs, first_block_frames  # noqa: E402
+from valle.runtime.pointer import count_frames_on_symbol  # noqa: E402
 from valle.training.data.examples import Example, ExampleSource  # noqa: E402
 from valle.training.export.bundle import Models, export_bundle, random_models  # noqa: E402
 from valle.training.export.import_bundle import import_bundle  # noqa: E402
-from valle.training.models.nar import unsaid  # noqa: E402
-from valle.training.models.phonemes import StyleInput  # noqa: E402
+from valle.training.models.nar import residual_correction  # noqa: E402
+from valle.training.models.phonemes import StyleConditioning  # noqa: E402
 from valle.training.models.quantizer import residual_codes  # noqa: E402
 from valle.training.models.sizes import NO_CODE  # noqa: E402
-from valle.training.run_folder import kept_borders  # noqa: E402
-from valle.training.trainers.ar import ARJob, ar_batch, ar_outputs  # noqa: E402
+from valle.training.run_folder import load_bin_edges  # noqa: E402
+from valle.training.trainers.ar import ARTrainer, collate_examples, predict_batch  # noqa: E402
 
 CPU = torch.device("cpu")
 BORDERS = np.arange(35.0).reshape(5, 7)
@@ -103,7 +103,7 @@ def test_what_comes_before_does_not_know_the_text_of_the_middle(store: Store) ->
 
 def test_the_end_of_a_middle_is_learnt(store: Store) -> None:
     one = of_kind(store, True)
-    moves = ar_batch([one], CPU)["moves"][0].tolist()
+    moves = collate_examples([one], CPU)["moves"][0].tolist()
     assert moves[one.prefix - 1] == -100  # how the pointer leaves the prefix is not
     assert moves[-1] in (1, 2)
 
@@ -138,7 +138,7 @@ def test_training_reads_what_running_reads(
     """The AR's rows of a middle: a batch in PyTorch, and the prompt's cache with the graph."""
     one = dataclasses.replace(of_kind(store, before), style=np.array([1, 8, 0, 4, 5]))
     other = of_kind(store, True)  # a second item: padding must not matter
-    logits, moves = ar_outputs(models.ar, ar_batch([one, other], CPU))
+    logits, moves = predict_batch(models.ar, collate_examples([one, other], CPU))
     rows = slice(one.frames, one.frames + len(one.target.codes))
 
     decoder, voice = ARDecoder(bundle), one.context[0].voice
@@ -146,30 +146,30 @@ def test_training_reads_what_running_reads(
         [decoder.encode(p.symbols, p.stress, voice)[p.frame_symbol] for p in one.context]
     )
     codes = np.concatenate([piece.codes for piece in one.context])
-    stay = np.concatenate([stays(piece.frame_symbol) for piece in one.context])
-    kept = decoder.prompt(codes, encoded, stay, prefix=one.prefix)
+    stay = np.concatenate([count_frames_on_symbol(piece.frame_symbol) for piece in one.context])
+    kept = decoder.prefill(codes, encoded, stay, prefix=one.prefix)
     wanted = codes[one.prefix - 1] if one.prefix else np.full(8, NO_CODE)
     np.testing.assert_array_equal(kept.last_codes, wanted)
 
     target, count = one.target, len(one.target.codes)
-    cache, given = empty_cache(bundle.config, 1), Rows(bundle.config, 1, count)
+    cache, given = allocate_cache(bundle.config, 1), StepBuffers(bundle.config, 1, count)
     for name, array in kept.cache.items():
         cache[name][0, :, : kept.frames] = array
     given.codes[0, 0] = kept.last_codes
     given.codes[0, 1:, 0] = target.codes[:-1, 0]
     own = decoder.encode(target.symbols, target.stress, voice, one.style)
     given.encoded[0] = own[target.frame_symbol]
-    given.stay[0] = np.minimum(stays(target.frame_symbol), 31)
-    given.before[0] = given.total[()] = kept.frames + count
-    given.before[0] -= 1
+    given.frames_on_symbol[0] = np.minimum(count_frames_on_symbol(target.frame_symbol), 31)
+    given.seqlens_k[0] = given.total_length[()] = kept.frames + count
+    given.seqlens_k[0] -= 1
     BoundGraph(bundle, given, cache, slice(1)).run()
     np.testing.assert_allclose(given.logits[0], logits[0, rows].numpy(), **CLOSE)
-    np.testing.assert_allclose(given.moves[0], moves[0, rows].numpy(), **CLOSE)
+    np.testing.assert_allclose(given.transition_logits[0], moves[0, rows].numpy(), **CLOSE)
     # The comparison says something: without the break, or the style, it comes out otherwise.
     unset = decoder.encode(target.symbols, target.stress, voice)
     assert np.abs(unset - own).max() > 0.01
     if before:
-        joined = decoder.prompt(codes, encoded, stay)
+        joined = decoder.prefill(codes, encoded, stay)
         assert np.abs(joined.cache["value_1"] - kept.cache["value_1"]).max() > 1e-3
 
 
@@ -190,10 +190,10 @@ def test_the_nar_reads_styles_in_training_and_running_alike(
         return tuple(torch.from_numpy(np.ascontiguousarray(each))[None] for each in arrays)
 
     running = NAR(bundle)
-    prompt = running.prompt(codes, symbols, stress, voice)
+    prompt = running.prefill(FrameInputs(codes, symbols, stress), voice)
     frames = list(zip(target.codes[:, 0].tolist(), *(x.tolist() for x in said), strict=True))
     # One pass over all of them.
-    most = first_block(bundle.config.nar.block) + bundle.config.nar.ahead - 1
+    most = first_block_frames(bundle.config.nar.block) + bundle.config.nar.ahead - 1
     frames, masked, said = frames[:most], masked[:most], tuple(each[:most] for each in said)
     target = tensors(masked, *said)
     styled, unset = (
@@ -208,20 +208,24 @@ def test_the_nar_reads_styles_in_training_and_running_alike(
         for asked in (style, 0 * style)
     )
     (first,) = tensors(masked[:, 0])
-    wanting = unsaid(models.nar.tables[0], first, *tensors(prompt.known, prompt.left))
-    vectors = styled + wanting + GUIDANCE * (styled - unset)
-    found = np.concatenate(list(running.refine(prompt, frames, style=style)))
+    wanting = residual_correction(
+        models.nar.tables[0], first, *tensors(prompt.first_codes, prompt.residual)
+    )
+    vectors = styled + wanting + GUIDANCE_SCALE * (styled - unset)
+    found = np.concatenate(list(running.predict_residuals(prompt, frames, style=style)))
     wanted = residual_codes(models.nar.tables[1:], vectors[0]).numpy()
     assert (found[:, 1:] == wanted).mean() > 0.99
-    plain = np.concatenate(list(running.refine(prompt, frames)))
+    plain = np.concatenate(list(running.predict_residuals(prompt, frames)))
     drawn = np.random.default_rng(0).integers(1, CLASSES + 1, (8, len(STYLES)))
-    each = [np.concatenate(list(running.refine(prompt, frames, style=one))) for one in drawn]
+    each = [
+        np.concatenate(list(running.predict_residuals(prompt, frames, style=one))) for one in drawn
+    ]
     # That any of them changes a code hangs on the random weights, that none does is a fault.
     assert any((codes[:, 1] != plain[:, 1]).any() for codes in each)
 
 
 def test_an_unset_style_adds_nothing_and_learns_nothing() -> None:
-    style = StyleInput(16)
+    style = StyleConditioning(16)
     torch.nn.init.normal_(style.weight)
     asked = torch.tensor([[0, 0, 0, 0, 0], [1, 0, 0, 0, 8]])
     found = style(asked)
@@ -240,8 +244,8 @@ def test_weights_from_before_styles_go_on_as_they_are(
     assert plain.config.style is None
     assert not any("style" in {i.name for i in g.inputs} for g in plain.config.graphs.values())
     import_bundle(plain, tmp_path)
-    assert kept_borders(tmp_path / "ar") is None
-    job = ARJob([store], [1.0], tmp_path / "ar", "debug", "cpu", 0, None, infilling=0.0)
+    assert load_bin_edges(tmp_path / "ar") is None
+    job = ARTrainer([store], [1.0], tmp_path / "ar", "debug", "cpu", 0, None, infilling=0.0)
     state = torch.load(tmp_path / "ar" / "checkpoint.pt", weights_only=True)["modules"]["ar"]
     del state["phonemes.style.weight"]
     job.ar.load_state_dict(state)
@@ -256,14 +260,14 @@ def test_borders_go_with_the_model(models: Models, bundle: Bundle, tmp_path: Pat
     np.testing.assert_array_equal(bundle.config.style.borders, BORDERS)
     import_bundle(bundle, tmp_path / "runs")
     for stage in ("ar", "nar"):
-        np.testing.assert_array_equal(kept_borders(tmp_path / "runs" / stage), BORDERS)
+        np.testing.assert_array_equal(load_bin_edges(tmp_path / "runs" / stage), BORDERS)
     state = torch.load(tmp_path / "runs/ar/checkpoint.pt", weights_only=True)["modules"]["ar"]
     torch.testing.assert_close(state["phonemes.style.weight"], models.ar.phonemes.style.weight)
     # A run keeps its own borders, whatever those of the corpora are.
     store = voiced_corpus(tmp_path / "store", 0)
     prepare_styles([store.folder], quiet=True)
     runs = tmp_path / "runs/ar"
-    job = ARJob([Store(store.folder)], [1.0], runs, "debug", "cpu", 0, None)
+    job = ARTrainer([Store(store.folder)], [1.0], runs, "debug", "cpu", 0, None)
     np.testing.assert_array_equal(job.examples.borders, BORDERS)
 
 
@@ -290,8 +294,8 @@ def test_corpora_measured_apart_are_refused(tmp_path: Path) -> None:
 def test_a_style_that_cannot_be(bundle: Bundle, debug_bundle: Path) -> None:
     for style in (np.array([9, 0, 0, 0, 0]), np.array([-1, 0, 0, 0, 0]), np.zeros(4, int)):
         with pytest.raises(UsageError, match="classes from 0"):
-            style_input(bundle.config, style)
+            make_style_input(bundle.config, style)
     plain = Bundle.load(debug_bundle).config
     with pytest.raises(UsageError, match="without styles"):
-        style_input(plain, np.ones(len(STYLES), np.int64))
-    assert style_input(plain, np.zeros(len(STYLES), np.int64)) == {}
+        make_style_input(plain, np.ones(len(STYLES), np.int64))
+    assert make_style_input(plain, np.zeros(len(STYLES), np.int64)) == {}

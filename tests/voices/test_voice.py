@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from valle.errors import ConsentError, Error, OutputError, RecordingError, UsageError
 from valle.trust import keys, ledger, receipts
-from valle.trust.canonical_json import canonical
+from valle.trust.canonical_json import canonicalize
 from valle.voices import registry
-from valle.voices.voice import Voice, check_name, recording_sha256
+from valle.voices.names import check_name
+from valle.voices.voice import Voice, recording_sha256
 
 RATE = 8000
 GRAPH = "ab" * 32
@@ -69,8 +70,8 @@ def put_together(facts, tensors, key=None):
         name: [str(t.dtype), list(t.shape), hashlib.sha256(t.tobytes()).hexdigest()]
         for name, t in tensors.items()
     }
-    key = key or ledger.signer()
-    facts["seal"] = {"key": key.id, "signature": key.sign("voice", canonical([facts, held]))}
+    key = key or ledger.get_signing_key()
+    facts["seal"] = {"key": key.id, "signature": key.sign("voice", canonicalize([facts, held]))}
     return safetensors.numpy.save(tensors, {"valle": json.dumps(facts)})
 
 

@@ -1,4 +1,4 @@
-"""What is made, frame by frame, gathered into pieces of speech: samples, codes, words, times."""
+"""Codes to speech: decoding, watermark, and times of phonemes and words, piece by piece."""
 
 from __future__ import annotations
 
@@ -7,77 +7,75 @@ from copy import copy
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from valle.arrays import Codes, Samples
+from valle.arrays import Codes, Embedding, Ints, Samples
 from valle.runtime.check import Check
 from valle.runtime.codec import Codec
 from valle.synthesis.speech import Speech, SpokenPhoneme, SpokenWord
-from valle.text.normalization import Skipped
-from valle.text.phonemes import Sentence
-from valle.watermark.embed import Marker
+from valle.text.segmentation import Sentence
+from valle.text.tokens import Skipped
+from valle.watermark.embed import WatermarkEmbedder
 
 
 class Timeline:
-    """Follows the frames of a stream; `take` gives what has ended since the last call."""
+    """Times of the phonemes and words of a stream, from the symbol of each frame.
+
+    A phoneme or word is available from `take` once its end is known.
+    """
 
     def __init__(self, frame_rate: float) -> None:
-        """`frame_rate` in frames a second."""
-        self._rate = frame_rate
-        self._frame = 0  # frames so far
+        """Create the timeline of a stream with `frame_rate` frames per second."""
+        self._frame_rate = frame_rate
+        self._frames = 0
         self._sentence: Sentence | None = None
-        self._symbol = -1  # the symbol that the last frame was at, -1 for none
-        self._began = 0  # its first frame
+        self._symbol = -1  # index of the last frame's symbol in the sentence, -1 for none
+        self._symbol_start = 0  # frame
         self._word = -1
-        self._word_began = 0
+        self._word_start = 0  # frame
         self._phonemes: list[SpokenPhoneme] = []
         self._words: list[SpokenWord] = []
 
     def begin(self, sentence: Sentence) -> None:
-        """The next frames are those of `sentence`."""
+        """Begin a sentence: the next frames belong to it."""
         self._sentence = sentence
 
-    def feed(self, symbols: Iterable[int]) -> None:
-        """Frames of the sentence; of each the index into `sentence.phonemes`."""
-        for symbol in symbols:
+    def feed(self, frame_symbol: Iterable[int]) -> None:
+        """Add frames of the sentence, given the index in `sentence.phonemes` of each."""
+        for symbol in frame_symbol:
             if symbol != self._symbol:
-                self._move(int(symbol))
-            self._frame += 1
+                self._enter(int(symbol))
+            self._frames += 1
 
     def end(self) -> None:
-        """The sentence is over: its last phoneme and word end here."""
-        self._move(-1)
+        """End the sentence, with its last phoneme and word."""
+        self._enter(-1)
 
-    def wait(self, frames: int) -> None:
-        """Frames that belong to no sentence."""
-        self._frame += frames
+    def add_pause(self, frames: int) -> None:
+        """Add frames that belong to no sentence."""
+        self._frames += frames
 
     def take(self) -> tuple[list[SpokenPhoneme], list[SpokenWord]]:
-        """Phonemes and words that have ended and were not given before."""
+        """Return the phonemes and words that have ended since the last call."""
         taken = self._phonemes, self._words
         self._phonemes, self._words = [], []
         return taken
 
     def copy(self) -> Timeline:
-        """Another timeline that goes on from here."""
-        other = copy(self)
-        other._phonemes, other._words = self._phonemes[:], self._words[:]
-        return other
+        """Return a timeline that continues independently from here."""
+        branch = copy(self)
+        branch._phonemes, branch._words = self._phonemes[:], self._words[:]
+        return branch
 
-    def _move(self, symbol: int) -> None:
-        """The coming frame is at `symbol`."""
+    def _enter(self, symbol: int) -> None:
+        """Enter a symbol with the coming frame, or none (-1); what this ends is noted."""
         assert self._sentence is not None
-        now = self._frame / self._rate
+        now = self._frames / self._frame_rate
         if self._symbol >= 0:
-            ended = self._sentence.phonemes[self._symbol]
+            phoneme = self._sentence.phonemes[self._symbol]
+            start = self._symbol_start / self._frame_rate
             self._phonemes.append(
                 SpokenPhoneme(
-                    ended.symbol,
-                    ended.stress,
-                    self._began / self._rate,
-                    now,
-                    ended.start,
-                    ended.end,
+                    phoneme.symbol, phoneme.stress, start, now, phoneme.start, phoneme.end
                 )
             )
         word = self._word
@@ -85,105 +83,128 @@ class Timeline:
             word = -1
         elif self._sentence.phonemes[symbol].word >= 0:
             word = self._sentence.phonemes[symbol].word
-        # A pause ends a word, unless the word goes on behind it, as the parts of a number do.
-        elif not self._goes_on(symbol):
+        # A pause ends a word unless the word continues after it, as numbers of several words do.
+        elif not self._word_continues_after(symbol):
             word = -1
         if word != self._word:
             if self._word >= 0:
                 text = self._sentence.words[self._word].text
-                self._words.append(SpokenWord(text, self._word_began / self._rate, now))
-            self._word, self._word_began = word, self._frame
-        self._symbol, self._began = symbol, self._frame
+                self._words.append(SpokenWord(text, self._word_start / self._frame_rate, now))
+            self._word, self._word_start = word, self._frames
+        self._symbol, self._symbol_start = symbol, self._frames
 
-    def _goes_on(self, border: int) -> bool:
+    def _word_continues_after(self, border: int) -> bool:
         assert self._sentence is not None
         following = self._sentence.phonemes[border + 1 : border + 2]
-        return self._word >= 0 and any(after.word == self._word for after in following)
+        return self._word >= 0 and any(phoneme.word == self._word for phoneme in following)
 
 
-class Output:
-    """Decodes one stream of codes in a voice (its embedding [192]), marks it, and cuts pieces in
-    which audio and codes belong together.
+class StreamAssembler:
+    """Decodes a stream of codes, watermarks it, and cuts it into pieces of whole frames.
 
-    `feed`, `wait` and `finish` give the pieces; what the other calls note is in the next of them.
+    `feed` and `add_pause` yield pieces and `finish` returns the last one; what the other methods
+    are given becomes part of the next piece.
     """
 
     def __init__(
         self,
         codec: Codec,
-        voice: NDArray[np.float32],
-        marker: Marker,
+        embedding: Embedding,
+        watermark: WatermarkEmbedder,
         provenance: dict[str, Any],
     ) -> None:
+        """Create the assembler of one stream.
+
+        Args:
+            codec: Decodes the codes.
+            embedding: Speaker embedding [192] of the voice.
+            watermark: Watermarks the decoded samples.
+            provenance: What every piece states about where it came from.
+        """
         self._codec = codec
-        self._stream = codec.stream(voice)
-        self._marker = marker
-        self._audio = np.zeros(0, np.float32)  # marked, but not a whole frame
-        self._timeline = Timeline(codec.sample_rate / codec.hop)
+        self._decoder = codec.stream(embedding)
+        self._watermark = watermark
         self._provenance = provenance
-        self._codes: Codes = np.zeros((0, codec.codebooks), np.int64)  # not yet heard
-        self._decoded: list[Samples] = []  # since the sentence began, not marked
-        self._frames = 0  # of the sentence
+        self._timeline = Timeline(codec.sample_rate / codec.hop)
+        self._pending_audio = np.zeros(0, np.float32)  # watermarked, less than a frame
+        self._pending_codes: Codes = np.zeros((0, codec.codebooks), np.int64)  # in no piece yet
+        self._sentence_audio: list[Samples] = []  # decoded since its beginning, not watermarked
+        self._sentence_frames = 0
         self._check: Check | None = None
         self._skipped: list[Skipped] = []
 
     def skip(self, skipped: list[Skipped]) -> None:
-        """This of the text is not said."""
+        """Report parts of the text that are not spoken."""
         self._skipped += skipped
 
     def begin(self, sentence: Sentence) -> None:
-        """What is fed next belongs to `sentence`."""
+        """Begin a sentence: what is fed next belongs to it."""
         self._timeline.begin(sentence)
-        self._decoded, self._frames = [], 0
+        self._sentence_audio, self._sentence_frames = [], 0
 
-    def feed(self, codes: Codes, symbols: NDArray[np.int64]) -> Iterator[Speech]:
-        """Frames of the sentence: codes [n, codebooks], and [n] which of its symbols each is at."""
-        self._timeline.feed(symbols)
-        self._frames += len(codes)
+    def feed(self, codes: Codes, frame_symbol: Ints) -> Iterator[Speech]:
+        """Add frames of the sentence.
+
+        Args:
+            codes: [frames, codebooks].
+            frame_symbol: [frames] the index in the sentence's phonemes of each frame's symbol.
+
+        Yields:
+            At most one piece, once it has a whole frame of audio.
+        """
+        self._timeline.feed(frame_symbol)
+        self._sentence_frames += len(codes)
         yield from self._decode(codes)
 
-    def heard(self) -> Samples:
-        """The sentence so far as the decoder gives it, [frames * hop]."""
-        samples = np.concatenate([*self._decoded, self._stream.rest()])
-        return samples[len(samples) - self._frames * self._codec.hop :]
+    def peek_sentence(self) -> Samples:
+        """Return the sentence so far as decoded, [frames * hop], without the watermark.
+
+        That includes the samples that the decoder would hold back until more codes come.
+        """
+        samples = np.concatenate([*self._sentence_audio, self._decoder.peek()])
+        return samples[len(samples) - self._sentence_frames * self._codec.hop :]
 
     def end(self, check: Check) -> None:
-        """The sentence is over."""
+        """End the sentence, with the recognizer's check of it."""
         self._timeline.end()
         self._check = check
 
-    def wait(self, codes: Codes) -> Iterator[Speech]:
-        """Frames between sentences: codes [n, codebooks]."""
-        self._timeline.wait(len(codes))
+    def add_pause(self, codes: Codes) -> Iterator[Speech]:
+        """Add codes [frames, codebooks] between sentences, and yield as `feed` does."""
+        self._timeline.add_pause(len(codes))
         yield from self._decode(codes)
 
     def finish(self) -> Speech:
-        """The last piece."""
-        last = self._marker.feed(self._stream.finish())
-        return self._piece(np.concatenate((self._audio, last, self._marker.finish())))
+        """Return the last piece; the assembler takes no codes afterwards."""
+        audio = self._watermark.feed(self._decoder.finish())
+        return self._make_piece(
+            np.concatenate((self._pending_audio, audio, self._watermark.finish()))
+        )
 
-    def copy(self) -> Output:
-        """Another output that goes on from here: to say what comes next one way, then another."""
-        other = copy(self)
-        other._stream = self._stream.copy()
-        other._marker = copy(self._marker)
-        other._timeline = self._timeline.copy()
-        other._decoded, other._skipped = self._decoded[:], self._skipped[:]
-        return other
+    def copy(self) -> StreamAssembler:
+        """Return an assembler that continues independently from here."""
+        branch = copy(self)
+        branch._decoder = self._decoder.copy()
+        branch._watermark = copy(self._watermark)
+        branch._timeline = self._timeline.copy()
+        branch._sentence_audio = self._sentence_audio[:]
+        branch._skipped = self._skipped[:]
+        return branch
 
     def _decode(self, codes: Codes) -> Iterator[Speech]:
-        self._codes = np.concatenate((self._codes, codes))
-        audio = self._stream.feed(codes)
-        self._decoded.append(audio)
-        audio = np.concatenate((self._audio, self._marker.feed(audio)))
-        whole = len(audio) - len(audio) % self._codec.hop
-        self._audio = audio[whole:]
-        if whole:
-            yield self._piece(audio[:whole])
+        self._pending_codes = np.concatenate((self._pending_codes, codes))
+        audio = self._decoder.feed(codes)
+        self._sentence_audio.append(audio)
+        audio = np.concatenate((self._pending_audio, self._watermark.feed(audio)))
+        complete = len(audio) - len(audio) % self._codec.hop
+        self._pending_audio = audio[complete:]
+        if complete:
+            yield self._make_piece(audio[:complete])
 
-    def _piece(self, audio: NDArray[np.float32]) -> Speech:
-        heard = len(audio) // self._codec.hop
-        codes, self._codes = self._codes[:heard], self._codes[heard:]
+    def _make_piece(self, audio: Samples) -> Speech:
+        """Return `audio` as a piece, with its codes and all that waits to be reported."""
+        frames = len(audio) // self._codec.hop
+        codes, self._pending_codes = self._pending_codes[:frames], self._pending_codes[frames:]
         check, self._check = self._check, None
         skipped, self._skipped = self._skipped, []
         phonemes, words = self._timeline.take()

@@ -1,63 +1,52 @@
-"""Before speaking: how many frames each sentence is to take, and the pause before it."""
+"""Length of each sentence and of the pauses between them, by the speed or duration asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from valle.arrays import Ints
 from valle.options import SpeakOptions
-from valle.text.phonemes import Sentence
+from valle.synthesis.utterance import Utterance
 
-PAUSE = 0.2  # seconds between sentences, beside the pause that each may end with
-
-
-@dataclass(frozen=True)
-class Symbols:
-    """Symbols as the models read them, all [symbols]."""
-
-    ids: Ints
-    stress: Ints
-    borders: NDArray[np.bool_]
+PAUSE_SECONDS = 0.2  # between sentences, in addition to the pause that each may end with
 
 
-@dataclass(frozen=True)
-class Task:
-    """One sentence to say in a voice."""
+def schedule(
+    utterances: Iterable[Utterance], options: SpeakOptions, frame_rate: float
+) -> Iterator[Utterance]:
+    """Set the pause before each utterance and the frames that it has to take.
 
-    sentence: Sentence
-    symbols: Symbols
-    expected: NDArray[np.float64]  # [symbols] frames that each takes by itself in this voice
+    Speed and duration stretch sentences and pauses alike.
 
+    Args:
+        utterances: The sentences of a text. They are consumed one by one, except for a target
+            duration, which needs all of them first.
+        options: Their `speed` and `duration` are used.
+        frame_rate: Frames per second.
 
-@dataclass(frozen=True)
-class Slot:
-    """A task in its place."""
-
-    task: Task
-    pause: int  # frames before it
-    frames: int | None  # that it is to take; None leaves it to the model
-
-
-def schedule(tasks: Iterable[Task], options: SpeakOptions, frame_rate: float) -> Iterator[Slot]:
-    """Give every task its place, each as it comes; for a wanted duration, all must come first.
-
-    `frame_rate` is in frames a second. Speed and duration stretch sentences and pauses alike.
+    Yields:
+        The same utterances with `pause_frames` and `target_frames`.
     """
-    pause = PAUSE * frame_rate
+    pause = PAUSE_SECONDS * frame_rate
     if options.duration is None:
-        own_speed = options.speed == 1.0
-        for index, task in enumerate(tasks):
-            frames = None if own_speed else round(float(task.expected.sum()) / options.speed)
-            yield Slot(task, round(pause / options.speed) if index else 0, frames)
+        for index, utterance in enumerate(utterances):
+            target = None
+            if options.speed != 1.0:
+                target = round(float(utterance.expected_frames.sum()) / options.speed)
+            pause_frames = round(pause / options.speed) if index else 0
+            yield replace(utterance, pause_frames=pause_frames, target_frames=target)
         return
-    tasks = list(tasks)
-    lengths = np.array([(pause if i else 0.0, task.expected.sum()) for i, task in enumerate(tasks)])
-    # Ends are rounded, not lengths, so that rounding does not add up.
+    utterances = list(utterances)
+    lengths = np.array(
+        [
+            (pause if index else 0.0, utterance.expected_frames.sum())
+            for index, utterance in enumerate(utterances)
+        ]
+    )
+    # Ends are rounded rather than lengths, so that rounding errors do not accumulate.
     ends = np.cumsum(lengths) * (options.duration * frame_rate / lengths.sum())
     fitted = np.diff(np.rint(ends).astype(int), prepend=0).reshape(-1, 2)
-    for task, (before, frames) in zip(tasks, fitted, strict=True):
-        yield Slot(task, int(before), int(frames))
+    for utterance, (pause_frames, target) in zip(utterances, fitted, strict=True):
+        yield replace(utterance, pause_frames=int(pause_frames), target_frames=int(target))

@@ -1,4 +1,4 @@
-"""What speaking gives: audio with its codes, what is said when, and where it came from."""
+"""`Speech`: synthesized audio with its codes, the times of its words, and its provenance."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from valle.arrays import Codes, Samples
 from valle.audio.recording import output_format, save_audio, write_audio
 from valle.errors import UsageError
-from valle.files import replacing
+from valle.files import write_atomically
 from valle.runtime.check import Check
-from valle.text.normalization import Skipped
+from valle.text.tokens import Skipped
 from valle.trust import c2pa as content_credentials
 from valle.trust import ledger, provenance
 
@@ -26,15 +26,17 @@ if TYPE_CHECKING:
 
 
 class SpokenWord(NamedTuple):
-    """A word as it is written, and when it is spoken, in seconds."""
+    """A word as it is spelled in the text, and when it is spoken."""
 
     word: str
     start: float
+    """Seconds."""
     end: float
+    """Seconds."""
 
 
 class SpokenPhoneme(NamedTuple):
-    """A phoneme, or a border at which there is a pause, and when it is spoken."""
+    """A phoneme, or a border with a pause, and when it is spoken."""
 
     symbol: str
     """One of `valle.text.symbols.SYMBOLS`."""
@@ -51,89 +53,104 @@ class SpokenPhoneme(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Speech:
-    """Speech, whole or a piece of a stream; pieces in order join to the whole.
+    """Synthesized speech, whole or a piece of a stream; the pieces in order join to the whole.
 
-    Times count from the beginning of the stream. `codes` are those of `audio`, frame by frame.
-    A word or phoneme is in the piece that was made when its end was known.
+    Times count from the beginning of the stream. A word or phoneme belongs to the piece that was
+    made when its end was known, which may be later than the piece with its audio.
     """
 
-    audio: NDArray[np.float32]
-    """[samples], mono, -1..1."""
+    audio: Samples
+    """[samples], mono, in [-1, 1]."""
     sample_rate: int
     """Hz."""
-    codes: NDArray[np.int64]
-    """[frames, codebooks]; the codebook's size ("no code") in codebooks that are not spoken."""
+    codes: Codes
+    """[frames, codebooks], frame by frame those of `audio`; the codebook size means "no code"."""
     phonemes: list[SpokenPhoneme]
     words: list[SpokenWord]
     check: Check | None
-    """The listener's comparison with what was asked; in a stream, with the end of a sentence."""
+    """The recognizer's comparison with the text; in a stream, in the piece after a sentence."""
     skipped: list[Skipped]
-    """What of the text cannot be said, and why."""
+    """Parts of the text that cannot be spoken, and why."""
     provenance: dict[str, Any]
-    """Who made it: the model, the voice, and the receipt of its consent."""
+    """What made it: the model, the voice, the receipt of its consent, the options."""
 
     @property
     def seconds(self) -> float:
         """Length of the audio."""
         return len(self.audio) / self.sample_rate
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """All options it was made with: the same text, voice and options give the same samples."""
+        return dict(self.provenance["options"])
+
     @classmethod
     def join(cls, pieces: Iterable[Speech]) -> Speech:
-        """One speech of the pieces of a stream, in order. Raises UsageError for no pieces."""
+        """Join the pieces of a stream, in order.
+
+        Raises:
+            UsageError: There are no pieces.
+        """
         pieces = list(pieces)
         if not pieces:
             raise UsageError("there are no pieces of speech to join")
         return cls(
-            np.concatenate([piece.audio for piece in pieces]),
-            pieces[0].sample_rate,
-            np.concatenate([piece.codes for piece in pieces]),
-            [phoneme for piece in pieces for phoneme in piece.phonemes],
-            [word for piece in pieces for word in piece.words],
-            Check.joined([piece.check for piece in pieces if piece.check]),
-            [skipped for piece in pieces for skipped in piece.skipped],
-            pieces[0].provenance,
+            audio=np.concatenate([piece.audio for piece in pieces]),
+            sample_rate=pieces[0].sample_rate,
+            codes=np.concatenate([piece.codes for piece in pieces]),
+            phonemes=[phoneme for piece in pieces for phoneme in piece.phonemes],
+            words=[word for piece in pieces for word in piece.words],
+            check=Check.join([piece.check for piece in pieces if piece.check]),
+            skipped=[skipped for piece in pieces for skipped in piece.skipped],
+            provenance=pieces[0].provenance,
         )
 
     def save(
         self, path: str | Path, key: Ed25519PrivateKey | None = None, credentials: bool = False
     ) -> None:
-        """Write the audio, and beside it `<path>.json`, signed, which says that valle made it.
+        """Write the audio, and next to it `<path>.json`, a signed statement that valle made it.
 
-        The ending of `path` is the format: wav, flac, mp3 or ogg; "-" is WAV on standard output,
-        with no file beside it. The audio's own tags carry the same in one line. Files that were
-        there are replaced only by complete ones.
+        The audio's tags carry the same in one line. Existing files are replaced only by complete
+        ones.
 
         Args:
-            path: where to.
-            key: signs what lies beside the audio; None for the user's own.
-            credentials: put a C2PA manifest, signed by the same key, into the audio (wav, mp3,
-                flac); needs the extra `provenance`.
+            path: The file to write; its ending is the format: wav, flac, mp3 or ogg. "-" is WAV on
+                standard output, without a file next to it.
+            key: The key that signs the statement; None for the user's own.
+            credentials: Embed a C2PA manifest, signed with the same key, in the audio (wav, mp3,
+                flac); requires the extra `provenance`.
 
-        Raises OutputError, UsageError for what does not fit together, and what `ledger.signer`
-        raises.
+        Raises:
+            OutputError: A file cannot be written.
+            UsageError: The ending is unknown, or the format has no place for a manifest.
+            ConsentError: The user's key cannot be used.
         """
         if credentials and str(path) == "-":
-            raise UsageError("Content Credentials need a file, and standard output is none")
+            raise UsageError("Content Credentials need a file, and standard output is not one")
         if str(path) == "-":
-            save_audio("-", self.audio, self.sample_rate, self._comment())
+            save_audio("-", self.audio, self.sample_rate, self._make_comment())
             return
         audio_format = output_format(path)
-        signing = ledger.signer().private if key is None else key
+        signing_key = ledger.get_signing_key().private if key is None else key
         record = self.provenance | {
             "seconds": round(self.seconds, 3),
             "samples_sha256": hashlib.sha256(self.audio.tobytes()).hexdigest(),
         }
         # In this order nothing but a rename can fail once the audio is in its place.
-        with replacing(provenance.sidecar_path(path)) as beside, replacing(path) as part:
-            write_audio(part, audio_format, self.audio, self.sample_rate, self._comment())
+        with (
+            write_atomically(provenance.sidecar_path(path)) as sidecar_part,
+            write_atomically(path) as audio_part,
+        ):
+            comment = self._make_comment()
+            write_audio(audio_part, audio_format, self.audio, self.sample_rate, comment)
             if credentials:
-                content_credentials.embed(part, audio_format, record, signing)
-            record["file_sha256"] = provenance.file_sha256(part)
-            signed = provenance.sign(record, signing)
-            beside.write_text(json.dumps(signed, indent=1) + "\n", encoding="utf-8")
+                content_credentials.embed(audio_part, audio_format, record, signing_key)
+            record["file_sha256"] = provenance.file_sha256(audio_part)
+            signed = provenance.sign(record, signing_key)
+            sidecar_part.write_text(json.dumps(signed, indent=1) + "\n", encoding="utf-8")
 
     def describe(self) -> dict[str, Any]:
-        """All but the samples and codes, as plain values that `json` can write."""
+        """Return all but the samples and codes as plain values that `json` can write."""
         return {
             "seconds": self.seconds,
             "sample_rate": self.sample_rate,
@@ -144,11 +161,12 @@ class Speech:
             "provenance": self.provenance,
         }
 
-    def _comment(self) -> str:
-        made = self.provenance
-        consent = made["consent"]
-        voice = f"voice {made['voice']}; " if made["voice"] else ""
-        return (
-            f"{made['made_by']}; model {made['model']}; {voice}"
+    def _make_comment(self) -> str:
+        """Return the provenance in one line of ASCII, since the tags of MP3 take no more."""
+        record, consent = self.provenance, self.provenance["consent"]
+        voice = f"voice {record['voice']}; " if record["voice"] else ""
+        comment = (
+            f"{record['made_by']}; model {record['model']}; {voice}"
             f"consent {consent['kind']}, receipt {consent['id']}"
         )
+        return comment.encode("ascii", "backslashreplace").decode("ascii")

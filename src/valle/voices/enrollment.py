@@ -1,4 +1,8 @@
-"""From a recording and its owner's agreement to a voice."""
+"""Voice enrollment: from a recording and its owner's consent to a voice.
+
+The best excerpt of the recording is labeled with its phonemes, by the phoneme recognizer or by the
+recording's transcript, and aligned with them.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +15,31 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from valle.arrays import Ints, Samples
 from valle.audio.recording import Recording, best_excerpt, load_recording, resample
 from valle.bundle.bundle import Bundle
 from valle.errors import RecordingError, TextError
-from valle.runtime.alignment import Alignment
 from valle.runtime.check import phoneme_error_rate
-from valle.runtime.recognizer import Listener, prompt_symbols
-from valle.text.phonemes import to_sentences
+from valle.runtime.recognizer import PhonemeRecognizer, format_prompt_symbols
+from valle.text.segmentation import split_sentences
 from valle.text.symbols import BORDERS, START
-from valle.voices.voice import Voice, check_name
+from valle.voices.names import check_name
+from valle.voices.voice import Voice
 
-EXCERPT = 10.0  # seconds of a recording that are used
-LONGEST_WITH_TEXT = 60.0  # seconds of a recording in which its text is looked for
-MISFIT = 0.6  # phoneme error rate from which a text is said not to be that of the recording
+EXCERPT_SECONDS = 10.0  # of the recording that are used at most
+MAX_TRANSCRIBED_SECONDS = 60.0  # of a recording that is aligned with its transcript
+MAX_PHONEME_ERROR_RATE = 0.6  # above it, a transcript probably belongs to another recording
 
 Source = str | Path | BinaryIO | tuple[NDArray[np.generic], int]
 
 
 @dataclass(frozen=True)
-class _Said:
-    """What is said in an excerpt."""
+class _Labels:
+    """The phonemes of a recording, aligned with its frames."""
 
-    symbols: tuple[str, ...]
-    stress: tuple[int, ...]
-    frame_symbol: NDArray[np.int64]
+    symbols: list[str]
+    stress: list[int]
+    frame_symbol: Ints  # [frames] index of the symbol that each frame is at
 
 
 def enroll(
@@ -42,104 +47,129 @@ def enroll(
     source: Source,
     name: str,
     ref_text: str | None,
-    agreement: Callable[[NDArray[np.float32], int], Mapping[str, Any]],
+    issue_receipt: Callable[[Samples, int], Mapping[str, Any]],
 ) -> Voice:
     """Make a voice of the best 10 s of a recording.
 
     Args:
-        bundle: its listener labels the recording, or aligns `ref_text` with it.
-        source: what `load_recording` takes.
-        name: a voice's name, see `valle.voices.voice.check_name`.
-        ref_text: what the recording says, all of it; heard by the listener when None.
-        agreement: makes the receipt for the excerpt, see `valle.consent.agreement`.
+        bundle: Its recognizer labels the recording.
+        source: See `valle.audio.recording.load_recording`.
+        name: The voice's name, see `valle.voices.names.check_name`.
+        ref_text: The transcript of the whole recording; None has it recognized.
+        issue_receipt: Returns the consent receipt for the excerpt, given its samples [N] and their
+            sample rate; see `valle.consent.issuing.build_issuer`.
 
-    Raises UsageError (the name), RecordingError, TextError (a `ref_text` that does not fit into
-    the recording, or says nothing), and what `agreement` raises.
+    Raises:
+        UsageError: The name is not allowed.
+        RecordingError: The recording cannot be used, or has no speech.
+        TextError: The transcript has no words, or too many for the recording.
+        Error: What `issue_receipt` raises.
     """
-    check_name(name)
+    name = check_name(name)
+    # Without a transcript, only the excerpt of a long recording is read into memory.
+    recording = load_recording(source, excerpt=EXCERPT_SECONDS if ref_text is None else None)
+    warnings = list(recording.warnings)
+    excerpt = slice(0, len(recording.samples))
+    if ref_text is not None:
+        excerpt = _choose_excerpt(recording, warnings)
+        if recording.seconds > MAX_TRANSCRIBED_SECONDS:
+            warnings.append(
+                "the text was not used, since the recording is longer than "
+                f"{MAX_TRANSCRIBED_SECONDS:.0f} s"
+            )
+            ref_text = None
+    recognizer = PhonemeRecognizer(bundle)
+    audio, rate = recording.samples[excerpt], bundle.config.sample_rate
+    samples = resample(audio, recording.sample_rate, rate)
     if ref_text is None:
-        recording = load_recording(source, excerpt=EXCERPT)
-        audio, warnings = recording.samples, list(recording.warnings)
-        samples = resample(audio, recording.sample_rate, bundle.config.sample_rate)
-        said = _heard(Listener(bundle), samples)
+        labels = _recognize(recognizer, samples)
     else:
-        recording = load_recording(source)
-        audio, said, warnings = _read(bundle, recording, ref_text)
-    receipt = agreement(audio, recording.sample_rate)
+        labels = _align_text(recognizer, recording, rate, ref_text, warnings)
+        first_frame = round(excerpt.start / recording.sample_rate * rate / bundle.config.hop)
+        labels = _crop(labels, first_frame, math.ceil(len(samples) / bundle.config.hop))
+    labels = _enclose(labels)
     return Voice(
-        name,
-        audio,
-        recording.sample_rate,
-        said.symbols,
-        said.stress,
-        said.frame_symbol,
-        receipt,
-        tuple(warnings),
+        name=name,
+        audio=audio,
+        sample_rate=recording.sample_rate,
+        symbols=tuple(labels.symbols),
+        stress=tuple(labels.stress),
+        frame_symbol=labels.frame_symbol,
+        consent=issue_receipt(audio, recording.sample_rate),
+        warnings=tuple(warnings),
     )
 
 
-def _heard(listener: Listener, samples: NDArray[np.float32]) -> _Said:
-    """Label an excerpt by ear. Stress cannot be heard, and unsure phonemes are unknown."""
-    heard = listener.hear(samples)
-    guesses = prompt_symbols(heard, guesses=True)
-    alignment = listener.align(samples, guesses)
-    if alignment is None or all(symbol in BORDERS for symbol in guesses):
-        raise RecordingError("no speech was heard in the recording; give one of a person speaking")
-    return _whole(prompt_symbols(heard), [0] * len(guesses), alignment)
-
-
-def _read(
-    bundle: Bundle, recording: Recording, text: str
-) -> tuple[NDArray[np.float32], _Said, list[str]]:
-    """The excerpt of a recording whose text is known, and what of the text is said in it."""
-    listener, rate, hop = Listener(bundle), bundle.config.sample_rate, bundle.config.hop
-    warnings = list(recording.warnings)
-    start, end = best_excerpt(recording.samples, recording.sample_rate, EXCERPT)
-    excerpt = recording.samples[start:end]
-    seconds = start / recording.sample_rate, end / recording.sample_rate
+def _choose_excerpt(recording: Recording, warnings: list[str]) -> slice:
+    """Return the samples to use of a whole recording; warns if they are not all of it."""
+    start, end = best_excerpt(recording.samples, recording.sample_rate, EXCERPT_SECONDS)
     if end - start < len(recording.samples):
+        seconds = start / recording.sample_rate, end / recording.sample_rate
         warnings.append(f"the part from {seconds[0]:.1f} s to {seconds[1]:.1f} s was used")
-    if recording.seconds > LONGEST_WITH_TEXT:
-        warnings.append(
-            f"the text was not used, since the recording is longer than {LONGEST_WITH_TEXT:.0f} s"
-        )
-        return excerpt, _heard(listener, resample(excerpt, recording.sample_rate, rate)), warnings
+    return slice(start, end)
 
-    symbols, stress = _symbols_of(text)
-    samples = resample(recording.samples, recording.sample_rate, rate)
-    alignment = listener.align(samples, symbols)
+
+def _recognize(recognizer: PhonemeRecognizer, samples: Samples) -> _Labels:
+    """Label samples [N] at the bundle's rate by recognition.
+
+    Stress cannot be recognized; phonemes that the recognizer is unsure of are unknown symbols, but
+    are aligned by its best guess.
+    """
+    recognition = recognizer.transcribe(samples)
+    guesses = format_prompt_symbols(recognition, guesses=True)
+    alignment = recognizer.align(samples, guesses)
+    if alignment is None or all(symbol in BORDERS for symbol in guesses):
+        raise RecordingError("no speech was found in the recording; give one of a person speaking")
+    symbols = format_prompt_symbols(recognition)
+    return _Labels(symbols, [0] * len(symbols), alignment.frame_symbol)
+
+
+def _align_text(
+    recognizer: PhonemeRecognizer,
+    recording: Recording,
+    sample_rate: int,
+    text: str,
+    warnings: list[str],
+) -> _Labels:
+    """Label a whole recording by its transcript; warns if that seems to be of another one."""
+    symbols, stress = _phonemize(text)
+    samples = resample(recording.samples, recording.sample_rate, sample_rate)
+    alignment = recognizer.align(samples, symbols)
     if alignment is None:
         raise TextError(
             f"ref_text has too many sounds for a recording of {recording.seconds:.1f} s; "
             "give what is said in it, word for word"
         )
-    if phoneme_error_rate(symbols, listener.hear(samples).guesses) > MISFIT:
+    recognized = recognizer.transcribe(samples).guesses
+    if phoneme_error_rate(symbols, recognized) > MAX_PHONEME_ERROR_RATE:
         warnings.append(
             "its text does not seem to be what it says; check ref_text, or leave it out"
         )
-    # The alignment of the excerpt alone: the same frames, counted from its own start.
-    frames = math.ceil(len(resample(excerpt, recording.sample_rate, rate)) / hop)
-    first = min(round(seconds[0] * rate / hop), len(alignment.frame_symbol) - frames)
-    inside = alignment.frame_symbol[first : first + frames]
-    low, high = int(inside[0]), int(inside[-1])
-    if symbols[high + 1 : high + 2] and symbols[high + 1] in BORDERS:
-        high += 1  # the border that follows belongs to what was said, even without a frame
-    part = Alignment(inside - low, alignment.score[low : high + 1])
-    return excerpt, _whole(symbols[low : high + 1], stress[low : high + 1], part), warnings
+    return _Labels(symbols, stress, alignment.frame_symbol)
 
 
-def _symbols_of(text: str) -> tuple[list[str], list[int]]:
-    """The symbols of all sentences of a text as one: no "^" but the first."""
-    phonemes = [p for sentence in to_sentences(text)[0] for p in sentence.phonemes]
-    kept = [p for index, p in enumerate(phonemes) if index == 0 or p.symbol != START]
-    return [p.symbol for p in kept], [p.stress for p in kept]
+def _phonemize(text: str) -> tuple[list[str], list[int]]:
+    """Return the symbols and stress of all sentences of a text as one, with one start symbol."""
+    phonemes = [p for sentence in split_sentences(text)[0] for p in sentence.phonemes]
+    joined = [p for index, p in enumerate(phonemes) if index == 0 or p.symbol != START]
+    return [p.symbol for p in joined], [p.stress for p in joined]
 
 
-def _whole(symbols: list[str], stress: list[int], alignment: Alignment) -> _Said:
-    """Symbols with a beginning and an end of their own, as those of every sentence."""
-    frames = alignment.frame_symbol
+def _crop(labels: _Labels, start: int, frames: int) -> _Labels:
+    """Return the labels of `frames` frames from `start` on, or of the last ones."""
+    start = min(start, len(labels.frame_symbol) - frames)
+    frame_symbol = labels.frame_symbol[start : start + frames]
+    low, high = int(frame_symbol[0]), int(frame_symbol[-1]) + 1
+    if labels.symbols[high : high + 1] and labels.symbols[high] in BORDERS:
+        high += 1  # the border that follows belongs to the excerpt, even without a frame
+    return _Labels(labels.symbols[low:high], labels.stress[low:high], frame_symbol - low)
+
+
+def _enclose(labels: _Labels) -> _Labels:
+    """Add the start symbol and the final border that every sentence has, where they are missing."""
+    symbols, stress, frame_symbol = labels.symbols, labels.stress, labels.frame_symbol
     if symbols[0] != START:
-        symbols, stress, frames = [START, *symbols], [0, *stress], frames + 1
+        symbols, stress, frame_symbol = [START, *symbols], [0, *stress], frame_symbol + 1
     if symbols[-1] not in BORDERS or len(symbols) == 1:
         symbols, stress = [*symbols, "."], [*stress, 0]
-    return _Said(tuple(symbols), tuple(stress), frames)
+    return _Labels(symbols, stress, frame_symbol)

@@ -1,83 +1,92 @@
-"""The user's own voices, kept by name in a folder.
+"""The user's own voices, saved by name in a folder.
 
 The folder is `voices` in the user's data folder, or in the one that VALLE_HOME names. Names that
-differ only in case are the same name, as on file systems that see no difference.
+differ only in case are the same name, as they are on case-insensitive file systems.
 """
 
+from __future__ import annotations
+
+import contextlib
 import dataclasses
 import difflib
 from pathlib import Path
 
 from valle.errors import OutputError, UsageError
-from valle.files import data_folder, replacing
-from valle.voices.voice import Voice, check_name
+from valle.files import data_folder, write_atomically
+from valle.voices.names import check_name
+from valle.voices.voice import Voice
 
-_ENDING = ".safetensors"
+_SUFFIX = ".safetensors"
 
 
 def folder() -> Path:
-    """Where voices are kept; it need not exist yet."""
+    """Return the folder of the voices, which need not exist yet."""
     return data_folder() / "voices"
 
 
 def names() -> list[str]:
-    """The names of all voices, sorted."""
-    found = []
-    for file in folder().glob(f"*{_ENDING}"):
-        name = file.name.removesuffix(_ENDING)
-        try:
-            found.append(check_name(name))
-        except UsageError:
-            continue  # not put there by us
-    return sorted(found, key=lambda name: (name.casefold(), name))
+    """Return the names of all voices, sorted. Files whose names cannot name a voice are ignored."""
+    return sorted(_files(), key=lambda name: (name.casefold(), name))
 
 
 def path(name: str) -> Path:
-    """The file of a voice that is there.
+    """Return the file of a voice.
 
-    Raises UsageError for what cannot be a name, and for an unknown one, naming those like it.
+    Raises:
+        UsageError: The name is not allowed, or there is no such voice; similar names are suggested.
     """
-    check_name(name)
-    known = names()
-    for other in known:
-        if other.casefold() == name.casefold():
-            return _file(other)
-    folded = {other.casefold(): other for other in known}
+    name = check_name(name)
+    files = _files()
+    folded = {known.casefold(): known for known in files}
+    if name.casefold() in folded:
+        return files[folded[name.casefold()]]
     close = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)
     if close:
         hint = "did you mean " + " or ".join(repr(folded[match]) for match in close) + "?"
-    elif known:
-        hint = "`valle voices` lists those there are"
+    elif files:
+        hint = "`valle voices` lists the voices"
     else:
         hint = "there are none yet; `valle enroll FILE --name NAME` makes one"
     raise UsageError(f"there is no voice named {name!r}: {hint}")
 
 
 def load(name: str) -> Voice:
-    """The voice of that name. Raises UsageError, and what `Voice.load` raises."""
+    """Load a voice by its name.
+
+    Raises:
+        UsageError: The name is not allowed, or there is no such voice.
+        RecordingError: Its file is damaged.
+        ConsentError: Its file was altered.
+    """
     return Voice.load(path(name))
 
 
 def check_free(name: str) -> None:
-    """Before long work: raises UsageError for what cannot be a name, or one that is taken."""
-    check_name(name)
-    for other in names():
-        if other.casefold() == name.casefold():
-            raise _taken(other)
+    """Refuse a name that is not allowed or is taken, before long work.
+
+    Raises:
+        UsageError: The name is not allowed, or a voice has it.
+    """
+    name = check_name(name)
+    for known in names():
+        if known.casefold() == name.casefold():
+            raise _taken(known)
 
 
 def add(voice: Voice) -> Path:
-    """Keep a voice under its own name; returns its file.
+    """Save a voice under its own name, and return its file.
 
-    Raises UsageError if the name is taken, OutputError if the folder cannot be written.
+    Raises:
+        UsageError: The name is taken.
+        OutputError: The folder cannot be written.
     """
     check_free(voice.name)
     file = _file(voice.name)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file, overwrite=False) as part:
+        with write_atomically(file, overwrite=False) as part:
             part.write_bytes(voice.to_bytes())
-    except FileExistsError:  # somebody else was quicker
+    except FileExistsError:  # another process took the name in the meantime
         raise _taken(voice.name) from None
     except OSError as error:
         raise OutputError(f"cannot make the folder {file.parent}: {error.strerror}") from error
@@ -85,28 +94,45 @@ def add(voice: Voice) -> Path:
 
 
 def rename(old: str, new: str) -> Path:
-    """Give a voice another name; returns its new file.
+    """Rename a voice, and return its new file.
 
-    Raises UsageError if the old name is unknown or the new one taken. Interrupted, it leaves the
-    voice under its old name, or under both.
+    If interrupted, the voice is left under its old name, or under both.
+
+    Raises:
+        UsageError: There is no voice of the old name, or the new name is not allowed or taken.
+        OutputError: The folder cannot be written.
     """
-    before = path(old)
+    old_file = path(old)
     check_free(new)
-    after = add(dataclasses.replace(Voice.load(before), name=new))
-    _unlink(before)
-    return after
+    new_file = add(dataclasses.replace(Voice.load(old_file), name=new))
+    _delete(old_file)
+    return new_file
 
 
 def remove(name: str) -> None:
-    """Delete a voice. Raises UsageError if it is unknown, OutputError if it cannot be deleted."""
-    _unlink(path(name))
+    """Delete a voice.
+
+    Raises:
+        UsageError: There is no such voice.
+        OutputError: Its file cannot be deleted.
+    """
+    _delete(path(name))
+
+
+def _files() -> dict[str, Path]:
+    """Return the files of all voices by their names."""
+    files = {}
+    for file in folder().glob(f"*{_SUFFIX}"):
+        with contextlib.suppress(UsageError):
+            files[check_name(file.name.removesuffix(_SUFFIX))] = file
+    return files
 
 
 def _file(name: str) -> Path:
-    return folder() / f"{name}{_ENDING}"
+    return folder() / f"{name}{_SUFFIX}"
 
 
-def _unlink(file: Path) -> None:
+def _delete(file: Path) -> None:
     try:
         file.unlink(missing_ok=True)
     except OSError as error:
@@ -115,5 +141,5 @@ def _unlink(file: Path) -> None:
 
 def _taken(name: str) -> UsageError:
     return UsageError(
-        f"there is a voice named {name!r} already; choose another name, or remove that one first"
+        f"there is a voice named {name!r} already; choose another name, or remove that voice first"
     )

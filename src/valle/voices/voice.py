@@ -1,9 +1,12 @@
-"""A voice in one file: its recording, what is said there, and the right to use it.
+"""`Voice`: a recording, what is said in it, and the right to use it, in one file.
 
 The file is safetensors with one JSON text in its metadata. It holds the recording itself, so that
-a new codec can make new codes from it; codes and embeddings are kept beside it under the SHA-256 of
-the graph that made them, and made again for another graph. The file is signed by the user's key.
+a later codec can encode it again. Codes and speaker embeddings are stored under the SHA-256 of the
+graph that computed them, and computed again for another graph. The file is signed with the user's
+key.
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
@@ -19,35 +22,30 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from valle.arrays import Ints, Samples
 from valle.errors import ConsentError, RecordingError, UsageError
-from valle.files import replacing
+from valle.files import write_atomically
 from valle.trust import keys, ledger, receipts
-from valle.trust.canonical_json import canonical
+from valle.trust.canonical_json import canonicalize
+from valle.voices.names import check_name
 
 FORMAT = 2
-MIN_SECONDS, MAX_SECONDS = 1.5, 60.0  # of audio in a voice
+MIN_SECONDS, MAX_SECONDS = 1.5, 60.0  # of audio
+MIN_RATE, MAX_RATE = 4_000, 192_000  # Hz
 MAX_BYTES = 64 << 20  # a minute at 192 kHz takes 46 MB
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
-_DERIVED = re.compile(r"[a-z]+\.[0-9a-f]{64}")
+_DERIVED_KEY = re.compile(r"[a-z]+\.[0-9a-f]{64}")
 _FIELDS = {"format", "name", "sample_rate", "symbols", "stress", "consent", "warnings", "seal"}
-_SEAL = "voice"  # what is signed
+_PURPOSE = "voice"  # of the signature
 
 Array = NDArray[np.generic]
 
 
-def check_name(name: str) -> str:
-    """`name`, if it can name a voice; else UsageError. A name is never a path."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} cannot name a voice: begin with a letter or digit, then at most 63 letters, "
-            "digits, spaces or any of _ . - (A to Z, no accents)"
-        )
-    return name
+def recording_sha256(audio: Samples, sample_rate: int) -> str:
+    """Return the hash that a consent receipt is bound to.
 
-
-def recording_sha256(audio: NDArray[np.float32], sample_rate: int) -> str:
-    """What a receipt ties the agreement to: the samples and their rate, as hexadecimal SHA-256."""
+    It covers the samples [N] and their rate in Hz, and is hexadecimal.
+    """
     digest = hashlib.sha256(f"{sample_rate} Hz\n".encode())
     digest.update(np.ascontiguousarray(audio, "<f4").tobytes())
     return digest.hexdigest()
@@ -55,47 +53,72 @@ def recording_sha256(audio: NDArray[np.float32], sample_rate: int) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Voice:
-    """A voice to speak with. Raises RecordingError or ConsentError when its parts do not fit."""
+    """A voice to speak with.
 
-    name: str  # empty for a voice that is not kept
-    audio: NDArray[np.float32]  # [N] mono in [-1, 1], 1.5 s to 60 s
-    sample_rate: int  # Hz
-    symbols: tuple[str, ...]  # [S] what is said in it
-    stress: tuple[int, ...]  # [S] 0 none, 1 secondary, 2 primary
-    frame_symbol: NDArray[np.int64]  # [frames] index of the symbol each codec frame is at
-    consent: Mapping[str, Any]  # the receipt
+    Raises:
+        RecordingError: A part is malformed, or the parts do not fit together.
+        ConsentError: The receipt is not one for this recording.
+    """
+
+    name: str
+    """See `valle.voices.names.check_name`; "" for a voice without a name."""
+    audio: Samples
+    """[N] mono in [-1, 1], 1.5 s to 60 s."""
+    sample_rate: int
+    """Hz."""
+    symbols: tuple[str, ...]
+    """[symbols] the phonemes and borders that are said in it."""
+    stress: tuple[int, ...]
+    """[symbols] 0 none, 1 secondary, 2 primary."""
+    frame_symbol: Ints
+    """[frames] the index of the symbol that each codec frame is at; it never decreases."""
+    consent: Mapping[str, Any]
+    """The receipt, see `valle.trust.receipts`."""
     warnings: tuple[str, ...] = ()
-    derived: dict[str, Array] = field(default_factory=dict)  # "codes.<graph's SHA-256>"
+    """What in the recording may harm the likeness of the voice."""
+    derived: dict[str, Array] = field(default_factory=dict)
+    """What graphs have computed of it, by the names that `derive` makes."""
 
     def __post_init__(self) -> None:
-        for name in ("symbols", "stress", "warnings"):  # lists will do, here and in JSON
+        for name in ("symbols", "stress", "warnings"):  # JSON has lists
             if isinstance(value := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(value))
-        _check(self)
+        _check_parts(self)
+        if self.name:
+            object.__setattr__(self, "name", check_name(self.name))
 
     @property
     def seconds(self) -> float:
+        """Length of the audio."""
         return len(self.audio) / self.sample_rate
 
-    def derive(self, what: str, graph_sha256: str, make: Callable[[], Array]) -> Array:
-        """What a graph makes of this voice (`what`: "codes", "embedding"): kept, or made now."""
-        key = f"{what}.{graph_sha256}"
+    def derive(self, kind: str, graph_sha256: str, compute: Callable[[], Array]) -> Array:
+        """Return what a graph computes of this voice, computed once and stored in the voice.
+
+        Args:
+            kind: "codes" or "embedding".
+            graph_sha256: The hash of the graph.
+            compute: Called if the voice does not have it.
+        """
+        key = f"{kind}.{graph_sha256}"
         if key not in self.derived:
-            self.derived[key] = make()
+            self.derived[key] = compute()
         return self.derived[key]
 
     def save(self, path: str | Path) -> None:
-        """Write the voice to one file, whole or not at all. The same voice gives the same bytes.
+        """Write the voice to one file, atomically. The same voice gives the same bytes.
 
-        Raises OutputError, and ConsentError where the user's key is gone.
+        Raises:
+            OutputError: The file cannot be written.
+            ConsentError: The user's key is missing.
         """
         data = self.to_bytes()
-        with replacing(path) as part:
+        with write_atomically(path) as part:
             part.write_bytes(data)
 
     def to_bytes(self) -> bytes:
-        """The voice's file, signed."""
-        facts: dict[str, Any] = {
+        """Return the content of the voice's file, signed."""
+        metadata: dict[str, Any] = {
             "format": FORMAT,
             "name": self.name,
             "sample_rate": self.sample_rate,
@@ -104,26 +127,28 @@ class Voice:
             "consent": dict(self.consent),
             "warnings": list(self.warnings),
         }
-        held = {"audio": self.audio, "frame_symbol": self.frame_symbol, **self.derived}
-        tensors: dict[str, Array] = {key: np.ascontiguousarray(t) for key, t in held.items()}
-        key = ledger.signer()
-        seal = {"key": key.id, "signature": key.sign(_SEAL, _digest(facts, tensors))}
-        # One entry only: the library writes several in no particular order.
-        return safetensors.numpy.save(
-            tensors, {"valle": canonical(facts | {"seal": seal}).decode()}
-        )
+        arrays = {"audio": self.audio, "frame_symbol": self.frame_symbol, **self.derived}
+        tensors: dict[str, Array] = {
+            name: np.ascontiguousarray(array) for name, array in arrays.items()
+        }
+        key = ledger.get_signing_key()
+        signature = key.sign(_PURPOSE, _signed_message(metadata, tensors))
+        metadata["seal"] = {"key": key.id, "signature": signature}
+        # A single entry: the library writes several in no particular order.
+        return safetensors.numpy.save(tensors, {"valle": canonicalize(metadata).decode()})
 
     @classmethod
-    def load(cls, path: str | Path) -> "Voice":
-        """Read a voice file and check all of it.
+    def load(cls, path: str | Path) -> Voice:
+        """Read a voice file, and check all of it.
 
-        Raises RecordingError if it is missing, no voice, cut off, or of a later format;
-        ConsentError if it was altered, is not signed by a key that is known here, or its recording
-        is not the one that its consent receipt is for.
+        Raises:
+            RecordingError: The file is missing, not a voice file, truncated, or of a later format.
+            ConsentError: The file was altered, its key is not known here, or its receipt is for
+                another recording.
         """
         try:
             if Path(path).stat().st_size > MAX_BYTES:
-                raise RecordingError(f"{path} is no voice file: it is too large for one")
+                raise RecordingError(f"{path} is not a voice file: it is too large for one")
             data = Path(path).read_bytes()
         except FileNotFoundError:
             raise RecordingError(f"there is no voice file {path}") from None
@@ -132,20 +157,31 @@ class Voice:
         return cls.from_bytes(data, str(path))
 
     @classmethod
-    def from_bytes(cls, data: bytes, source: str = "the voice file") -> "Voice":
-        """The inverse of `to_bytes`, with the checks of `load`."""
-        facts, tensors = _parse(data, source)
+    def from_bytes(cls, data: bytes, source: str = "the voice file") -> Voice:
+        """Parse what `to_bytes` returns, with the checks of `load`.
+
+        Args:
+            data: The content of a voice file.
+            source: How errors call it.
+
+        Raises:
+            RecordingError: See `load`.
+            ConsentError: See `load`.
+        """
+        metadata, tensors = _parse(data, source)
         try:
-            _check_seal(facts, tensors)
-            facts.pop("format")
+            _check_signature(metadata, tensors)
+            del metadata["format"], metadata["seal"]
             return cls(
                 audio=tensors.pop("audio"),
                 frame_symbol=tensors.pop("frame_symbol"),
                 derived=tensors,
-                **facts,
+                **metadata,
             )
         except KeyError as error:
-            raise RecordingError(f"{source} is no whole voice file: it lacks {error}") from None
+            raise RecordingError(
+                f"{source} is not a complete voice file: it lacks {error}"
+            ) from None
         except RecordingError as error:
             raise RecordingError(f"{source} is damaged or altered: {error}") from None
         except ConsentError as error:
@@ -153,22 +189,23 @@ class Voice:
 
 
 def _parse(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The facts and tensors of a voice file, of the right names; what they hold is not checked."""
+    """Return the metadata and tensors of a voice file; only the names of its fields are checked."""
     foreign = RecordingError(
-        f"{source} is no voice file, or a damaged one; `valle enroll` makes one from a recording"
+        f"{source} is not a voice file, or is damaged; "
+        "`valle enroll` makes a voice from a recording"
     )
     try:
         (length,) = struct.unpack_from("<Q", data)
         tensors = safetensors.numpy.load(data)
-        facts = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["valle"])
-        version = facts["format"]
+        metadata = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["valle"])
+        version = metadata["format"]
     except (struct.error, safetensors.SafetensorError, ValueError, LookupError, TypeError):
         raise foreign from None
-    except RecursionError:  # JSON nested thousands deep
+    except RecursionError:  # JSON that is nested thousands deep
         raise foreign from None
     if version == 1:
         raise ConsentError(
-            f"{source} was made before voices were signed, so nothing shows who agreed to it: "
+            f"{source} was made before voices were signed, so nothing shows who consented to it: "
             "enroll its recording again"
         )
     if isinstance(version, int) and version > FORMAT:
@@ -176,12 +213,12 @@ def _parse(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, Any]]:
             f"{source} has format {version}, made by a later version of valle; this one reads "
             f"format {FORMAT}: upgrade valle, or enroll the voice again"
         )
-    if version != FORMAT or set(facts) != _FIELDS:
+    if version != FORMAT or set(metadata) != _FIELDS:
         raise foreign
-    return facts, tensors
+    return metadata, tensors
 
 
-def _check(voice: Voice) -> None:
+def _check_parts(voice: Voice) -> None:
     _check_audio(voice)
     receipts.check(voice.consent, recording_sha256(voice.audio, voice.sample_rate))
     _check_alignment(voice)
@@ -189,11 +226,11 @@ def _check(voice: Voice) -> None:
         raise RecordingError("its warnings are not texts")
     for key, value in voice.derived.items():
         if (
-            not _DERIVED.fullmatch(key)
+            not _DERIVED_KEY.fullmatch(key)
             or value.dtype.kind not in "fiu"
             or not np.isfinite(value).all()
         ):
-            raise RecordingError(f"it holds something unknown, {key[:80]!r}")
+            raise RecordingError(f"it has an unknown tensor, {key[:80]!r}")
 
 
 def _check_audio(voice: Voice) -> None:
@@ -203,8 +240,8 @@ def _check_audio(voice: Voice) -> None:
     except UsageError as error:
         raise RecordingError(str(error)) from None
     rate, audio = voice.sample_rate, voice.audio
-    if type(rate) is not int or not 4_000 <= rate <= 192_000:
-        raise RecordingError(f"its sample rate is {rate!r}, not 4000 to 192000 Hz")
+    if type(rate) is not int or not MIN_RATE <= rate <= MAX_RATE:
+        raise RecordingError(f"its sample rate is {rate!r}, not {MIN_RATE} to {MAX_RATE} Hz")
     if audio.dtype != np.float32 or audio.ndim != 1:
         raise RecordingError(f"its audio is {audio.dtype} {list(audio.shape)}, not float32 [N]")
     if not MIN_SECONDS * rate <= len(audio) <= MAX_SECONDS * rate:
@@ -229,16 +266,20 @@ def _check_alignment(voice: Voice) -> None:
         raise RecordingError("its alignment does not go forward through its symbols")
 
 
-def _check_seal(facts: dict[str, Any], tensors: Mapping[str, Array]) -> None:
-    """Take the seal off the facts of a file.
+def _check_signature(metadata: dict[str, Any], tensors: Mapping[str, Array]) -> None:
+    """Verify the signature of a file.
 
-    Without it the receipt would vouch for the recording alone: codes and an embedding of somebody
-    else beside it would be spoken with. Raises ConsentError.
+    Without it, the receipt would cover the recording alone, and codes and an embedding of somebody
+    else could be put next to it and spoken with.
+
+    Raises:
+        ConsentError: The file was altered, or its key is not known here.
     """
-    seal = facts.pop("seal")
+    seal = metadata["seal"]
+    signed = {name: value for name, value in metadata.items() if name != "seal"}
     try:
         key, signature = str(seal["key"]), str(seal["signature"])
-        genuine = keys.verify(key, signature, _SEAL, _digest(facts, tensors))
+        genuine = keys.verify(key, signature, _PURPOSE, _signed_message(signed, tensors))
     except (LookupError, TypeError, ValueError, RecursionError):
         genuine = False
     if not genuine:
@@ -248,10 +289,10 @@ def _check_seal(facts: dict[str, Any], tensors: Mapping[str, Array]) -> None:
     keys.check_known(key)
 
 
-def _digest(facts: Mapping[str, Any], tensors: Mapping[str, Array]) -> bytes:
-    """All that a voice file says, to be signed."""
-    held = {
-        key: [str(t.dtype), list(t.shape), hashlib.sha256(t.tobytes()).hexdigest()]
-        for key, t in tensors.items()
+def _signed_message(metadata: Mapping[str, Any], tensors: Mapping[str, Array]) -> bytes:
+    """Return what the signature of a file covers: all metadata, and a hash of every tensor."""
+    hashes = {
+        name: [str(t.dtype), list(t.shape), hashlib.sha256(t.tobytes()).hexdigest()]
+        for name, t in tensors.items()
     }
-    return canonical([facts, held])
+    return canonicalize([metadata, hashes])

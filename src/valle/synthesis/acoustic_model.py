@@ -1,0 +1,226 @@
+"""The acoustic model of a bundle: from the phonemes of one sentence to codec codes in a voice.
+
+The AR model samples codebook 1 and says which symbol each frame is at; the NAR model predicts the
+other codebooks, block by block as frames come. What both compute of a voice (`VoicePrompt`) is
+cached and serves every sentence in that voice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from valle.arrays import Codes, Embedding, Ints
+from valle.audio.recording import resample
+from valle.bundle.bundle import Bundle
+from valle.runtime.ar import ARDecoder, EncodedText
+from valle.runtime.batching import FrameStream
+from valle.runtime.codec import Codec
+from valle.runtime.conditioning import is_style_set
+from valle.runtime.kv_cache import PromptCache
+from valle.runtime.nar import NAR, FrameInputs, NARPrompt
+from valle.runtime.pointer import count_frames_on_symbol, measure_durations
+from valle.runtime.sampling import DurationController, expected_frames
+from valle.runtime.speaker_encoder import SpeakerEncoder
+from valle.synthesis.utterance import Symbols, Utterance
+from valle.text.segmentation import Sentence
+from valle.text.symbols import BORDERS
+from valle.voices.voice import Voice
+
+MAX_CACHED_PROMPTS = 8  # voices; with the default bundle, a prompt of 10 s takes about 10 MB
+
+
+@dataclass(frozen=True)
+class VoicePrompt:
+    """What the models compute of a voice, whatever the text."""
+
+    ar: PromptCache
+    nar: NARPrompt
+    symbols: Symbols
+    """What the recording says."""
+    durations: Ints
+    """[symbols] frames that each symbol takes in the recording."""
+
+    @property
+    def embedding(self) -> Embedding:
+        """The speaker embedding."""
+        return self.nar.speaker
+
+
+@dataclass(frozen=True)
+class PendingUtterance:
+    """An utterance that the AR model has started on; no code of it was read yet."""
+
+    utterance: Utterance
+    prompt: VoicePrompt
+    frames: FrameStream
+
+
+class AcousticModel:
+    """The AR and the NAR model of a bundle, with the prompts of the voices used last.
+
+    Safe to share between threads.
+    """
+
+    def __init__(self, bundle: Bundle, codec: Codec) -> None:
+        self._bundle = bundle
+        self._codec = codec
+        self._speaker_encoder = SpeakerEncoder(bundle)
+        self._ar = ARDecoder(bundle)
+        self._nar = NAR(bundle)
+        self._symbol_ids = {symbol: index for index, symbol in enumerate(bundle.config.symbols)}
+        self._prompts: OrderedDict[str, VoicePrompt] = OrderedDict()  # least recently used first
+        self._prompts_lock = threading.Lock()
+
+    def prompt(self, voice: Voice) -> VoicePrompt:
+        """Return the prompt of a voice, computed at most once while it is cached.
+
+        It is looked up by what it is computed from, so a voice that is loaded from its file for
+        every text finds it too. The codes and the embedding are stored in the voice itself.
+        """
+        codes, embedding = self._codes(voice), self.embedding(voice)
+        key = _prompt_key(voice, codes, embedding)
+        with self._prompts_lock:
+            if key in self._prompts:
+                self._prompts.move_to_end(key)
+                return self._prompts[key]
+        prompt = self._compute_prompt(voice, codes, embedding)
+        with self._prompts_lock:
+            self._prompts[key] = prompt
+            if len(self._prompts) > MAX_CACHED_PROMPTS:
+                self._prompts.popitem(last=False)
+        return prompt
+
+    def embedding(self, voice: Voice) -> Embedding:
+        """Return the speaker embedding [192] of a voice, of unit length."""
+        embedding = voice.derive(
+            "embedding",
+            self._bundle.graph_hash("speaker"),
+            lambda: self._speaker_encoder.embed(self._resample(voice)),
+        )
+        return np.asarray(embedding, np.float32)
+
+    def encode_symbols(self, symbols: Sequence[str], stress: Sequence[int]) -> Symbols:
+        """Return symbols and their stress (0 to 2) as the models read them.
+
+        Symbols that the bundle does not know become its symbol 0.
+        """
+        return Symbols(
+            np.array([self._symbol_ids.get(symbol, 0) for symbol in symbols], np.int64),
+            np.array(stress, np.int64),
+            np.array([symbol in BORDERS for symbol in symbols], bool),
+        )
+
+    def prepare(self, sentence: Sentence, prompt: VoicePrompt) -> Utterance:
+        """Return an utterance of a sentence in a voice, with the length expected of it."""
+        phonemes = sentence.phonemes
+        symbols = self.encode_symbols([p.symbol for p in phonemes], [p.stress for p in phonemes])
+        frames = expected_frames(
+            symbols.ids,
+            symbols.borders,
+            prompt.symbols.ids,
+            prompt.symbols.borders,
+            prompt.durations,
+        )
+        return Utterance(sentence, symbols, frames)
+
+    def start(self, utterance: Utterance, prompt: VoicePrompt) -> PendingUtterance:
+        """Start to sample an utterance.
+
+        Utterances that were started share the decoding steps of the AR model, so to start several
+        and then to generate one of them computes all of them in a batch.
+
+        Raises:
+            UsageError: The target length is too short for the phonemes, or the bundle has no
+                styles and one is requested.
+        """
+        symbols, target = utterance.symbols, utterance.target_frames
+        encode = partial(self._ar.encode, symbols.ids, symbols.stress, prompt.embedding)
+        unconditional = encode() if is_style_set(utterance.style) else None
+        controller = None
+        if target is not None:
+            controller = DurationController(target, utterance.expected_frames)
+        text = EncodedText(encode(utterance.style), symbols.borders, unconditional)
+        frames = self._ar.generate(
+            prompt.ar, text, utterance.sampling, utterance.make_rng(), controller
+        )
+        return PendingUtterance(utterance, prompt, frames)
+
+    def generate(
+        self, pending: PendingUtterance, after_block: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[Codes, Ints]]:
+        """Generate the blocks of an utterance, each as soon as it is complete.
+
+        Args:
+            pending: An utterance from `start`, which can be generated once.
+            after_block: Called whenever a block has been consumed, so that what it does does not
+                delay the first block.
+
+        Yields:
+            Codes [frames, codebooks], and [frames] the index of the symbol that each frame is at.
+        """
+        ids, stress = pending.utterance.symbols.ids, pending.utterance.symbols.stress
+        visited: list[int] = []  # the symbol of each frame
+
+        def read_frames() -> Iterator[tuple[int, int, int]]:
+            for code, symbol in pending.frames:
+                visited.append(symbol)
+                yield code, int(ids[symbol]), int(stress[symbol])
+
+        done = 0
+        style = pending.utterance.style
+        for codes in self._nar.predict_residuals(pending.prompt.nar, read_frames(), style):
+            yield codes, np.array(visited[done : done + len(codes)], np.int64)
+            done += len(codes)
+            after_block()
+
+    def generate_codes(self, utterance: Utterance, prompt: VoicePrompt) -> Codes:
+        """Generate all codes [frames, codebooks] of an utterance."""
+        pending = self.start(utterance, prompt)
+        return np.concatenate([codes for codes, _ in self.generate(pending)])
+
+    def similarity(self, prompt: VoicePrompt, samples: NDArray[np.floating]) -> float:
+        """Return the cosine similarity, -1 to 1, of a voice and samples [N] by their embeddings."""
+        return float(self._speaker_encoder.embed(samples) @ prompt.embedding)
+
+    def _compute_prompt(self, voice: Voice, codes: Codes, embedding: Embedding) -> VoicePrompt:
+        # A voice that was aligned with another codec may have another number of frames.
+        frames = np.arange(len(codes)) * len(voice.frame_symbol) // len(codes)
+        frame_symbol = voice.frame_symbol[frames]
+        symbols = self.encode_symbols(voice.symbols, voice.stress)
+        ids, stress = symbols.ids[frame_symbol], symbols.stress[frame_symbol]
+        encoded = self._ar.encode(symbols.ids, symbols.stress, embedding)[frame_symbol]
+        return VoicePrompt(
+            self._ar.prefill(codes, encoded, count_frames_on_symbol(frame_symbol)),
+            self._nar.prefill(FrameInputs(codes, ids, stress), embedding),
+            symbols,
+            measure_durations(frame_symbol, len(symbols.ids)),
+        )
+
+    def _codes(self, voice: Voice) -> Codes:
+        codes: Any = voice.derive(
+            "codes",
+            self._bundle.graph_hash("codec_encoder"),
+            lambda: self._codec.encode(self._resample(voice)),
+        )
+        return self._codec.validate_codes(codes)  # those of a file may be of any shape
+
+    def _resample(self, voice: Voice) -> NDArray[np.float32]:
+        return resample(voice.audio, voice.sample_rate, self._bundle.config.sample_rate)
+
+
+def _prompt_key(voice: Voice, codes: Codes, embedding: Embedding) -> str:
+    """Return a hash of all that a prompt is computed from."""
+    shapes = len(voice.frame_symbol), codes.shape
+    digest = hashlib.sha256(repr((voice.symbols, voice.stress, shapes)).encode())
+    for array in (voice.frame_symbol, codes, embedding):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

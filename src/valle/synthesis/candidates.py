@@ -1,0 +1,131 @@
+"""Best-of-N and retries: sentences are generated several times, and the best candidate is kept.
+
+Candidates of a sentence differ by the seed they are sampled with. The phoneme recognizer checks
+each: a candidate passes when no word is missing or repeated. Generation stops once `best_of`
+candidates have passed, or after `best_of + retries` of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+
+from valle.arrays import Samples
+from valle.options import SpeakOptions
+from valle.runtime.check import Check
+from valle.runtime.recognizer import PhonemeRecognizer
+from valle.synthesis.acoustic_model import AcousticModel, PendingUtterance, VoicePrompt
+from valle.synthesis.assembler import StreamAssembler
+from valle.synthesis.speech import Speech
+from valle.synthesis.utterance import Utterance
+from valle.text.segmentation import Sentence
+
+PARALLEL_CANDIDATES = 4  # candidates of a sentence that are started at once
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    check: Check
+    pieces: list[Speech]
+    assembler: StreamAssembler  # after these pieces
+
+
+class CandidateSelector:
+    """Generates the sentences of one text in one voice, each as often as the options ask for."""
+
+    def __init__(
+        self,
+        acoustic_model: AcousticModel,
+        recognizer: PhonemeRecognizer,
+        prompt: VoicePrompt,
+        options: SpeakOptions,
+    ) -> None:
+        self._acoustic_model = acoustic_model
+        self._recognizer = recognizer
+        self._prompt = prompt
+        # At temperature 0 nothing is random, and all candidates would be the same.
+        self._best_of = options.best_of if options.temperature else 1
+        self._max_candidates = self._best_of + (options.retries if options.temperature else 0)
+
+    def start(self, utterance: Utterance) -> list[PendingUtterance]:
+        """Start the first candidates of an utterance, which are generated in a batch."""
+        return [
+            self._acoustic_model.start(replace(utterance, attempt=attempt), self._prompt)
+            for attempt in range(min(self._best_of, PARALLEL_CANDIDATES))
+        ]
+
+    def generate(
+        self,
+        candidates: list[PendingUtterance],
+        assembler: StreamAssembler,
+        after_block: Callable[[], None],
+    ) -> Generator[Speech, None, StreamAssembler]:
+        """Generate an utterance.
+
+        Args:
+            candidates: The utterance as started by `start`.
+            assembler: It gets the codes of the utterance.
+            after_block: Called after every block of codes.
+
+        Yields:
+            Its pieces: each at once where there is a single candidate, else those of the best one
+            after all were checked.
+
+        Returns:
+            The assembler that continues after the pieces.
+        """
+        if self._max_candidates > 1:
+            best = self._select(self._assemble_all(candidates, assembler, after_block))
+            yield from best.pieces
+            return best.assembler
+        (pending,) = candidates
+        for codes, frame_symbol in self._acoustic_model.generate(pending, after_block):
+            yield from assembler.feed(codes, frame_symbol)
+        assembler.end(self._check(pending.utterance.sentence, assembler.peek_sentence()))
+        return assembler
+
+    def _assemble_all(
+        self,
+        candidates: list[PendingUtterance],
+        assembler: StreamAssembler,
+        after_block: Callable[[], None],
+    ) -> Iterator[_Candidate]:
+        """Generate the candidates, each with a copy of the assembler; later ones start here."""
+        utterance = candidates[0].utterance
+        for attempt in range(self._max_candidates):
+            if attempt < len(candidates):
+                pending = candidates[attempt]
+            else:
+                later = replace(utterance, attempt=attempt)
+                pending = self._acoustic_model.start(later, self._prompt)
+            branch = assembler.copy()
+            pieces: list[Speech] = []
+            for codes, frame_symbol in self._acoustic_model.generate(pending, after_block):
+                pieces += branch.feed(codes, frame_symbol)
+            check = self._check(utterance.sentence, branch.peek_sentence())
+            branch.end(check)
+            yield _Candidate(check, pieces, branch)
+
+    def _select(self, candidates: Iterator[_Candidate]) -> _Candidate:
+        """Return the best of the candidates, which are generated until `best_of` have passed."""
+        generated, passed = [], 0
+        for candidate in candidates:
+            generated.append(candidate)
+            passed += candidate.check.passed
+            if passed == self._best_of:
+                break
+        if len(generated) == 1:
+            return generated[0]
+        return min(generated, key=self._rank)
+
+    def _rank(self, candidate: _Candidate) -> tuple[float, float]:
+        """Return a sort key, lower is better: wrong words first, then phonemes and similarity."""
+        check = candidate.check
+        samples = candidate.assembler.peek_sentence()
+        similarity = self._acoustic_model.similarity(self._prompt, samples)
+        return len(check.missing) + len(check.repeated), check.phoneme_error_rate - similarity
+
+    def _check(self, sentence: Sentence, samples: Samples) -> Check:
+        words = [sentence.words[p.word].text if p.word >= 0 else "" for p in sentence.phonemes]
+        symbols = [phoneme.symbol for phoneme in sentence.phonemes]
+        return self._recognizer.check(samples, symbols, words)

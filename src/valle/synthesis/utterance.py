@@ -1,0 +1,55 @@
+"""One sentence to be synthesized: what the models read, and all that determines its codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from valle.arrays import Ints
+from valle.runtime.sampling import Sampling
+from valle.text.segmentation import Sentence
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """A sequence of symbols as the models read it, each array [symbols]."""
+
+    ids: Ints
+    """Indices into the bundle's symbol table."""
+    stress: Ints
+    """0 none, 1 secondary, 2 primary."""
+    borders: NDArray[np.bool_]
+    """True for pauses and punctuation, which may take no frame."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One sentence to be synthesized in one voice.
+
+    The same utterance in the same voice gives the same codes: sampling is seeded by `seed`, `index`
+    and `attempt` alone, so it does not depend on the sentences before it.
+    """
+
+    sentence: Sentence
+    symbols: Symbols
+    expected_frames: NDArray[np.float64]
+    """[symbols] frames that each symbol is expected to take in this voice."""
+    pause_frames: int = 0
+    """Frames of silence before the sentence."""
+    target_frames: int | None = None
+    """Frames that the sentence has to take; None leaves its length to the model."""
+    sampling: Sampling = field(default_factory=Sampling)
+    style: Ints | None = None
+    """[5] classes of prosody as in `valle.audio.prosody`; None leaves it to the prompt."""
+    seed: int = 0
+    """Seed of the whole text."""
+    index: int = 0
+    """Number of the sentence in its text."""
+    attempt: int = 0
+    """Number of the candidate among those of the sentence."""
+
+    def make_rng(self) -> np.random.Generator:
+        """Return the random number generator that this utterance is sampled with."""
+        return np.random.default_rng((self.seed, self.index, self.attempt))

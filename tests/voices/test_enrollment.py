@@ -1,0 +1,91 @@
+"""Enrollment: recordings in every form, transcripts, consent."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+import valle
+from conftest import ATTEST, RATE
+from valle.runtime.alignment import Posteriors
+from valle.runtime.recognizer import PhonemeRecognizer
+from valle.text.symbols import LISTENER_SYMBOLS
+
+
+def test_recording_is_accepted_in_every_form(
+    model: valle.Model, recording: Path, babble: NDArray[np.float32], voice: valle.Voice
+) -> None:
+    read, rate = soundfile.read(recording, dtype="float32")
+    forms = [str(recording), recording, io.BytesIO(recording.read_bytes()), (read, rate), read]
+    for form in forms:
+        enrolled = model.enroll(form, name="Babble", attest=ATTEST)
+        assert enrolled.to_bytes() == voice.to_bytes()
+
+
+def test_transcript_labels_the_recording(model: valle.Model) -> None:
+    tone = np.sin(np.arange(2 * RATE, dtype=np.float32) / 20) / 4  # no silence to leave out
+    enrolled = model.enroll((tone, RATE), ref_text="The house. Is green?", attest=ATTEST)
+    assert "".join(enrolled.symbols) == "^ðə haʊs.ɪz ɡɹiːn?"
+    assert max(enrolled.stress) == 2
+    frames = len(enrolled.audio) / enrolled.sample_rate * 50
+    assert abs(len(enrolled.frame_symbol) - frames) <= 1
+
+
+def test_excerpt_of_a_long_recording_keeps_its_part_of_the_transcript(
+    model: valle.Model, babble: NDArray[np.float32]
+) -> None:
+    text = "The house is green, and it costs three. " * 6
+    enrolled = model.enroll((np.tile(babble, 6), RATE), ref_text=text, attest=ATTEST)
+    assert 8.0 <= enrolled.seconds <= 10.0
+    assert any("was used" in warning for warning in enrolled.warnings)
+    assert abs(len(enrolled.frame_symbol) - enrolled.seconds * 50) <= 1
+    whole = model.enroll((np.tile(babble, 3), RATE), ref_text=text, attest=ATTEST)
+    assert len(enrolled.symbols) < len(whole.symbols)
+    assert model.speak("So be it.", enrolled, retries=0).seconds > 0
+
+
+def test_transcript_that_does_not_fit_is_refused(model: valle.Model, recording: Path) -> None:
+    with pytest.raises(valle.TextError, match="too many sounds"):
+        model.enroll(recording, ref_text="The house is green. " * 40, attest=ATTEST)
+    with pytest.raises(valle.TextError):
+        model.enroll(recording, ref_text="...", attest=ATTEST)
+
+
+@pytest.mark.parametrize("attest", [None, "", "  \n"])
+def test_enrollment_without_consent_is_refused(
+    model: valle.Model, recording: Path, attest: str | None
+) -> None:
+    with pytest.raises(valle.ConsentError, match="--attest"):
+        model.enroll(recording, attest=attest)
+
+
+def test_consent_arguments_exclude_each_other(model: valle.Model, recording: Path) -> None:
+    with pytest.raises(valle.UsageError, match="not both"):
+        model.enroll(recording, consent=recording, attest=ATTEST)
+    with pytest.raises(valle.UsageError, match="--challenge goes with --consent"):
+        model.enroll(recording, attest=ATTEST, challenge="0" * 16)
+    with pytest.raises(valle.ConsentError, match="no challenge .*is open.*valle consent new"):
+        model.enroll(recording, consent=recording)
+
+
+def test_receipt_has_the_attestation(voice: valle.Voice) -> None:
+    assert voice.consent["kind"] == "attested" and voice.consent["statement"] == ATTEST
+    assert len(voice.consent["id"]) == 64
+
+
+def test_recording_without_speech_is_refused(
+    model: valle.Model, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(self: PhonemeRecognizer, samples: NDArray[np.float32]) -> Posteriors:
+        heads = np.full((2, -(-len(samples) // 320), len(LISTENER_SYMBOLS)), -9.0, np.float32)
+        heads[0, :, 0] = heads[1, :, 1] = 0.0  # blank everywhere, and a pause
+        return Posteriors(heads[0], heads[1], LISTENER_SYMBOLS)
+
+    monkeypatch.setattr(PhonemeRecognizer, "compute_posteriors", nothing)
+    with pytest.raises(valle.RecordingError, match="no speech"):
+        model.enroll(recording, attest=ATTEST)

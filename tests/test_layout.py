@@ -15,7 +15,7 @@ MOST_LINES = 400
 # Each line may import from those before it, and from itself.
 STAGES = """
 errors version
-arrays files options
+arrays audio_format files options
 text audio
 bundle
 runtime

@@ -1,14 +1,14 @@
-"""Errors that a user can act on; each carries the exit code the command line ends with."""
+"""Errors that a user can act on; each carries the exit code that the command line ends with."""
 
 
 class Error(Exception):
-    """Base of all errors raised for bad input; the message says what was wrong and what to do."""
+    """Base of all errors raised for bad input; the message says what is wrong and what to do."""
 
     exit_code = 1
 
 
 class UsageError(Error):
-    """Options that do not fit together or are out of range."""
+    """Options that contradict each other or are out of range."""
 
     exit_code = 2
 
@@ -20,19 +20,19 @@ class RecordingError(Error):
 
 
 class TextError(Error):
-    """A text in which nothing can be said."""
+    """A text with nothing to speak in it."""
 
     exit_code = 4
 
 
 class BundleError(Error):
-    """A model bundle that is missing, altered, or of a format this version cannot read."""
+    """A model bundle that is missing, altered, or in a format this version cannot read."""
 
     exit_code = 5
 
 
 class ConsentError(Error):
-    """A voice whose owner's agreement has not been shown."""
+    """A voice whose owner's consent has not been shown."""
 
     exit_code = 6
 
@@ -44,6 +44,6 @@ class OutputError(Error):
 
 
 class ProvenanceError(Error):
-    """A file of which it cannot be verified where it came from."""
+    """A file whose origin cannot be verified."""
 
     exit_code = 8

@@ -1,6 +1,7 @@
-"""Results appear whole or not at all: written beside their place, then moved there.
+"""Atomic writes, and the folder that holds the user's own data.
 
-Here too: which folder the user's own data is kept in.
+A result appears whole or not at all: it is written to a temporary file in the same folder, which
+then takes the target's name.
 """
 
 import contextlib
@@ -18,14 +19,17 @@ from valle.errors import OutputError
 
 
 def data_folder() -> Path:
-    """Where the user's voices, keys and ledger are: VALLE_HOME if it is set; it need not exist."""
+    """Return the folder of the user's voices, keys and ledger: `VALLE_HOME` if that is set.
+
+    It need not exist.
+    """
     home = os.environ.get("VALLE_HOME")
     return Path(home).expanduser() if home else Path(platformdirs.user_data_dir("valle"))
 
 
 @contextlib.contextmanager
-def home_apart() -> Iterator[None]:
-    """A data folder for a while: what is enrolled and spoken in it is not the user's."""
+def temporary_data_folder() -> Iterator[None]:
+    """Use an empty data folder inside the block, so that nothing is added to the user's own."""
     before = os.environ.get("VALLE_HOME")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["VALLE_HOME"] = folder
@@ -39,10 +43,13 @@ def home_apart() -> Iterator[None]:
 
 
 def check_target(target: str | Path) -> Path:
-    """The path that `replacing` would write, links followed.
+    """Return the path that `write_atomically` would write, with links resolved.
 
-    Raises OutputError for a folder, a place inside no folder, or a file without write permission.
-    Called before long work, so that a wrong path costs nothing.
+    Call it before long work, so that a wrong path costs nothing.
+
+    Raises:
+        OutputError: The target is a folder, is in a folder that does not exist, or is
+            write-protected.
     """
     try:
         path = Path(os.path.realpath(target))
@@ -52,60 +59,67 @@ def check_target(target: str | Path) -> Path:
             raise OutputError(f"cannot write {target}: there is no folder {path.parent}; make it")
         if path.exists() and not os.access(path, os.W_OK):
             raise OutputError(f"cannot write {target}: it is write-protected; choose another name")
-    except (OSError, ValueError) as error:  # a name too long, a zero byte in it
+    except (OSError, ValueError) as error:  # a name that is too long or holds a null character
         raise OutputError(f"cannot write {str(target)!r}: {_reason(error)}") from error
     return path
 
 
 @contextlib.contextmanager
-def replacing(target: str | Path, overwrite: bool = True) -> Iterator[Path]:
-    """Yield a path to write to; when the block ends well, its file takes the target's place.
+def write_atomically(target: str | Path, overwrite: bool = True) -> Iterator[Path]:
+    """Yield a temporary path to write to; at the end of the block it replaces the target.
 
-    Whatever ends the block early, Ctrl-C included, leaves the target as it was and nothing beside
-    it. A device or pipe (`/dev/null`, `>(...)`) cannot be replaced: it is sent the finished bytes.
-    Raises OutputError when the target cannot be written, FileExistsError when it exists and
-    `overwrite` is False.
+    If the block ends early, by Ctrl-C for example, the target stays as it was and the temporary
+    file is removed. A device or pipe (`/dev/null`, `>(...)`) cannot be replaced, so the finished
+    bytes are copied into it.
+
+    Args:
+        target: The file to write; links are followed.
+        overwrite: Whether an existing file is replaced.
+
+    Raises:
+        OutputError: The target cannot be written.
+        FileExistsError: The target exists and `overwrite` is False.
     """
     final = check_target(target)
-    special = final.exists() and not final.is_file()
-    folder = Path(tempfile.gettempdir()) if special else final.parent
-    part = folder / f".valle-{secrets.token_hex(8)}.tmp"
+    is_special = final.exists() and not final.is_file()
+    folder = Path(tempfile.gettempdir()) if is_special else final.parent
+    temporary = folder / f".valle-{secrets.token_hex(8)}.tmp"
     try:
         try:
             # mkstemp would make the file private; here the umask decides, as for any new file.
-            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-            yield part
-            if special:
-                with part.open("rb") as source, final.open("wb") as sink:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            yield temporary
+            if is_special:
+                with temporary.open("rb") as source, final.open("wb") as sink:
                     shutil.copyfileobj(source, sink)
             else:
-                _settle(part, final, overwrite)
+                _move(temporary, final, overwrite)
         except FileExistsError:
             raise
         except OSError as error:
             raise OutputError(f"cannot write {target}: {_reason(error)}") from error
     finally:
         with contextlib.suppress(OSError):
-            part.unlink()
+            temporary.unlink()
 
 
-def _settle(part: Path, final: Path, overwrite: bool) -> None:
-    """Move a finished file to its place, on the disk before its name points to it."""
-    with part.open("rb+") as written:
+def _move(temporary: Path, final: Path, overwrite: bool) -> None:
+    """Move a finished file to its final name, after its contents have reached the disk."""
+    with temporary.open("rb+") as written:
         os.fsync(written.fileno())
     if overwrite:
         if final.exists():
-            part.chmod(stat.S_IMODE(final.stat().st_mode))
-        os.replace(part, final)
+            temporary.chmod(stat.S_IMODE(final.stat().st_mode))
+        os.replace(temporary, final)
         return
     try:
-        os.link(part, final)  # unlike a rename, fails if somebody else was quicker
+        os.link(temporary, final)  # unlike a rename, fails if another process was first
     except FileExistsError:
         raise
-    except OSError:  # a file system without links
+    except OSError:  # a file system without hard links
         if final.exists():
             raise FileExistsError(str(final)) from None
-        os.replace(part, final)
+        os.replace(temporary, final)
 
 
 def _reason(error: Exception) -> str:

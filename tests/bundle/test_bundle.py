@@ -263,7 +263,7 @@ def test_offline_the_message_says_where_to_put_the_files(
 
 def test_without_the_hub_package(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # makes the import fail
-    with pytest.raises(BundleError, match="pip install huggingface_hub") as caught:
+    with pytest.raises(BundleError, match="pip install .valle\[hub\].") as caught:
         Bundle.load("hf://someone/tiny")
     assert str(home / "bundles" / "someone" / "tiny") in str(caught.value)
 

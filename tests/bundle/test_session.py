@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from valle.bundle import session
 from valle.bundle.bundle import Bundle
 from valle.bundle.config import ARConfig
-from valle.bundle.session import make_session, processors, threads_for
+from valle.bundle.session import make_session, count_processors, choose_thread_count
 from valle.runtime.kv_cache import LEAST, shared_out
 
 
@@ -30,11 +30,11 @@ DEFAULT, PAPER = ar(6, 4, 256), ar(12, 16, 1024)
 
 
 def test_small_steps_take_one_thread_and_all_else_what_it_may() -> None:
-    assert threads_for("ar", DEFAULT, 8) == threads_for("phonemes", DEFAULT, 8) == 1
-    assert threads_for("nar", DEFAULT, 8) == threads_for("ar", PAPER, 8) == 8
-    assert threads_for("phonemes", PAPER, 8) == 8
-    assert threads_for("ar", PAPER, 64) == 16  # at most as many as its heads
-    assert threads_for("codec_decoder", PAPER, None) == processors()
+    assert choose_thread_count("ar", DEFAULT, 8) == choose_thread_count("phonemes", DEFAULT, 8) == 1
+    assert choose_thread_count("nar", DEFAULT, 8) == choose_thread_count("ar", PAPER, 8) == 8
+    assert choose_thread_count("phonemes", PAPER, 8) == 8
+    assert choose_thread_count("ar", PAPER, 64) == 16  # at most as many as its heads
+    assert choose_thread_count("codec_decoder", PAPER, None) == count_processors()
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux alone can bind a process")
@@ -42,10 +42,10 @@ def test_processors_are_those_that_the_process_may_use() -> None:
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(before)})
-        assert processors() == 1
+        assert count_processors() == 1
     finally:
         os.sched_setaffinity(0, before)
-    assert processors() == len(before)
+    assert count_processors() == len(before)
 
 
 def test_idle_threads_sleep(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,10 @@ import pytest
 from valle.errors import UsageError
 from valle.runtime.ar import ARDecoder
 from valle.runtime.nar import NAR as RunningNAR
-from valle.runtime.nar import first_block
-from valle.runtime.pointer import Pointer, durations, stays
-from valle.runtime.sampling import MoveSampler, Pace, Sampling, sample
-from valle.runtime.speaker_encoder import EMBEDDING
+from valle.runtime.nar import first_block_frames
+from valle.runtime.pointer import Pointer, measure_durations, count_frames_on_symbol
+from valle.runtime.sampling import TransitionSampler, DurationController, Sampling, sample
+from valle.runtime.speaker_encoder import EMBEDDING_DIM
 
 torch = pytest.importorskip("torch")
 
@@ -124,7 +124,7 @@ def said(seed, symbols=9, frames=24):
 
 
 def random_voice(rng):
-    voice = rng.standard_normal(EMBEDDING).astype(np.float32)
+    voice = rng.standard_normal(EMBEDDING_DIM).astype(np.float32)
     return voice / np.linalg.norm(voice)
 
 
@@ -142,9 +142,9 @@ def plain(models, prompt, sentence, sampling, rng, pace=None):
         before = encode(prompt)[prompt.path]
         own = encode(sentence)
     pointer = Pointer(sentence.borders, limit=pace.wanted if pace else None)
-    mover = MoveSampler(pointer, sampling, rng, pace)
+    mover = TransitionSampler(pointer, sampling, rng, pace)
     known = list(prompt.codes)
-    stay = list(stays(prompt.path))
+    stay = list(count_frames_on_symbol(prompt.path))
     rows = list(before)
     made = []
     while not pointer.done:
@@ -164,7 +164,7 @@ def plain(models, prompt, sentence, sampling, rng, pace=None):
 
 def read(models, decoder, prompt):
     encoded = decoder.encode(prompt.symbols, prompt.stress, prompt.voice)
-    return decoder.prompt(prompt.codes, encoded[prompt.path], stays(prompt.path))
+    return decoder.prompt(prompt.codes, encoded[prompt.path], count_frames_on_symbol(prompt.path))
 
 
 def speak(decoder, kept, sentence, sampling, seed=0, pace=None):
@@ -197,7 +197,7 @@ def test_the_phoneme_encoder_is_the_module_padding_or_not(models):
 
 def test_the_voice_changes_every_encoded_row(models):
     one, decoder = said(1), ARDecoder(models)
-    voices = [one.voice, said(2).voice, np.zeros(EMBEDDING, np.float32)]
+    voices = [one.voice, said(2).voice, np.zeros(EMBEDDING_DIM, np.float32)]
     rows = [decoder.encode(one.symbols, one.stress, voice) for voice in voices]
     for other in rows[1:]:
         moved = other - rows[0]
@@ -208,7 +208,7 @@ def test_the_voice_changes_every_encoded_row(models):
 
 def test_the_voice_changes_what_the_nar_says(models):
     prompt, target, nar = said(19), said(20, frames=30), RunningNAR(models)
-    voices = [prompt.voice, target.voice, np.zeros(EMBEDDING, np.float32)]
+    voices = [prompt.voice, target.voice, np.zeros(EMBEDDING_DIM, np.float32)]
     graph, size = models.session("nar"), models.nar.size
     past = np.zeros((size.layers, 1, size.heads, 0, size.width // size.heads), np.float32)
     feeds = {
@@ -230,7 +230,7 @@ def test_the_voice_changes_what_the_nar_says(models):
     # And what is spoken: the prompt hands its voice on to every block.
     heard = (prompt.codes, prompt.symbols[prompt.path], prompt.stress[prompt.path])
     spoken = [
-        np.concatenate(list(nar.refine(nar.prompt(*heard, voice), frames_of(target))))
+        np.concatenate(list(nar.predict_residuals(nar.prompt(*heard, voice), frames_of(target))))
         for voice in voices
     ]
     for other in spoken[1:]:
@@ -243,7 +243,7 @@ def test_a_batch_of_unequal_lengths_is_what_separate_runs_give(models):
     encoded = np.random.default_rng(0).normal(size=(2, 20, size.width)).astype(np.float32)
     codes, stay = (
         np.stack([first.codes, second.codes]),
-        np.stack([stays(s.path) for s in (first, second)]),
+        np.stack([count_frames_on_symbol(s.path) for s in (first, second)]),
     )
 
     def empty(batch):
@@ -288,12 +288,12 @@ def test_a_batch_of_unequal_lengths_is_what_separate_runs_give(models):
 def test_decoding_is_plain_pytorch_without_a_cache(models, sampling, paced):
     # Few symbols: stays beyond the 31 that the model tells apart.
     prompt, sentence = said(5, symbols=2, frames=90), said(6, symbols=13)
-    pace = Pace(31, np.ones(13)) if paced else None
+    pace = DurationController(31, np.ones(13)) if paced else None
     decoder = ARDecoder(models)
     kept = read(models, decoder, prompt)
     made = list(speak(decoder, kept, sentence, sampling, 7, pace))
     assert made == plain(models, prompt, sentence, sampling, np.random.default_rng(7), pace)
-    spent = durations(np.array([symbol for _, symbol in made]), 13)
+    spent = measure_durations(np.array([symbol for _, symbol in made]), 13)
     assert (spent[~sentence.borders] > 0).all()
     assert len({code for code, _ in made}) > 5, "a model that always says the same tests nothing"
     assert not paced or len(made) == 31
@@ -316,10 +316,10 @@ def test_one_prompt_serves_several_sentences_at_once(models):
 def test_the_prompt_matters_and_may_be_empty(models):
     sentence, decoder = said(11), ARDecoder(models)
     empty = said(12, frames=0)
-    unprompted = list(speak(decoder, read(models, decoder, empty), sentence, GREEDY))
-    assert unprompted == plain(models, empty, sentence, GREEDY, np.random.default_rng(0))
+    unconditional = list(speak(decoder, read(models, decoder, empty), sentence, GREEDY))
+    assert unconditional == plain(models, empty, sentence, GREEDY, np.random.default_rng(0))
     prompted = list(speak(decoder, read(models, decoder, said(12)), sentence, GREEDY))
-    assert prompted != unprompted
+    assert prompted != unconditional
 
 
 def test_the_room_for_positions_is_kept(models):
@@ -345,7 +345,7 @@ def test_training_forward_of_the_ar_reads_the_same_rows(models):
     assert (inputs[1 : prompt_frames + 1] == both.codes[:prompt_frames]).all()
     assert (inputs[prompt_frames + 1 :, 0] == both.codes[prompt_frames:-1, 0]).all()
     assert (inputs[prompt_frames + 1 :, 1:] == NO_CODE).all()
-    stay = tensor(stays(both.path))
+    stay = tensor(count_frames_on_symbol(both.path))
     with torch.no_grad():
         spoken = (tensor(both.symbols), tensor(both.stress), tensor(both.voice))
         whole = models.ar(tensor(inputs), *spoken, tensor(both.path), stay)
@@ -368,7 +368,7 @@ def best_codes(tables, row):
     paths = [((), row.astype(np.float64))]
     for table in tables:
         apart = np.stack([np.square(left - table).sum(-1) for _, left in paths])
-        best = np.unravel_index(np.argsort(apart, axis=None)[: quantizer.PATHS], apart.shape)
+        best = np.unravel_index(np.argsort(apart, axis=None)[: quantizer.BEAM], apart.shape)
         pairs = zip(*best, strict=True)
         paths = [((*paths[path][0], code), paths[path][1] - table[code]) for path, code in pairs]
     return paths[0][0]
@@ -389,7 +389,7 @@ def wanting(models, prompt):
         for first in range(start, end, longest):
             piece = np.arange(first, min(end, first + longest))
             codes, symbols, stress = map(tensor, rows_of(prompt, piece))
-            own = nar_module.first_alone(codes), symbols, stress
+            own = nar_module.mask_residual_codebooks(codes), symbols, stress
             voice, heard = tensor(prompt.voice), rows_of(prompt, np.array(other, int))
             with torch.no_grad():
                 if len(other):
@@ -403,15 +403,15 @@ def wanting(models, prompt):
 
 
 def drawn_near(models, first, known, left):
-    """`unsaid`, frame by frame and row by row."""
+    """`residual_correction`, frame by frame and row by row."""
     table = models.nar.tables[0].numpy()
-    mean = left.sum(0) / (len(left) + nar_module.MANY)
+    mean = left.sum(0) / (len(left) + nar_module.PRIOR_FRAMES)
     found = []
     for code in first:
         apart = np.array([np.square(table[code] - table[other]).sum() for other in known])
-        near = np.exp(-apart / np.square(table).sum(-1).mean() / nar_module.NEAR)
+        near = np.exp(-apart / np.square(table).sum(-1).mean() / nar_module.KERNEL_WIDTH)
         beside = sum(weight * (row - mean) for weight, row in zip(near, left, strict=True))
-        found.append(mean + beside / (near.sum() + nar_module.FEW))
+        found.append(mean + beside / (near.sum() + nar_module.PRIOR_NEIGHBORS))
     return np.array(found, np.float32)
 
 
@@ -423,7 +423,7 @@ def by_hand(models, prompt, frames):
     at = 0
     while at < len(frames):
         left = len(frames) - at
-        usual = size.block if at else first_block(size.block)
+        usual = size.block if at else first_block_frames(size.block)
         block = left if left < usual + size.ahead else usual
         start, end = max(0, at - size.past), min(len(frames), at + usual + size.ahead)
         codes = np.full((end - start, 8), NO_CODE)
@@ -459,7 +459,7 @@ def test_nar_blocks_are_plain_pytorch(models, count):
     kept = nar.prompt(
         prompt.codes, prompt.symbols[prompt.path], prompt.stress[prompt.path], prompt.voice
     )
-    pieces = list(nar.refine(kept, iter(frames)))
+    pieces = list(nar.predict_residuals(kept, iter(frames)))
     wanted = by_hand(models, prompt, frames)
     assert [len(piece) for piece in pieces] == [len(piece) for piece in wanted]
     np.testing.assert_array_equal(np.concatenate(pieces), np.concatenate(wanted))
@@ -478,11 +478,11 @@ def test_the_nar_speaks_before_the_end_is_known(models):
 
     empty = said(18, frames=0)
     kept = nar.prompt(empty.codes, empty.path, empty.path, empty.voice)
-    first = next(nar.refine(kept, source()))
-    assert len(first) == first_block(size.block) < size.block
-    assert len(pulled) == first_block(size.block) + size.ahead
-    assert list(nar.refine(kept, [])) == []
-    lengths = [len(piece) for piece in nar.refine(kept, source())]
+    first = next(nar.predict_residuals(kept, source()))
+    assert len(first) == first_block_frames(size.block) < size.block
+    assert len(pulled) == first_block_frames(size.block) + size.ahead
+    assert list(nar.predict_residuals(kept, [])) == []
+    lengths = [len(piece) for piece in nar.predict_residuals(kept, source())]
     assert lengths[1:-1] == [size.block] * (len(lengths) - 2) and sum(lengths) == 100
 
 
@@ -548,7 +548,7 @@ def test_nar_training_pads_without_a_trace(models):
         prompt = rows(prompt_items, int(prompt_frames.max()))
         voice = torch.from_numpy(np.stack([item.voice for item in prompt_items]))
         codes, symbols, stress = rows(target_items, int(target_frames.max()))
-        target = nar_module.first_alone(codes), symbols, stress
+        target = nar_module.mask_residual_codebooks(codes), symbols, stress
         with torch.no_grad():
             return models.nar.forward_training(
                 prompt, target, voice, prompt_frames, target_frames
@@ -563,7 +563,7 @@ def test_nar_training_pads_without_a_trace(models):
 
 def test_the_nar_is_told_the_first_codebook_alone():
     codes = torch.arange(2 * 5 * 8).reshape(2, 5, 8)
-    known = nar_module.first_alone(codes)
+    known = nar_module.mask_residual_codebooks(codes)
     assert torch.equal(known[..., 0], codes[..., 0])
     assert (known[..., 1:] == NO_CODE).all()
 

@@ -1,1 +1,1 @@
-"""A model's files: read, checked, written."""
+"""Model bundles: the files of a model, read, verified and written."""

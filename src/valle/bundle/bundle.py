@@ -1,8 +1,8 @@
-"""A bundle: the folder that holds a trained model, `config.json` beside its ONNX graphs.
+"""A bundle: the folder that holds a trained model, as `config.json` and ONNX graphs.
 
-Everything that runs a model reads it through `Bundle`. Loading reads the configuration only; each
+Everything that runs a model reads it through `Bundle`. Loading reads the configuration only. Each
 graph is read, checked against its SHA-256 and turned into an ONNX Runtime session when it is first
-asked for, so that a command which needs one graph pays for one.
+used, so that a command which needs one graph loads one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from valle.bundle.config import CONFIG_NAME, RESTORE, BundleConfig, GraphConfig, read_config
 from valle.bundle.hashed_file import open_hashed
 from valle.bundle.hub import HUB_PREFIX, fetch
-from valle.bundle.session import make_session, threads_for
+from valle.bundle.session import choose_thread_count, make_session
 from valle.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
@@ -26,10 +26,15 @@ DEFAULT_FOLDER = Path(__file__).parents[1] / "bundles" / "default"
 
 
 class Bundle:
-    """A model on disk: its configuration at once, its graphs when they are first used.
+    """A model on disk: its configuration is loaded at once, its graphs at their first use.
 
-    Safe to share between threads: sessions are made under a lock, and ONNX Runtime's `run` may be
-    called from several threads.
+    Safe to share between threads: sessions are created under a lock, and ONNX Runtime's `run` may
+    be called from several threads.
+
+    Attributes:
+        folder: The folder that holds `config.json` and the graphs.
+        config: The checked contents of `config.json`.
+        threads: The most threads that each graph computes with; None for one per processor.
     """
 
     def __init__(self, folder: Path, config: BundleConfig, threads: int | None = None) -> None:
@@ -43,10 +48,16 @@ class Bundle:
 
     @classmethod
     def load(cls, source: str | Path | None = None, threads: int | None = None) -> Bundle:
-        """Open a bundle: the default one (None), a folder, or `hf://owner/name[@revision]`.
+        """Open a bundle.
 
-        `threads` bounds the threads each graph computes with; None is one for each processor that
-        the process may use. Raises BundleError for a folder, file or format that cannot be read.
+        Args:
+            source: A folder, or `hf://owner/name[@revision]`; None for the default bundle.
+            threads: The most threads that each graph computes with; None for one per processor
+                that the process may use.
+
+        Raises:
+            BundleError: The folder, one of its files or its format cannot be read.
+            UsageError: `threads` is below 1.
         """
         if isinstance(source, str) and source.startswith(HUB_PREFIX):
             folder = fetch(source, CONFIG_NAME)
@@ -54,7 +65,7 @@ class Bundle:
             folder = DEFAULT_FOLDER
             if not (folder / CONFIG_NAME).is_file():
                 raise BundleError(
-                    f"this copy of valle came without its default model ({folder} is missing): "
+                    f"this installation of valle has no default model ({folder} is missing): "
                     "reinstall it, or name a bundle: a folder or hf://owner/name"
                 )
         else:
@@ -62,14 +73,16 @@ class Bundle:
         return cls(folder, read_config(folder), threads)
 
     def session(self, name: str) -> onnxruntime.InferenceSession:
-        """The session of graph `name`, made at the first call after the file's SHA-256 agreed.
+        """Return the session of graph `name`, which is verified and created at the first call.
 
-        Raises BundleError if the bundle has no such graph, or its file is missing or altered.
+        Raises:
+            BundleError: The bundle has no such graph, its file is missing or altered, or the
+                installed ONNX Runtime cannot run it.
         """
         with self._lock:
             if name not in self._sessions:
-                threads = threads_for(name, self.config.ar, self.threads)
-                with self._checked(name) as model:
+                threads = choose_thread_count(name, self.config.ar, self.threads)
+                with self._open_verified(name) as model:
                     try:
                         self._sessions[name] = make_session(model, threads, name)
                     except Exception as error:  # ONNX Runtime's exceptions share no base class
@@ -80,15 +93,19 @@ class Bundle:
             return self._sessions[name]
 
     def graph_hash(self, name: str) -> str:
-        """SHA-256 (hex) that graph `name` must have: the key for what was computed with it."""
+        """Return the SHA-256 (hex) that graph `name` must have: the cache key of its results."""
         return self._graph(name).sha256
 
     def verify(self) -> None:
-        """Check every graph's file now; the BundleError raised lists all that are wrong."""
+        """Check the file of every graph.
+
+        Raises:
+            BundleError: Some are missing or altered; the message lists all of them.
+        """
         problems = []
         for name in self.config.graphs:
             try:
-                with self._checked(name):
+                with self._open_verified(name):
                     pass
             except BundleError as error:
                 problems.append(str(error))
@@ -98,10 +115,10 @@ class Bundle:
     def _graph(self, name: str) -> GraphConfig:
         graph = self.config.graphs.get(name)
         if graph is None:
-            has = ", ".join(sorted(self.config.graphs)) or "none"
+            available = ", ".join(sorted(self.config.graphs)) or "none"
             raise BundleError(
                 f"the bundle {self.config.name!r} in {self.folder} has no graph {name!r} "
-                f"(it has: {has}); use a complete bundle"
+                f"(it has: {available}); use a complete bundle"
             )
         return graph
 
@@ -109,21 +126,25 @@ class Bundle:
         return self.folder / self._graph(name).file
 
     def read_graph(self, name: str) -> bytes:
-        """The bytes of graph `name`; BundleError if its file is missing or altered."""
-        with self._checked(name) as model:
+        """Return the bytes of graph `name`.
+
+        Raises:
+            BundleError: The bundle has no such graph, or its file is missing or altered.
+        """
+        with self._open_verified(name) as model:
             return model if isinstance(model, bytes) else Path(model).read_bytes()
 
     @contextlib.contextmanager
-    def _checked(self, name: str) -> Iterator[bytes | str]:
-        """The bytes of graph `name`, or a path to read them from while this is open."""
+    def _open_verified(self, name: str) -> Iterator[bytes | str]:
+        """Yield the bytes of graph `name`, or a path that is valid inside the block."""
         path = self._path(name)
         try:
-            with open_hashed(path) as (found, model):
-                wanted = self.graph_hash(name)
-                if found != wanted:
+            with open_hashed(path) as (actual_hash, model):
+                expected_hash = self.graph_hash(name)
+                if actual_hash != expected_hash:
                     raise BundleError(
-                        f"{path} is not the file that {CONFIG_NAME} describes "
-                        f"(SHA-256 {found[:12]}..., expected {wanted[:12]}...); {RESTORE}"
+                        f"{path} is not the file that {CONFIG_NAME} describes (SHA-256 "
+                        f"{actual_hash[:12]}..., expected {expected_hash[:12]}...); {RESTORE}"
                     )
                 yield model
         except OSError as error:

@@ -1,4 +1,4 @@
-"""`config.json` of a bundle: what it must say, and what is wrong with one that does not."""
+"""The schema of a bundle's `config.json`, and messages that say what is wrong with a file."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 class _Strict(BaseModel):
-    # An unknown key is refused: a misspelt one would otherwise be silently ignored.
+    # Unknown keys are refused: a misspelled one would otherwise be silently ignored.
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TensorConfig(_Strict):
-    """One input or output of a graph; a dimension is a number, a name, or None when unnamed."""
+    """An input or output of a graph; a dimension is a size, a name, or None if it is unnamed."""
 
     name: str
     dtype: str
@@ -34,7 +34,7 @@ class TensorConfig(_Strict):
 
 
 class GraphConfig(_Strict):
-    """One graph: its file inside the bundle, the file's SHA-256 (hex), and its layout."""
+    """A graph: its file in the bundle, that file's SHA-256 (hex), and its inputs and outputs."""
 
     file: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -45,21 +45,21 @@ class GraphConfig(_Strict):
     @field_validator("file")
     @classmethod
     def _inside(cls, file: str) -> str:
-        # A bundle may come from a stranger, so its file names must not lead out of its folder.
+        # A bundle may come from an untrusted source: its file names must not leave its folder.
         if not PLAIN_NAME.fullmatch(file):
             raise ValueError(f"{file!r} is not a plain file name")
         return file
 
 
 class ARConfig(_Strict):
-    """Size of the AR model; `max_positions` and both longest stays are in frames."""
+    """Size of the AR model; `max_positions` and the limits per symbol are in frames."""
 
     layers: int = Field(ge=1)
     heads: int = Field(ge=1)
     width: int = Field(ge=1)
     max_positions: int = Field(ge=1)
-    max_stay_phoneme: int = Field(ge=1)
-    max_stay_border: int = Field(ge=1)
+    max_stay_phoneme: int = Field(ge=1)  # the most frames on one phoneme
+    max_stay_border: int = Field(ge=1)  # the most frames on a pause or punctuation mark
 
 
 class NARConfig(_Strict):
@@ -71,13 +71,14 @@ class NARConfig(_Strict):
     block: int = Field(ge=1)
     past: int = Field(ge=0)
     ahead: int = Field(ge=0)
-    latent: int = Field(ge=1)  # numbers of a vector that it says
+    latent: int = Field(ge=1)  # dimension of the codec's latent vectors, which it predicts
 
 
 class StyleConfig(_Strict):
-    """What the style tokens mean: the borders between the classes of each, in its own unit.
+    """Bin edges that quantize each style measurement into the classes of its token.
 
-    In the order of `valle.audio.prosody.STYLES`; a bundle without this reads no style.
+    In the order of `valle.audio.prosody.STYLES`, each in its own unit. A bundle without this
+    section takes no style.
     """
 
     borders: tuple[tuple[float, ...], ...]
@@ -86,14 +87,17 @@ class StyleConfig(_Strict):
     @classmethod
     def _ascending(cls, borders: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
         if [len(row) for row in borders] != [CLASSES - 1] * len(STYLES):
-            raise ValueError(f"{len(STYLES)} styles have {CLASSES - 1} borders each")
+            raise ValueError(f"each of the {len(STYLES)} styles needs {CLASSES - 1} borders")
         if any(list(row) != sorted(row) for row in borders):
-            raise ValueError("the borders of a style must go up")
+            raise ValueError("the borders of a style must be in ascending order")
         return borders
 
 
 class BundleConfig(_Strict):
-    """All of `config.json`. Rates in Hz, `hop` in samples a frame, `decoder_delay` in frames."""
+    """The whole of `config.json`.
+
+    `sample_rate` is in Hz, `hop` in samples per frame, `decoder_delay` in frames.
+    """
 
     format: Literal[4] = 4
     name: str = Field(min_length=1)
@@ -101,14 +105,14 @@ class BundleConfig(_Strict):
     sample_rate: int = Field(ge=1)
     hop: int = Field(ge=1)
     codebooks: int = Field(ge=1)
-    codebook_size: int = Field(ge=2)  # also the code value that means "no code here"
+    codebook_size: int = Field(ge=2)  # also the code that means "no code"
     frames_per_step: Literal[1] = 1
     alignment: Literal["pointer"] = "pointer"
     symbols: tuple[str, ...]  # id 0 is "<unknown>"
     listener_symbols: tuple[str, ...]  # "<blank>", "<pause>", then phonemes
     decoder_delay: int = Field(ge=0)
-    decoder_state: int = Field(ge=0)  # float32 numbers that the codec decoder carries on
-    decoder_noise: int = Field(ge=0)  # normal numbers that it takes for each frame
+    decoder_state: int = Field(ge=0)  # float32 values that the codec decoder keeps between calls
+    decoder_noise: int = Field(ge=0)  # dimension of its Gaussian noise input per frame
     ar: ARConfig
     nar: NARConfig
     style: StyleConfig | None = None
@@ -133,7 +137,12 @@ RESTORE = "copy the bundle again, or export it again"
 
 
 def read_config(folder: Path) -> BundleConfig:
-    """Read and check `config.json` in `folder`; raises BundleError saying what is wrong in it."""
+    """Read and check `config.json` in `folder`.
+
+    Raises:
+        BundleError: There is no such file, or it is not a valid configuration; the message says
+            what is wrong and where.
+    """
     path = folder / CONFIG_NAME
     if not folder.is_dir():
         raise BundleError(
@@ -153,35 +162,36 @@ def read_config(folder: Path) -> BundleConfig:
     except ValueError as error:
         raise BundleError(f"{path} is not JSON: {error}; {RESTORE}") from error
     if not isinstance(fields, dict) or not isinstance(fields.get("format"), int):
-        raise BundleError(f"{path} names no format version; {RESTORE}")
+        raise BundleError(f"{path} has no format version; {RESTORE}")
     if fields["format"] > FORMAT:
         raise BundleError(
-            f"{path} is of format {fields['format']}, and this valle reads up to {FORMAT}: "
-            "upgrade valle, or use an older bundle"
+            f"{path} has format {fields['format']}, and this version of valle reads up to "
+            f"{FORMAT}: upgrade valle, or use an older bundle"
         )
     if 0 < fields["format"] < FORMAT:
         raise BundleError(
-            f"{path} is of format {fields['format']}, whose models this valle no longer runs: it "
-            f"reads format {FORMAT}; use a newer bundle, or the valle that wrote this one"
+            f"{path} has format {fields['format']}, whose models this version of valle no longer "
+            f"runs: it reads format {FORMAT}; use a newer bundle, or the version that wrote it"
         )
     try:
         return BundleConfig.model_validate_json(text)
     except ValidationError as error:
-        raise BundleError(f"{path}: {_explain(error)}; mend it, or {RESTORE}") from error
+        raise BundleError(f"{path}: {_explain(error)}; correct it, or {RESTORE}") from error
 
 
 def _explain(error: ValidationError) -> str:
-    known = {
+    """List the problems that pydantic found, with the most similar key for an unknown one."""
+    known_keys = {
         field
         for model in (BundleConfig, ARConfig, NARConfig, StyleConfig, GraphConfig, TensorConfig)
         for field in model.model_fields
     }
     problems = []
     for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
-        what = item["msg"]
+        key = ".".join(str(part) for part in item["loc"])
+        problem = item["msg"]
         if item["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
-            what = "unknown key" + (f", did you mean {near[0]!r}?" if near else "")
-        problems.append(f"{where}: {what}" if where else what)
+            similar = difflib.get_close_matches(str(item["loc"][-1]), known_keys, n=1)
+            problem = "unknown key" + (f", did you mean {similar[0]!r}?" if similar else "")
+        problems.append(f"{key}: {problem}" if key else problem)
     return "; ".join(problems)

@@ -1,4 +1,4 @@
-"""A file that is checked before it is used, without a copy of it in memory."""
+"""Hash a file and then use that very file, without a copy of it in memory."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-_PIECE = 1 << 20  # bytes read at once
+_CHUNK = 1 << 20  # bytes read at once
 
 
 @contextlib.contextmanager
 def open_hashed(path: Path) -> Iterator[tuple[str, bytes | str]]:
-    """The SHA-256 (hex) of a file, and the file: a path good while this is open, or its bytes.
+    """Yield the SHA-256 (hex) of a file, and a path to the file or its bytes.
 
-    The path is that of the opened file, not of its name, so that what was hashed is what is read
-    even if another file has taken the name meanwhile. Only Linux has such paths.
+    The path is valid inside the block. It names the open file rather than the directory entry, so
+    that the file that was hashed is the one that is read, even if another file has taken its name
+    meanwhile. Only Linux has such paths; elsewhere the bytes are yielded.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: The file cannot be read.
     """
     with path.open("rb") as file:
-        opened = Path(f"/proc/self/fd/{file.fileno()}")
-        if not opened.exists():
+        descriptor_path = Path(f"/proc/self/fd/{file.fileno()}")
+        if not descriptor_path.exists():
             data = file.read()
             yield hashlib.sha256(data).hexdigest(), data
             return
         digest = hashlib.sha256()
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-        yield digest.hexdigest(), str(opened)
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+        yield digest.hexdigest(), str(descriptor_path)

@@ -1,7 +1,7 @@
-"""ONNX Runtime sessions: how many threads a graph computes with, and what making one leaves behind.
+"""ONNX Runtime sessions: no telemetry, as many threads as pay off, and little memory kept.
 
-Threads are set here for each session, by what the caller allows; nothing is set at import, nor for
-the whole process.
+Threads are chosen per session from what the caller allows. ONNX Runtime is imported only here, so
+that its telemetry is off wherever a bundle runs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import os
 import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,69 +18,93 @@ if TYPE_CHECKING:
 
     from valle.bundle.config import ARConfig
 
-# Weights up to which a step of the AR is quicker on one thread: its matrices lie in the caches, and
-# its operators are done before another thread is awake. (Two threads: two to four times the
-# processor time at 4.7 million weights, none gained; at 151 million both read memory.)
-_SMALL = 16_000_000
+# Up to this many weights an AR step is faster on one thread: its matrices fit into the caches, and
+# its operators finish before another thread is awake. (With two threads: two to four times the CPU
+# time at 4.7 million weights and no gain; at 151 million weights both read memory.)
+_MAX_SINGLE_THREAD_WEIGHTS = 16_000_000
 
-# Graphs that run once a sentence or once a voice. Their large matrices stay in 8 bits and are
-# widened for each call, which takes a quarter of its time; widened once for all, they take three
-# times the memory, and to do it ten times. In the default size hardly one is as large.
-_SELDOM = ("codec_encoder", "listener", "speaker")
-_LARGE = 1_500_000  # bytes in fp32
+# Graphs that run once per sentence or once per voice. Their large matrices stay in 8 bits and are
+# dequantized at each call, which takes a quarter of its time. Dequantized once at load, they would
+# take three times the memory, and loading ten times as long. Few matrices of the default size are
+# as large as that.
+_RARELY_RUN = ("codec_encoder", "listener", "speaker")
+_MAX_FOLDED_BYTES = 1_500_000  # in fp32
 
 
-def processors() -> int:
-    """How many processors this process may use."""
+def import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime with its telemetry off, unless the user has set the variable otherwise.
+
+    Since version 1.29, its wheels store a device identifier and a database of events in the user's
+    cache folder, and upload them. `ORT_DISABLE_TELEMETRY=1` before the first import is the switch
+    that stops all of it; `disable_telemetry_events()` comes too late (Privacy.md in its wheel).
+    Call it inside functions: importing ONNX Runtime takes longer than `valle --help` should.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    module: ModuleType = onnxruntime
+    return module
+
+
+def count_processors() -> int:
+    """Return how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):  # Linux: fewer than the machine has, under taskset
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def threads_for(graph: str, ar: ARConfig, most: int | None) -> int:
-    """Threads that a graph of a bundle computes with; `most`: None is one a processor."""
-    most = most or processors()
+def choose_thread_count(graph: str, ar: ARConfig, max_threads: int | None) -> int:
+    """Return how many threads a graph of a bundle computes with.
+
+    Args:
+        graph: Its name in the bundle.
+        ar: The size of the bundle's AR model.
+        max_threads: The most that it may use; None for one per processor.
+    """
+    max_threads = max_threads or count_processors()
     if graph in ("phonemes", "ar") and is_small(ar):
         return 1
-    # With more threads than heads, attention of a single row is computed in another order than
-    # that of several, and a sentence would no longer be the same alone and among others.
-    return min(most, ar.heads) if graph == "ar" else most
+    # With more threads than heads, the attention of one row is summed in another order than that
+    # of several, and a sentence would not be the same alone as in a batch.
+    return min(max_threads, ar.heads) if graph == "ar" else max_threads
 
 
 def is_small(ar: ARConfig) -> bool:
-    """Whether a step of this AR is best made by one thread."""
-    return 12 * ar.layers * ar.width**2 <= _SMALL
+    """Return whether a step of this AR model is fastest on one thread."""
+    return 12 * ar.layers * ar.width**2 <= _MAX_SINGLE_THREAD_WEIGHTS
 
 
 def make_session(model: bytes | str, threads: int, graph: str = "") -> onnxruntime.InferenceSession:
-    """A session on the CPU, computing with this many threads.
+    """Create a session on the CPU.
 
-    `model` is a serialised graph or the path of one, `graph` what a bundle calls it.
+    Args:
+        model: A serialized graph, or the path of one.
+        threads: How many threads it computes with.
+        graph: Its name in a bundle.
     """
-    import onnxruntime  # here, because importing it takes longer than `valle --help` should
-
-    options = onnxruntime.SessionOptions()
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
     options.log_severity_level = 3  # errors only: stderr belongs to the command line
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Threads that have nothing to do sleep. Spinning, as is usual, they take the processor from the
-    # graph that runs next, and from whatever else the machine does.
+    # Idle threads sleep. By default they spin, which takes the processor from the graph that runs
+    # next and from every other program.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Without VNNI, sums of two products of bytes overflow 16 bits and are cut off, which costs a
-    # tenth of an integer product's value here and there; so those processors use other products.
+    # Without VNNI, sums of two products of bytes saturate at 16 bits, an error of up to a tenth of
+    # the value of some products of integer matrices. This makes such processors use other kernels.
     options.add_session_config_entry("session.x64quantprecision", "1")
-    if graph in _SELDOM:
+    if graph in _RARELY_RUN:
         key = "optimization.constant_folding_max_output_size_in_bytes"
-        options.add_session_config_entry(key, str(_LARGE))
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    # Kept to make the session anew with other providers, which is not done here.
+        options.add_session_config_entry(key, str(_MAX_FOLDED_BYTES))
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    # Kept only to recreate the session with other providers, which is never done here.
     session._model_bytes = None
-    _give_back()
+    _release_freed_memory()
     return session
 
 
-def _give_back() -> None:
-    """Return freed memory to the system. Reading a graph frees several times what it keeps, and
+def _release_freed_memory() -> None:
+    """Return freed memory to the system: loading a graph frees several times what it keeps, and
     the allocator would hold on to it."""
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):  # C libraries other than GNU's have no such call

@@ -1,4 +1,4 @@
-"""Writing a bundle: whole or not at all."""
+"""Write a bundle, completely or not at all."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(dou
 
 @dataclass(frozen=True)
 class NewGraph:
-    """A graph to be written: the serialised ONNX model and the precision of its weights."""
+    """A graph to write: the serialized ONNX model and the precision of its weights."""
 
     model: bytes
     precision: Precision = "fp32"
@@ -43,12 +43,21 @@ def write_bundle(
     graphs: Mapping[str, NewGraph],
     documents: Mapping[str, str] | None = None,
 ) -> Bundle:
-    """Write a bundle and open it: `config` with its `graphs` filled in here, one file a graph.
+    """Write a bundle, one file per graph, and open it.
 
-    `documents` are further text files by name (a model card, licences). The folder appears under
-    its name only when complete; a bundle that was there is replaced, anything else is refused.
-    Each graph is loaded once, so one that ONNX Runtime cannot read is never written. Raises
-    BundleError for such a graph and OutputError for a folder that cannot be written.
+    The folder appears under its name only when it is complete. Each graph is loaded once, so that
+    one that ONNX Runtime cannot read is never written.
+
+    Args:
+        folder: Where to write it. An existing bundle there is replaced; anything else is refused.
+        config: The configuration; its `graphs` are filled in here.
+        graphs: The graphs by name.
+        documents: Further text files by name, such as a model card and licenses.
+
+    Raises:
+        BundleError: A graph that ONNX Runtime cannot read.
+        OutputError: The folder cannot be written, or holds something other than a bundle.
+        UsageError: The name of a graph or document is not a plain file name.
     """
     folder = Path(folder)
     if folder.exists() and not (folder / CONFIG_NAME).is_file() and not _is_empty(folder):
@@ -57,14 +66,14 @@ def write_bundle(
     for name in (*graphs, *documents):
         if not PLAIN_NAME.fullmatch(name):
             raise UsageError(f"{name!r} cannot be the name of a graph or document in a bundle")
-    described = {name: _describe(name, graph) for name, graph in graphs.items()}
-    config = config.model_copy(update={"graphs": described})
-    # Beside the final place, so that the rename stays on one file system.
+    graph_configs = {name: _describe(name, graph) for name, graph in graphs.items()}
+    config = config.model_copy(update={"graphs": graph_configs})
+    # In the same folder as the final one, so that the rename stays within one file system.
     temporary = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
     try:
         temporary.mkdir(parents=True)
         for name, graph in graphs.items():
-            (temporary / described[name].file).write_bytes(graph.model)
+            (temporary / graph_configs[name].file).write_bytes(graph.model)
         for name, text in documents.items():
             (temporary / name).write_text(text, encoding="utf-8")
         (temporary / CONFIG_NAME).write_text(
@@ -86,7 +95,7 @@ def _replace_folder(new: Path, folder: Path) -> None:
     if not folder.exists():
         new.rename(folder)
         return
-    # A folder cannot be renamed over one with files in it, so the old one steps aside first.
+    # A folder cannot be renamed over one that holds files, so the old one is renamed first.
     old = new.with_name(new.name + ".old")
     folder.rename(old)
     try:
@@ -98,6 +107,7 @@ def _replace_folder(new: Path, folder: Path) -> None:
 
 
 def _describe(name: str, graph: NewGraph) -> GraphConfig:
+    """Return the entry of a graph in `config.json`, read from a session of it."""
     try:
         session = make_session(graph.model, threads=1)
     except Exception as error:  # ONNX Runtime's exceptions share no base class

@@ -1,1 +1,1 @@
-"""The networks running, on numpy and ONNX Runtime alone."""
+"""The neural networks at inference, on numpy and ONNX Runtime alone."""

@@ -1,4 +1,4 @@
-"""Where each symbol of a text is in a recording, from what the listener heard frame by frame."""
+"""Forced alignment: which frames of a recording belong to each symbol of a text."""
 
 from __future__ import annotations
 
@@ -9,18 +9,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from valle.arrays import Floats, Ints
+from valle.arrays import AnyFloats, Bools, Floats, Ints, Samples
 from valle.text.symbols import BORDERS, PAUSE
 
 _IMPOSSIBLE = -1e30
-_PAUSE_PRIOR, _LOUD_PAUSE = 3.0, 4.0  # nats
-_NO_PEAK = -5.0  # CTC log-probabilities are clipped here: most frames are blank and say nothing
-_LOWEST = -1e4  # log-probabilities are clipped here, so that a path of any length stays comparable
+_PAUSE_PRIOR, _LOUD_PAUSE_PENALTY = 3.0, 4.0  # nats
+_MIN_CTC = -5.0  # CTC log-probabilities are clipped here: most frames are blank, and say nothing
+_MIN_LOG_PROB = -1e4  # and all here, so that paths of any length stay comparable
+_FIRST_PHONEME = 2  # column of the first phoneme, after "<blank>" and "<pause>"
+
+
+@dataclass(frozen=True)
+class Posteriors:
+    """Log-probabilities of the phoneme recognizer's two heads, and what their columns mean.
+
+    Attributes:
+        ctc: [frames, classes] of the CTC head, which knows which phonemes there are.
+        frame: [frames, classes] of the frame head, which knows how long they last.
+        classes: "<blank>", "<pause>", then the phonemes.
+    """
+
+    ctc: Floats
+    frame: Floats
+    classes: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Where each of the given symbols is in a recording."""
+    """The frames of each of the given symbols in a recording."""
 
     frame_symbol: Ints
     """[frames] the index of the symbol at each frame; it never decreases."""
@@ -29,44 +45,57 @@ class Alignment:
 
 
 def align_frames(
-    ctc: Floats,
-    frame: Floats,
-    loud: NDArray[np.bool_],
-    symbols: Sequence[str],
-    classes: Sequence[str],
+    posteriors: Posteriors, is_loud: Bools, symbols: Sequence[str]
 ) -> Alignment | None:
-    """Align symbols with what the two heads [frames, classes] (log-probabilities) heard.
+    """Align symbols with a recording.
 
-    The frame head knows how long a sound lasts, the CTC head which of two like sounds it is: where
-    CTC is sure of a phoneme, the path has to pass through it there. Pauses are by far the most
-    frequent class, so that an unclear sound looks most like a pause: their share is taken out (as
-    recognisers divide by priors), and a loud frame is hardly one. None when there are fewer frames
-    than the symbols need.
+    The frame head tells the durations, and the CTC head similar phonemes apart: where CTC is sure
+    of a phoneme, the path has to pass through it. Pauses are by far the most frequent class, so an
+    unclear sound looks most like a pause: their log-prior is subtracted, as in hybrid speech
+    recognizers, and that of a loud frame is lowered further.
+
+    Args:
+        posteriors: Of the recording.
+        is_loud: [frames] from `find_loud_frames`.
+        symbols: Phonemes without stress, borders and "<unknown>".
+
+    Returns:
+        None if there are fewer frames than the symbols need.
     """
-    frame = frame.copy()
-    frame[:, classes.index(PAUSE)] -= _PAUSE_PRIOR + _LOUD_PAUSE * loud
-    # An unknown sound explains every frame half as well as the best phoneme does: it takes what
-    # its neighbours do not explain, and no more.
-    anything = frame[:, 2:].max(-1, keepdims=True) - np.log(2.0, dtype=np.float32)
-    log_probs = np.concatenate([frame, anything], axis=-1)
+    ctc, classes = posteriors.ctc, posteriors.classes
+    frame = posteriors.frame.copy()
+    frame[:, classes.index(PAUSE)] -= _PAUSE_PRIOR + _LOUD_PAUSE_PENALTY * is_loud
+    # "<unknown>" explains every frame half as well as the best phoneme: it takes the frames that
+    # its neighbors do not explain, and no more.
+    unknown = frame[:, _FIRST_PHONEME:].max(-1, keepdims=True) - np.log(2.0, dtype=np.float32)
+    log_probs = np.concatenate([frame, unknown], axis=-1)
     optional = np.array([symbol in BORDERS for symbol in symbols], bool)
     columns = {symbol: column for column, symbol in enumerate(classes)}
     columns |= dict.fromkeys(BORDERS, columns[PAUSE])
-    column = np.array([columns.get(symbol, len(classes)) for symbol in symbols], np.int64)
-    peaks = np.maximum(np.concatenate([ctc, ctc[:, 2:].max(-1, keepdims=True)], -1), _NO_PEAK)
-    path = viterbi(log_probs + peaks, column, optional)
+    symbol_classes = np.array([columns.get(symbol, len(classes)) for symbol in symbols], np.int64)
+    unknown_ctc = ctc[:, _FIRST_PHONEME:].max(-1, keepdims=True)
+    clipped_ctc = np.maximum(np.concatenate([ctc, unknown_ctc], -1), _MIN_CTC)
+    path = viterbi(log_probs + clipped_ctc, symbol_classes, optional)
     if path is None:
         return None
-    each = log_probs[np.arange(len(path)), column[path]]
+    frame_scores = log_probs[np.arange(len(path)), symbol_classes[path]]
     count = np.bincount(path, minlength=len(symbols))
-    total = np.bincount(path, weights=each, minlength=len(symbols))
+    total = np.bincount(path, weights=frame_scores, minlength=len(symbols))
     return Alignment(path, (total / np.maximum(count, 1)).astype(np.float32))
 
 
-def loud_frames(samples: Floats, hop: int) -> NDArray[np.bool_]:
-    """[N / hop] True for frames too loud to be a pause of this recording; N a multiple of hop.
+def find_loud_frames(samples: Samples, hop: int) -> Bools:
+    """Find the frames that are too loud to be a pause of this recording.
 
-    The limit lies between the levels of its softest and its loudest twentieth, nearer the softest.
+    The threshold lies 45 % of the way from the 5th to the 95th percentile of the frames' levels in
+    dB.
+
+    Args:
+        samples: [N], N a multiple of `hop`.
+        hop: Samples per frame.
+
+    Returns:
+        [N / hop].
     """
     if not len(samples):
         return np.zeros(0, bool)
@@ -77,48 +106,46 @@ def loud_frames(samples: Floats, hop: int) -> NDArray[np.bool_]:
 
 
 def viterbi(
-    log_probs: NDArray[np.floating[Any]],
-    symbol_classes: NDArray[np.integer[Any]],
-    optional: NDArray[np.bool_],
+    log_probs: AnyFloats, symbol_classes: NDArray[np.integer[Any]], optional: Bools
 ) -> Ints | None:
-    """The best monotonic alignment of a sequence of symbols with frames.
+    """Find the most likely monotonic alignment of a sequence of symbols with frames.
 
-    Every frame is at one symbol; from frame to frame it stays, goes on to the next symbol, or skips
-    one optional symbol. The first and the last symbol may be skipped too where they are optional.
-    Every other symbol gets at least one frame.
+    Every frame is at one symbol; from frame to frame the path stays, advances to the next symbol,
+    or skips one optional symbol. The first and the last symbol may be skipped too if they are
+    optional. Every other symbol gets at least one frame.
 
     Args:
         log_probs: [frames, classes], natural logarithms.
-        symbol_classes: [symbols], the class (column of log_probs) of each symbol.
-        optional: [symbols], True where a symbol may have no frame (a border).
+        symbol_classes: [symbols] the class (column of `log_probs`) of each symbol.
+        optional: [symbols] True for a symbol that may have no frame (a border).
 
     Returns:
-        [frames] int64, the index of the symbol at each frame, or None when there are fewer frames
+        [frames] int64, the index of the symbol at each frame, or None if there are fewer frames
         than the symbols need (or no frame or no symbol at all).
     """
     frames, symbols = len(log_probs), len(symbol_classes)
     if frames == 0 or symbols == 0:
         return None
-    emission = np.maximum(np.asarray(log_probs, np.float64), _LOWEST)[:, symbol_classes]
-    may_skip = np.full(symbols, _IMPOSSIBLE)  # added to a score that arrives two symbols further
-    may_skip[2:][optional[1:-1]] = 0.0
+    emission = np.maximum(np.asarray(log_probs, np.float64), _MIN_LOG_PROB)[:, symbol_classes]
+    skip_penalty = np.full(symbols, _IMPOSSIBLE)  # for arriving from two symbols before
+    skip_penalty[2:][optional[1:-1]] = 0.0
 
     score = np.full(symbols, _IMPOSSIBLE)
     score[0] = emission[0, 0]
     if symbols > 1 and optional[0]:
         score[1] = emission[0, 1]
-    # Padded by two impossible symbols in front, so that "one back" and "two back" are plain views.
+    # Padded with two impossible symbols in front, so that "one before" and "two before" are views.
     padded = np.full(symbols + 2, _IMPOSSIBLE)
     stay, advance, skip = padded[2:], padded[1:-1], padded[:-2]
-    skipped, best = np.empty(symbols), np.empty(symbols)
-    moved, jumped = np.zeros((frames, symbols), bool), np.zeros((frames, symbols), bool)
+    skip_score, best = np.empty(symbols), np.empty(symbols)
+    advanced, skipped = np.zeros((frames, symbols), bool), np.zeros((frames, symbols), bool)
     stay[:] = score
     for t in range(1, frames):
-        np.add(skip, may_skip, out=skipped)
-        np.greater(advance, stay, out=moved[t])
+        np.add(skip, skip_penalty, out=skip_score)
+        np.greater(advance, stay, out=advanced[t])
         np.maximum(advance, stay, out=best)
-        np.greater(skipped, best, out=jumped[t])
-        np.maximum(skipped, best, out=best)
+        np.greater(skip_score, best, out=skipped[t])
+        np.maximum(skip_score, best, out=best)
         np.add(best, emission[t], out=stay)
 
     last = symbols - 1
@@ -129,5 +156,5 @@ def viterbi(
     path = np.empty(frames, np.int64)
     for t in range(frames - 1, -1, -1):
         path[t] = last
-        last -= 2 if jumped[t, last] else int(moved[t, last])
+        last -= 2 if skipped[t, last] else int(advanced[t, last])
     return path

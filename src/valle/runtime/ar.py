@@ -1,27 +1,43 @@
-"""The AR model running: from encoded symbols to codebook 1, one frame a step.
+"""The AR model at inference: from encoded symbols to codebook 1, frame by frame.
 
-The prompt's rows are the same whatever is to be said: they are computed once and kept
-(``PromptCache``), and every sentence starts from a copy of their keys and values. Sentences that
-are said at the same time are made together (``Batch``).
+The keys and values of the voice prompt are the same for every text: they are computed once
+(`PromptCache`), and every sentence starts from a copy. Sentences that are generated at the same
+time share the model's steps (`ContinuousBatch`).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from valle.arrays import Floats, Ints
+from valle.arrays import Bools, Codes, Embedding, Floats, Ints
 from valle.errors import UsageError
-from valle.runtime.batching import Batch, Frames, Saying
-from valle.runtime.conditioning import style_input
-from valle.runtime.kv_cache import BoundGraph, Cache, PromptCache, Rows, empty_cache
-from valle.runtime.pointer import STAYS, Pointer
-from valle.runtime.sampling import MoveSampler, Pace, Sampling
+from valle.runtime.batching import ContinuousBatch, FrameStream, Request
+from valle.runtime.conditioning import make_style_input
+from valle.runtime.kv_cache import BoundGraph, Cache, PromptCache, StepBuffers, allocate_cache
+from valle.runtime.pointer import FRAMES_ON_SYMBOL_BINS, Pointer
+from valle.runtime.sampling import DurationController, Sampling, TransitionSampler
 
 if TYPE_CHECKING:
     from valle.bundle.bundle import Bundle
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """The symbols of a sentence, as the AR model reads them.
+
+    Attributes:
+        encoded: [symbols, width] from `ARDecoder.encode`.
+        borders: [symbols] True for those that may be skipped.
+        unconditional: [symbols, width] the same symbols encoded without the style; the style is
+            then strengthened by classifier-free guidance, for twice the work. None: no guidance.
+    """
+
+    encoded: Floats
+    borders: Bools
+    unconditional: Floats | None = None
 
 
 class ARDecoder:
@@ -29,93 +45,121 @@ class ARDecoder:
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
-        self._batch = Batch(bundle)
+        self._batch = ContinuousBatch(bundle)
         self._config = bundle.config.ar
         self._codebooks = bundle.config.codebooks
         self._no_code = bundle.config.codebook_size
 
     def encode(
-        self, symbols: Ints, stress: Ints, voice: Floats, style: Ints | None = None
+        self, symbols: Ints, stress: Ints, speaker: Embedding, style: Ints | None = None
     ) -> Floats:
-        """Encoded symbols [S, width] of one sequence: symbol ids and stress (0..2), both [S].
+        """Encode the symbols of a sentence or a prompt.
 
-        voice: the speaker's embedding [192] of unit length, or zeros. style: classes [5] as in
-        `valle.audio.prosody`, None for unset; a prompt is read without, so that it serves any.
-        UsageError for a style that the bundle does not know.
+        Args:
+            symbols: [symbols] ids.
+            stress: [symbols] 0 to 2.
+            speaker: [192] embedding of unit length, or zeros.
+            style: [5] classes as in `valle.audio.prosody`; None leaves all unset. A prompt is
+                encoded without a style, so that it serves any.
+
+        Returns:
+            [symbols, width].
+
+        Raises:
+            UsageError: A style that the bundle does not know.
         """
-        feeds = {"symbols": symbols[None], "stress": stress[None], "voice": voice[None]}
-        feeds |= style_input(self._bundle.config, style)
+        feeds = {"symbols": symbols[None], "stress": stress[None], "voice": speaker[None]}
+        feeds |= make_style_input(self._bundle.config, style)
         encoded: Floats = self._bundle.session("phonemes").run(["encoded"], feeds)[0][0]
         return encoded
 
-    def prompt(
-        self, codes: Ints, encoded: Floats, stay: Ints, prefix: int | None = None
+    def prefill(
+        self, codes: Codes, encoded: Floats, frames_on_symbol: Ints, prefix: int | None = None
     ) -> PromptCache:
-        """Read a voice once: codes [P, codebooks], encoded [P, width] (the symbol that each frame
-        is at, ``encode(...)[frame_symbol]``) and stay [P] (``pointer.stays(frame_symbol)``).
+        """Compute the keys and values of a prompt.
 
-        prefix: to fill in a middle, how many of the frames come before it (0 to P); the others come
-        after it, encoded by themselves. They begin anew, reading no code, and what is generated
-        then goes on from the prefix's last frame. None: all of them come before.
+        Args:
+            codes: [frames, codebooks].
+            encoded: [frames, width] the encoded symbol that each frame is at:
+                `encode(...)[frame_symbol]`.
+            frames_on_symbol: [frames] from `pointer.count_frames_on_symbol(frame_symbol)`.
+            prefix: For infilling, how many of the frames come before the span. The others follow
+                it; their symbols are encoded separately, their first frame reads "no code", and
+                generation continues from the last frame of the prefix. None: all come before.
 
-        UsageError for a prompt that leaves no room for speech.
+        Raises:
+            UsageError: The prompt leaves no room for speech.
         """
-        if not len(codes) == len(encoded) == len(stay):
-            raise ValueError("a prompt has one encoded symbol and one stay for each frame of codes")
+        if not len(codes) == len(encoded) == len(frames_on_symbol):
+            raise ValueError("codes, encoded and frames_on_symbol must have one row per frame")
         prefix = len(codes) if prefix is None else prefix
         if not 0 <= prefix <= len(codes):
-            raise ValueError(f"{prefix} of {len(codes)} frames cannot come first")
-        nothing = np.full(self._codebooks, self._no_code, np.int64)
-        count = len(codes)
-        if not count:
-            return PromptCache(self._kept(empty_cache(self._bundle.config, 1), 0), nothing)
-        if count >= self._config.max_positions:
+            raise ValueError(f"the prefix of {prefix} frames is not within {len(codes)} frames")
+        no_codes = np.full(self._codebooks, self._no_code, np.int64)
+        frames = len(codes)
+        if not frames:
+            empty = allocate_cache(self._bundle.config, 1)
+            return PromptCache(_copy_rows(empty, 0), no_codes)
+        if frames >= self._config.max_positions:
             raise UsageError(
-                f"the prompt has {count} frames and the model takes prompt and speech of "
-                f"{self._config.max_positions} together; use a shorter excerpt"
+                f"the prompt has {frames} frames, and the model has room for "
+                f"{self._config.max_positions} of prompt and speech together; use a shorter excerpt"
             )
-        rows, cache = Rows(self._bundle.config, 1, count), empty_cache(self._bundle.config, 1)
-        rows.codes[0] = np.concatenate((nothing[None], codes[:-1]))
-        rows.codes[0, prefix : prefix + 1] = nothing
-        rows.encoded[0] = encoded
-        rows.stay[0] = np.minimum(stay, STAYS - 1)
-        rows.before[0] = count - 1
-        rows.total[()] = count
-        BoundGraph(self._bundle, rows, cache, slice(1)).run()
-        last = codes[prefix - 1].copy() if prefix else nothing
-        return PromptCache(self._kept(cache, count), last)
-
-    @staticmethod
-    def _kept(cache: Cache, frames: int) -> Cache:
-        return {name: array[0, :, :frames].copy() for name, array in cache.items()}
+        buffers = StepBuffers(self._bundle.config, 1, frames)
+        cache = allocate_cache(self._bundle.config, 1)
+        buffers.codes[0] = np.concatenate((no_codes[None], codes[:-1]))
+        buffers.codes[0, prefix : prefix + 1] = no_codes
+        buffers.encoded[0] = encoded
+        buffers.frames_on_symbol[0] = np.minimum(frames_on_symbol, FRAMES_ON_SYMBOL_BINS - 1)
+        buffers.seqlens_k[0] = frames - 1
+        buffers.total_length[()] = frames
+        BoundGraph(self._bundle, buffers, cache, slice(1)).run()
+        last_codes = codes[prefix - 1].copy() if prefix else no_codes
+        return PromptCache(_copy_rows(cache, frames), last_codes)
 
     def generate(
         self,
         prompt: PromptCache,
-        encoded: Floats,
-        borders: NDArray[np.bool_],
+        text: EncodedText,
         sampling: Sampling,
         rng: np.random.Generator,
-        pace: Pace | None = None,
-        plain: Floats | None = None,
-    ) -> Frames:
-        """Say one sentence: (code of codebook 1, index of its symbol) for each frame, as made.
+        duration: DurationController | None = None,
+    ) -> FrameStream:
+        """Generate the frames of one sentence, as an iterator.
 
-        encoded [S, width] and borders [S] (may be passed over) of the sentence's symbols. With a
-        pace the sentence takes ``pace.wanted`` frames, as far as the longest stays reach. plain
-        [S, width]: the symbols encoded without the style, which is then followed more closely, for
-        twice the work. Ends when the pointer has passed the last symbol. It is begun at once, and
-        goes on with every frame that is asked of it or of another sentence. UsageError when the
-        wanted length, or the room that the prompt leaves, is below one frame a phoneme.
+        The sentence joins the batch at once, and advances with every frame that is taken from it
+        or from another sentence. It ends when the pointer has passed the last symbol.
+
+        Args:
+            prompt: From `prefill`.
+            text: The sentence's symbols.
+            sampling: How codes and transitions are sampled.
+            rng: The source of randomness.
+            duration: Makes the sentence take its `target_frames`, as far as the limits per symbol
+                allow; None leaves the duration to the model.
+
+        Returns:
+            The code of codebook 1 and the index of the symbol, for each frame.
+
+        Raises:
+            UsageError: The target, or the room that the prompt leaves, is below one frame per
+                phoneme.
         """
         room = self._config.max_positions - prompt.frames
         pointer = Pointer(
-            borders,
+            text.borders,
             self._config.max_stay_phoneme,
             self._config.max_stay_border,
-            limit=room if pace is None else min(room, pace.wanted),
+            limit=room if duration is None else min(room, duration.target_frames),
         )
-        mover = MoveSampler(pointer, sampling, rng, pace)
-        follower = None if plain is None else Saying(plain, pointer, None, sampling, rng)
-        saying = Saying(encoded, pointer, mover, sampling, rng, away_from=follower)
-        return self._batch.join(prompt, saying)
+        transitions = TransitionSampler(pointer, sampling, rng, duration)
+        unconditional = None
+        if text.unconditional is not None:
+            unconditional = Request(text.unconditional, pointer, None, sampling, rng)
+        request = Request(text.encoded, pointer, transitions, sampling, rng, unconditional)
+        return self._batch.add(prompt, request)
+
+
+def _copy_rows(cache: Cache, rows: int) -> Cache:
+    """Copy the first rows of the only sequence of a cache."""
+    return {name: array[0, :, :rows].copy() for name, array in cache.items()}

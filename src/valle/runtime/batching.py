@@ -1,13 +1,13 @@
-"""Sentences that the AR model makes together: one step gives the next frame of each.
+"""Continuous batching of the AR model: one step generates the next frame of every sentence.
 
-A step of several rows costs little more than that of one: the weights are read once, and the many
-small operators are called once. A row's numbers are the same to the last bit whatever other rows
-are there, so a sentence is what it would be alone, whenever others join it and leave (continuous
-batching, as in Orca, Yu et al. 2022).
+A step of several sequences costs little more than a step of one: the weights are read once, and
+the many small operators are called once. The results of a sequence are the same to the last bit
+whatever else is in the batch, so a sentence is what it would be alone, whenever others join and
+leave (Orca, Yu et al. 2022).
 
-There is no thread for it. Whoever wants a frame that is not made yet makes the next ones for all;
-the others find theirs ready. So one text that is said sentence by sentence, several at a time, and
-many texts that are said by threads of their own share the same steps.
+There is no worker thread. A caller who needs a frame that does not exist yet runs the next steps
+for all; the others then find theirs ready. So the sentences of one text, several at a time, and the
+texts of several threads share the same steps.
 """
 
 from __future__ import annotations
@@ -21,186 +21,216 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from valle.arrays import Floats
-from valle.bundle.session import is_small, processors
-from valle.runtime.kv_cache import Cache, Rows, SharedSteps, empty_cache
-from valle.runtime.pointer import STAYS, Pointer
-from valle.runtime.sampling import MoveSampler, Sampling, sample
+from valle.bundle.session import count_processors, is_small
+from valle.runtime.kv_cache import Cache, ParallelSteps, StepBuffers, allocate_cache
+from valle.runtime.pointer import FRAMES_ON_SYMBOL_BINS, Pointer
+from valle.runtime.sampling import Sampling, TransitionSampler, sample
 
 if TYPE_CHECKING:
     from valle.bundle.bundle import Bundle
     from valle.runtime.kv_cache import PromptCache
 
-MOST = 16  # sentences at once; more wait until one has ended
-STEPS = 10  # made at once before another thread gets its turn
-GUIDANCE = 3.0  # by it each style is heard, and sounds are as clear as without (docs/LOG.md)
+MAX_BATCH = 16  # sequences at once; further sentences wait until one has ended
+STEPS_PER_TURN = 10  # before another thread gets its turn
+# At this scale every style is audible, and phonemes are as clear as without guidance.
+GUIDANCE_SCALE = 3.0
 
-Frame = tuple[int, int]  # the code of codebook 1, and the index of the symbol that it is at
+Frame = tuple[int, int]  # the code of codebook 1, and the index of the symbol that the frame is at
 
 
 @dataclass(eq=False)
-class Saying:
-    """One sentence on its way through the model.
+class Request:
+    """A sentence while it is being generated.
 
-    away_from: the same sentence as it would be said without a style. Nothing is drawn from it: the
-    logits of this one are moved on, by `GUIDANCE` times what lies between the two, and both take
-    the frame that is drawn (classifier-free guidance, Ho and Salimans 2022, section 3.2).
+    Attributes:
+        encoded: [symbols, width].
+        pointer: Where it is in its symbols.
+        transitions: Moves the pointer; None for the unconditional half of a guided sentence, which
+            takes the frames of the conditional one.
+        sampling: How codes are sampled.
+        rng: The source of randomness.
+        unconditional: The same sentence without its style. Nothing is sampled from its logits:
+            those of this request are extrapolated away from them by `GUIDANCE_SCALE`, and both
+            take the frame that is sampled (classifier-free guidance, Ho and Salimans 2022, section
+            3.2).
+        rows: How many rows it has in the cache: those of the prompt and its own.
+        codes: All codes that it has generated.
+        unread: Frames that its caller has not taken yet.
+        cancelled: Whether its caller has dropped it.
     """
 
-    encoded: Floats  # [symbols, width]
+    encoded: Floats
     pointer: Pointer
-    mover: MoveSampler | None  # None: it follows another
+    transitions: TransitionSampler | None
     sampling: Sampling
     rng: np.random.Generator
-    rows: int = 0  # in the cache: the prompt's and its own
+    unconditional: Request | None = None
+    rows: int = 0
     codes: list[int] = field(default_factory=list)
-    made: list[Frame] = field(default_factory=list)  # and not yet fetched
-    given_up: bool = False
-    away_from: Saying | None = None
+    unread: list[Frame] = field(default_factory=list)
+    cancelled: bool = False
 
     @property
-    def together(self) -> list[Saying]:
-        """Itself, and what it is led away from."""
-        return [self] if self.away_from is None else [self, self.away_from]
+    def cfg_pair(self) -> list[Request]:
+        """The requests that take a row each: itself, and the unconditional one if there is one."""
+        return [self] if self.unconditional is None else [self, self.unconditional]
 
 
-class Frames(Iterator[Frame]):
-    """The frames of one sentence as they are made. To drop it is to give the sentence up."""
+class FrameStream(Iterator[Frame]):
+    """The frames of one sentence as they are generated. Dropping it cancels the sentence."""
 
-    def __init__(self, batch: Batch, saying: Saying) -> None:
+    def __init__(self, batch: ContinuousBatch, request: Request) -> None:
         self._batch = batch
-        self._saying = saying
+        self._request = request
         self._ready: deque[Frame] = deque()
 
     def __next__(self) -> Frame:
         if not self._ready:
-            self._ready.extend(self._batch.fetch(self._saying))
+            self._ready.extend(self._batch.take_frames(self._request))
         if not self._ready:
             raise StopIteration
         return self._ready.popleft()
 
     def __del__(self) -> None:
-        # Only a mark, since this may be called in the midst of a step: the batch sees it later.
-        self._saying.given_up = True
+        # Only a flag, since this may be called in the middle of a step: the batch reads it later.
+        self._request.cancelled = True
 
 
-class Batch:
-    """The sentences that are being made with one AR model. Safe to share between threads."""
+class ContinuousBatch:
+    """The sentences that one AR model is generating. Safe to share between threads."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self._lock = threading.Lock()
-        self._sayings: list[Saying] = []  # each in the place of its number in the buffers
-        self._rows = Rows(bundle.config, MOST, 1)
+        self._requests: list[Request] = []  # each at its index in the buffers and the cache
+        self._buffers = StepBuffers(bundle.config, MAX_BATCH, 1)
         self._cache: Cache = {}
-        self._room = 0  # sayings that the cache has room for: it grows when it must
+        self._capacity = 0  # of the cache, in requests; it grows on demand
         ar = bundle.config.ar
-        threads = (bundle.threads or processors()) if is_small(ar) else 1  # else the graph's own
-        self._steps = SharedSteps(bundle, self._rows, threads)
+        # A larger model's graph uses several threads by itself.
+        threads = (bundle.threads or count_processors()) if is_small(ar) else 1
+        self._steps = ParallelSteps(bundle, self._buffers, threads)
         # Without AVX-512, ONNX Runtime multiplies a single row by 4-bit weights in another order
-        # than several: there a sentence that is alone has an empty row beside it.
-        self._least = 2 if bundle.config.graphs["ar"].precision == "int4" else 1
+        # than several rows, so a sentence that is alone gets an empty row next to it.
+        self._min_rows = 2 if bundle.config.graphs["ar"].precision == "int4" else 1
 
-    def join(self, prompt: PromptCache, saying: Saying) -> Frames:
-        """Begin a sentence after a prompt. Waits while there is no room for another."""
+    def add(self, prompt: PromptCache, request: Request) -> FrameStream:
+        """Add a sentence that continues a prompt. Waits while the batch is full."""
         while True:
             with self._lock:
-                self._leave()
-                if len(self._sayings) + len(saying.together) <= MOST:
-                    for one in saying.together:
-                        self._begin(prompt, one)
-                    return Frames(self, saying)
-                for _ in range(STEPS):
+                self._remove_finished()
+                if len(self._requests) + len(request.cfg_pair) <= MAX_BATCH:
+                    for member in request.cfg_pair:
+                        self._insert(prompt, member)
+                    return FrameStream(self, request)
+                for _ in range(STEPS_PER_TURN):
                     self._step()
 
-    def fetch(self, saying: Saying) -> list[Frame]:
-        """The frames of a sentence that were not fetched before; none when it has ended."""
+    def take_frames(self, request: Request) -> list[Frame]:
+        """Return the unread frames of a sentence; none if it has ended."""
         with self._lock:
-            if not saying.made:
-                for _ in range(STEPS):
-                    if saying.pointer.done:
+            if not request.unread:
+                for _ in range(STEPS_PER_TURN):
+                    if request.pointer.done:
                         break
                     self._step()
-            made, saying.made = saying.made, []
-            return made
+            frames, request.unread = request.unread, []
+            return frames
 
-    def _begin(self, prompt: PromptCache, saying: Saying) -> None:
-        place = len(self._sayings)
-        if place == self._room:
-            self._grow()
-        for name, kept in prompt.cache.items():
-            self._cache[name][place, :, : prompt.frames] = kept
-        self._rows.codes[place] = prompt.last_codes
-        saying.rows = prompt.frames
-        self._sayings.append(saying)
+    def _insert(self, prompt: PromptCache, request: Request) -> None:
+        index = len(self._requests)
+        if index == self._capacity:
+            self._grow_cache()
+        for name, array in prompt.cache.items():
+            self._cache[name][index, :, : prompt.frames] = array
+        self._buffers.codes[index] = prompt.last_codes
+        request.rows = prompt.frames
+        self._requests.append(request)
 
     def _step(self) -> None:
-        """The next frame of every sentence."""
-        sayings, rows = self._sayings, self._rows
-        count = len(sayings)
+        """Generate the next frame of every sentence."""
+        requests, buffers = self._requests, self._buffers
+        count = len(requests)
         if not count:
             return
-        total = 0
-        for place, one in enumerate(sayings):
-            pointer = one.pointer
-            if pointer.stay == 0:  # else the symbol is that of the frame before
-                rows.encoded[place, 0] = one.encoded[pointer.index]
-            rows.stay[place, 0] = min(pointer.stay, STAYS - 1)
-            rows.before[place] = one.rows
-            one.rows += 1
-            total = max(total, one.rows)
-        rows.total[()] = total
-        if count < self._least:
-            rows.before[count : self._least] = 0
-        self._steps.run(self._cache, max(count, self._least))
-        moves: list[list[float]] = rows.moves[:count, 0].tolist()
-        places = {id(one): place for place, one in enumerate(sayings)}
-        for place, one in enumerate(sayings):
-            if one.mover is None:
-                continue
-            logits, move = rows.logits[place, 0], moves[place]
-            if one.away_from is not None:
-                other = places[id(one.away_from)]
-                logits = _guided(logits, rows.logits[other, 0])
-                move = _guided(rows.moves[place, 0], rows.moves[other, 0]).tolist()
-            symbol = one.pointer.index
-            code = sample(logits, one.sampling, one.rng, one.codes)
-            one.mover.next(move)
-            for each in one.together:
-                if not one.codes:  # what was read now are the prompt's last codes
-                    rows.codes[places[id(each)]] = self._bundle.config.codebook_size
-                rows.codes[places[id(each)], 0, 0] = code
-            one.codes.append(code)
-            one.made.append((code, symbol))
-        self._leave()
+        total_length = 0
+        for index, request in enumerate(requests):
+            pointer = request.pointer
+            if pointer.frames_on_symbol == 0:  # otherwise the symbol is still in the buffer
+                buffers.encoded[index, 0] = request.encoded[pointer.index]
+            buffers.frames_on_symbol[index, 0] = min(
+                pointer.frames_on_symbol, FRAMES_ON_SYMBOL_BINS - 1
+            )
+            buffers.seqlens_k[index] = request.rows
+            request.rows += 1
+            total_length = max(total_length, request.rows)
+        buffers.total_length[()] = total_length
+        if count < self._min_rows:
+            buffers.seqlens_k[count : self._min_rows] = 0
+        self._steps.run(self._cache, max(count, self._min_rows))
+        self._sample_frames()
+        self._remove_finished()
 
-    def _leave(self) -> None:
-        """Let go of those that have ended or were given up; the last take their places."""
-        ended = [one for one in self._sayings if one.pointer.done or one.given_up]
-        leaving = {id(each) for one in ended for each in one.together}
-        place = 0
-        while leaving and place < len(self._sayings):
-            one = self._sayings[place]
-            if id(one) not in leaving:
-                place += 1
+    def _sample_frames(self) -> None:
+        """Sample the frame of every sentence from the logits of the step that has run."""
+        requests, buffers = self._requests, self._buffers
+        # One conversion for all: reading single elements of an array is slow.
+        transition_logits: list[list[float]] = buffers.transition_logits[
+            : len(requests), 0
+        ].tolist()
+        index_of = {id(request): index for index, request in enumerate(requests)}
+        for index, request in enumerate(requests):
+            if request.transitions is None:
                 continue
-            last = self._sayings.pop()
-            if last is one:
+            logits, transitions = buffers.logits[index, 0], transition_logits[index]
+            if request.unconditional is not None:
+                other = index_of[id(request.unconditional)]
+                logits = _guide(logits, buffers.logits[other, 0])
+                transitions = _guide(
+                    buffers.transition_logits[index, 0], buffers.transition_logits[other, 0]
+                ).tolist()
+            symbol = request.pointer.index
+            code = sample(logits, request.sampling, request.rng, request.codes)
+            request.transitions.next(transitions)
+            for member in request.cfg_pair:
+                row = index_of[id(member)]
+                if not request.codes:  # the row holds all codebooks of the prompt's last frame
+                    buffers.codes[row] = self._bundle.config.codebook_size
+                buffers.codes[row, 0, 0] = code
+            request.codes.append(code)
+            request.unread.append((code, symbol))
+
+    def _remove_finished(self) -> None:
+        """Remove the requests that have ended or were cancelled; the last ones take their rows."""
+        finished = [
+            request for request in self._requests if request.pointer.done or request.cancelled
+        ]
+        leaving = {id(member) for request in finished for member in request.cfg_pair}
+        index = 0
+        while leaving and index < len(self._requests):
+            request = self._requests[index]
+            if id(request) not in leaving:
+                index += 1
+                continue
+            last = self._requests.pop()
+            if last is request:
                 return
-            self._sayings[place] = last
-            for rows in (self._rows.codes, self._rows.encoded):
-                rows[place] = rows[len(self._sayings)]
-            for array in self._cache.values():
-                array[place, :, : last.rows] = array[len(self._sayings), :, : last.rows]
+            self._requests[index] = last
+            for array in (self._buffers.codes, self._buffers.encoded):
+                array[index] = array[len(self._requests)]
+            for cached in self._cache.values():
+                cached[index, :, : last.rows] = cached[len(self._requests), :, : last.rows]
 
-    def _grow(self) -> None:
-        self._room = max(self._least, 2 * self._room)
-        cache = empty_cache(self._bundle.config, self._room)
+    def _grow_cache(self) -> None:
+        self._capacity = max(self._min_rows, 2 * self._capacity)
+        cache = allocate_cache(self._bundle.config, self._capacity)
         for name, old in self._cache.items():
-            for place, one in enumerate(self._sayings):
-                cache[name][place, :, : one.rows] = old[place, :, : one.rows]
+            for index, request in enumerate(self._requests):
+                cache[name][index, :, : request.rows] = old[index, :, : request.rows]
         self._cache = cache
-        self._steps.forget()
+        self._steps.clear()
 
 
-def _guided(asked: Floats, plain: Floats) -> Floats:
-    return asked + np.float32(GUIDANCE) * (asked - plain)
+def _guide(conditional: Floats, unconditional: Floats) -> Floats:
+    """Extrapolate logits away from the unconditional ones (classifier-free guidance)."""
+    return conditional + np.float32(GUIDANCE_SCALE) * (conditional - unconditional)

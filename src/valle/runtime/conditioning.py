@@ -1,12 +1,12 @@
-"""What a graph is fed as the style that is asked for."""
+"""The style input of the phoneme encoder and the NAR model."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
-from numpy.typing import NDArray
 
+from valle.arrays import Ints
 from valle.audio.prosody import CLASSES, STYLES, UNSET
 from valle.errors import UsageError
 
@@ -14,24 +14,26 @@ if TYPE_CHECKING:
     from valle.bundle.config import BundleConfig
 
 
-def is_asked(style: NDArray[np.int64] | None) -> TypeGuard[NDArray[np.int64]]:
-    """Whether any of the classes [5] is set (None: none is)."""
+def is_style_set(style: Ints | None) -> TypeGuard[Ints]:
+    """Return whether any of the style classes [5] is set; None means that none is."""
     return style is not None and bool(style.any())
 
 
-def style_input(
-    config: BundleConfig, style: NDArray[np.int64] | None
-) -> dict[str, NDArray[np.int64]]:
-    """What a graph of a bundle is fed as its style: classes [5] (None: all are unset).
+def make_style_input(config: BundleConfig, style: Ints | None) -> dict[str, Ints]:
+    """Return the graph input of a style; none for a bundle that takes no style.
+
+    Args:
+        config: The bundle's.
+        style: [5] classes as in `valle.audio.prosody`; None leaves all of them unset.
 
     Raises:
-        UsageError: a style is asked for that the bundle does not know.
+        UsageError: A style is set that the bundle does not know.
     """
     if config.style is None:
-        if is_asked(style):
+        if is_style_set(style):
             raise UsageError(f"the bundle {config.name!r} was trained without styles")
         return {}
-    asked = np.full(len(STYLES), UNSET, np.int64) if style is None else style
-    if asked.shape != (len(STYLES),) or asked.min() < UNSET or asked.max() > CLASSES:
+    classes = np.full(len(STYLES), UNSET, np.int64) if style is None else style
+    if classes.shape != (len(STYLES),) or classes.min() < UNSET or classes.max() > CLASSES:
         raise UsageError(f"a style has {len(STYLES)} classes from {UNSET} (unset) to {CLASSES}")
-    return {"style": asked[None]}
+    return {"style": classes[None]}

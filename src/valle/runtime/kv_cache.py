@@ -1,4 +1,4 @@
-"""The AR graph bound to buffers: a call reads and fills them in place, and copies nothing."""
+"""The AR graph bound to preallocated buffers: it reads and writes them in place, without copies."""
 
 from __future__ import annotations
 
@@ -12,40 +12,46 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from valle.arrays import Ints
-from valle.runtime.pointer import MOVES
+from valle.arrays import AnyFloats, Ints
+from valle.bundle.session import import_onnxruntime
+from valle.runtime.pointer import TRANSITIONS
 
 if TYPE_CHECKING:
     from valle.bundle.bundle import Bundle
     from valle.bundle.config import BundleConfig
 
-Cache = dict[str, NDArray[np.floating[Any]]]
+Cache = dict[str, AnyFloats]
 
-LEAST = 2  # sequences that are worth a thread of their own: a step of one is soon done
+MIN_SEQUENCES_PER_THREAD = 2  # a step of a single sequence is too short for a thread of its own
 
 
-def empty_cache(config: BundleConfig, items: int) -> Cache:
-    """Room for the keys and values of `items` sequences: `key_0`, `value_0`, ... a layer, each
-    [items, heads, max_positions, head width]. It takes memory only as rows are written."""
+def allocate_cache(config: BundleConfig, sequences: int) -> Cache:
+    """Allocate the keys and values of some sequences; memory is used only as rows are written.
+
+    Returns:
+        `key_0`, `value_0`, ... for each layer: [sequences, heads, max_positions, head_dim].
+    """
     size = config.ar
-    half = config.graphs["ar"].precision == "fp16"
-    number = np.dtype(np.float16 if half else np.float32)
-    shape = (items, size.heads, size.max_positions, size.width // size.heads)
+    is_fp16 = config.graphs["ar"].precision == "fp16"
+    dtype = np.dtype(np.float16 if is_fp16 else np.float32)
+    shape = (sequences, size.heads, size.max_positions, size.width // size.heads)
     names = [f"{kind}_{layer}" for layer in range(size.layers) for kind in ("key", "value")]
-    # Straight from the system: what numpy.zeros gives may be memory that was used before, and is
-    # then written to, all of it, to be zeros.
-    memory = mmap.mmap(-1, len(names) * math.prod(shape) * number.itemsize)
-    whole = np.frombuffer(memory, number).reshape(len(names), *shape)
-    return dict(zip(names, whole, strict=True))
+    # Straight from the system: numpy.zeros may return memory that was used before, and then writes
+    # zeros to all of it.
+    memory = mmap.mmap(-1, len(names) * math.prod(shape) * dtype.itemsize)
+    arrays = np.frombuffer(memory, dtype).reshape(len(names), *shape)
+    return dict(zip(names, arrays, strict=True))
 
 
 @dataclass(frozen=True)
 class PromptCache:
-    """What the AR model keeps of a voice.
+    """The AR model's keys and values of a voice prompt, from which every sentence starts.
 
-    cache: keys and values by the names of ``empty_cache``, each [heads, frames, head width].
-    last_codes [codebooks]: the codes of its last frame, which the first new frame reads ("no code"
-    everywhere for an empty prompt). Of a prompt around a middle, of the frame before that.
+    Attributes:
+        cache: Keys and values by the names of `allocate_cache`, each [heads, frames, head_dim].
+        last_codes: [codebooks] the codes of the prompt's last frame, which the first new frame
+            reads; "no code" for an empty prompt. For infilling, those of the last frame before the
+            span.
     """
 
     cache: Cache
@@ -53,101 +59,114 @@ class PromptCache:
 
     @property
     def frames(self) -> int:
+        """How many frames the prompt has."""
         return int(self.cache["key_0"].shape[1])
 
 
-class Rows:
-    """What the AR graph reads and writes: `rows` rows for each of `items` sequences.
+class StepBuffers:
+    """Inputs and outputs of the AR graph, for some rows (frames) of some sequences.
 
-    codes [items, rows, codebooks] (of the frame before; at first "no code"), encoded [items, rows,
-    width], stay [items, rows], before [items] (rows that a sequence will have, less one) and total
-    (the most that one will have) go in; logits [items, rows, codes] and moves [items, rows, MOVES]
-    come out.
+    Inputs:
+        codes: [sequences, rows, codebooks] of the previous frame; at first "no code".
+        encoded: [sequences, rows, width] the encoded symbol that each row is at.
+        frames_on_symbol: [sequences, rows] frames already at that symbol.
+        seqlens_k: [sequences] rows that each sequence has after the call, less one.
+        total_length: The most rows that a sequence has after the call.
+
+    Outputs:
+        logits: [sequences, rows, codebook_size] of codebook 1.
+        transition_logits: [sequences, rows, TRANSITIONS].
     """
 
-    def __init__(self, config: BundleConfig, items: int, rows: int) -> None:
-        self.codes = np.full((items, rows, config.codebooks), config.codebook_size, np.int64)
-        self.encoded = np.zeros((items, rows, config.ar.width), np.float32)
-        self.stay = np.zeros((items, rows), np.int64)
-        self.before = np.zeros(items, np.int32)
-        self.total = np.zeros((), np.int32)
-        self.logits = np.zeros((items, rows, config.codebook_size), np.float32)
-        self.moves = np.zeros((items, rows, MOVES), np.float32)
+    def __init__(self, config: BundleConfig, sequences: int, rows: int) -> None:
+        shape = (sequences, rows)
+        self.codes = np.full((*shape, config.codebooks), config.codebook_size, np.int64)
+        self.encoded = np.zeros((*shape, config.ar.width), np.float32)
+        self.frames_on_symbol = np.zeros(shape, np.int64)
+        self.seqlens_k = np.zeros(sequences, np.int32)
+        self.total_length = np.zeros((), np.int32)
+        self.logits = np.zeros((*shape, config.codebook_size), np.float32)
+        self.transition_logits = np.zeros((*shape, TRANSITIONS), np.float32)
 
 
 class BoundGraph:
-    """The AR graph on some of the sequences of rows and their cache."""
+    """The AR graph, bound to the buffers and the cache of a range of sequences."""
 
-    def __init__(self, bundle: Bundle, rows: Rows, cache: Cache, items: slice) -> None:
-        import onnxruntime
-
+    def __init__(
+        self, bundle: Bundle, buffers: StepBuffers, cache: Cache, sequences: slice
+    ) -> None:
+        ort = import_onnxruntime()
         self._session = bundle.session("ar")
         self._binding = self._session.io_binding()
-        self._kept: list[NDArray[Any]] = []  # bound memory must outlive the binding
+        self._bound: list[NDArray[Any]] = []  # bound memory must outlive the binding
 
-        # On the CPU an OrtValue shares the array's memory: to change the array is to feed the next
-        # call. The graph must find its past and write its present at the same place.
-        def value(array: NDArray[Any]) -> Any:
-            part = array[items] if array.ndim else array
-            self._kept.append(part)
-            return onnxruntime.OrtValue.ortvalue_from_numpy(part)
+        # On the CPU an OrtValue shares the array's memory: what is written to the array is the
+        # input of the next call. The graph takes past and present keys and values in one place.
+        def share(array: NDArray[Any]) -> Any:
+            part = array[sequences] if array.ndim else array
+            self._bound.append(part)
+            return ort.OrtValue.ortvalue_from_numpy(part)
 
         inputs: dict[str, NDArray[Any]] = {
-            "codes": rows.codes,
-            "encoded": rows.encoded,
-            "stay": rows.stay,
-            "seqlens_k": rows.before,
-            "total_sequence_length": rows.total,
+            "codes": buffers.codes,
+            "encoded": buffers.encoded,
+            "stay": buffers.frames_on_symbol,
+            "seqlens_k": buffers.seqlens_k,
+            "total_sequence_length": buffers.total_length,
         }
         for name, array in inputs.items():
-            self._binding.bind_ortvalue_input(name, value(array))
+            self._binding.bind_ortvalue_input(name, share(array))
         for name, array in cache.items():
-            shared = value(array)
+            shared = share(array)
             self._binding.bind_ortvalue_input(f"past_{name}", shared)
             self._binding.bind_ortvalue_output(f"present_{name}", shared)
-        self._binding.bind_ortvalue_output("logits", value(rows.logits))
-        self._binding.bind_ortvalue_output("moves", value(rows.moves))
+        self._binding.bind_ortvalue_output("logits", share(buffers.logits))
+        self._binding.bind_ortvalue_output("moves", share(buffers.transition_logits))
 
     def run(self) -> None:
-        """Append the rows to the cache; fills their `logits` and `moves`."""
+        """Append the rows to the cache, and write the output buffers."""
         self._session.run_with_iobinding(self._binding)
 
 
-class SharedSteps:
-    """The AR graph on any number of the first sequences of rows and their cache.
+class ParallelSteps:
+    """Runs one step of the AR graph on the first sequences of the buffers, on several threads.
 
-    A graph that computes on one thread is called by up to `threads` of them at once, each with its
-    part of the sequences. So the matrices of a small model are read once a thread, and its threads
-    meet once a step, not at every operator.
+    A graph that computes on one thread is called by up to `threads` threads at once, each with its
+    share of the sequences. So each thread reads the matrices of a small model once, and threads
+    meet once per step rather than at every operator.
     """
 
-    def __init__(self, bundle: Bundle, rows: Rows, threads: int) -> None:
+    def __init__(self, bundle: Bundle, buffers: StepBuffers, threads: int) -> None:
         self._bundle = bundle
-        self._rows = rows
+        self._buffers = buffers
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
-        self._graphs: dict[int, list[BoundGraph]] = {}  # by how many sequences they run
+        self._graphs: dict[int, list[BoundGraph]] = {}  # by the number of sequences
 
-    def forget(self) -> None:
-        """The cache that was given before is not used any more."""
+    def clear(self) -> None:
+        """Drop all bindings: the cache that they refer to has been replaced."""
         self._graphs.clear()
 
-    def run(self, cache: Cache, items: int) -> None:
-        """Append one row each to the first `items` sequences; fills their logits and moves."""
-        graphs = self._graphs.get(items)
+    def run(self, cache: Cache, sequences: int) -> None:
+        """Append a row to each of the first sequences, and write their output buffers."""
+        graphs = self._graphs.get(sequences)
         if graphs is None:
-            parts = shared_out(items, self._threads)
-            graphs = [BoundGraph(self._bundle, self._rows, cache, part) for part in parts]
-            self._graphs[items] = graphs
-        others = [self._pool.submit(graph.run) for graph in graphs[1:]] if self._pool else []
+            graphs = [
+                BoundGraph(self._bundle, self._buffers, cache, part)
+                for part in split_evenly(sequences, self._threads)
+            ]
+            self._graphs[sequences] = graphs
+        pending = [self._pool.submit(graph.run) for graph in graphs[1:]] if self._pool else []
         graphs[0].run()
-        for other in others:
-            other.result()
+        for future in pending:
+            future.result()
 
 
-def shared_out(items: int, threads: int) -> list[slice]:
-    """`items` sequences in even parts, one a thread, each of LEAST or more where there are as
-    many."""
-    count = max(1, min(threads, items // LEAST))
-    edges = [items * number // count for number in range(count + 1)]
+def split_evenly(sequences: int, threads: int) -> list[slice]:
+    """Split sequences into even parts, one per thread.
+
+    Each part has `MIN_SEQUENCES_PER_THREAD` or more, unless there are fewer in all.
+    """
+    parts = max(1, min(threads, sequences // MIN_SEQUENCES_PER_THREAD))
+    edges = [sequences * part // parts for part in range(parts + 1)]
     return [slice(begin, end) for begin, end in pairwise(edges)]

@@ -1,9 +1,9 @@
-"""The NAR model running: from codebook 1 to all of them, block by block as frames come.
+"""The NAR model at inference: from codebook 1 to all codebooks, block by block as frames arrive.
 
-A block is read together with up to ``past`` frames before it and ``ahead`` after it, so that speech
-can be heard long before its end is known. The prompt's keys and values are made once and serve
-every block of every text, and so is what the model would have left unsaid of the prompt, which is
-added to what it says (`valle.training.models.nar.unsaid`).
+A block is read together with up to `past` frames before it and `ahead` frames after it, so that
+speech can be streamed long before its end is known. The keys and values of the voice prompt are
+computed once and serve every block of every text. So do the prediction residuals of the prompt,
+from which the graph corrects its predictions (`valle.training.models.nar.residual_correction`).
 """
 
 from __future__ import annotations
@@ -14,39 +14,70 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from valle.arrays import Floats, Ints
-from valle.runtime.conditioning import is_asked, style_input
+from valle.arrays import Codes, Embedding, Floats, Ints
+from valle.runtime.conditioning import is_style_set, make_style_input
 
 if TYPE_CHECKING:
     from valle.bundle.bundle import Bundle
 
 _PROMPT, _TARGET = 0, 1  # kinds of rows
 
-# How far what is said in a style moves on from what would be said without it (classifier-free
-# guidance, Ho and Salimans 2022, section 3.2). What it does is less than chance does (docs/LOG.md).
-GUIDANCE = 1.0
+# Scale of classifier-free guidance for a style (Ho and Salimans 2022, section 3.2). Its effect is
+# smaller than that of another random seed.
+GUIDANCE_SCALE = 1.0
+
+
+@dataclass(frozen=True)
+class FrameInputs:
+    """What the NAR model reads of some frames.
+
+    Attributes:
+        codes: [frames, codebooks].
+        symbols: [frames] id of the symbol that each frame is at.
+        stress: [frames] of that symbol, 0 to 2.
+    """
+
+    codes: Codes
+    symbols: Ints
+    stress: Ints
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, frames: Ints | slice) -> FrameInputs:
+        return FrameInputs(self.codes[frames], self.symbols[frames], self.stress[frames])
 
 
 @dataclass(frozen=True)
 class NARPrompt:
-    """What the NAR model keeps of a voice: key, value [layers, 1, heads, frames, head width], the
-    speaker's embedding [192]; of its frames' first codebook and of what they add after it, less
-    what the model would have said of them: known [frames], left [frames, latent]."""
+    """The NAR model's cache of a voice prompt, which serves every text.
+
+    Attributes:
+        key: [layers, 1, heads, frames, head_dim].
+        value: [layers, 1, heads, frames, head_dim].
+        speaker: [192] embedding.
+        first_codes: [frames] codes of codebook 1.
+        residual: [frames, latent] what the codes of the other codebooks add, less what the model
+            predicts.
+    """
 
     key: Floats
     value: Floats
-    voice: Floats
-    known: Ints
-    left: Floats
+    speaker: Embedding
+    first_codes: Ints
+    residual: Floats
 
     @property
     def frames(self) -> int:
+        """How many frames the prompt has."""
         return int(self.key.shape[3])
 
 
-def first_block(block: int) -> int:
-    """Frames of a sentence's first block, of blocks of so many: heard sooner, as it waits for fewer
-    steps of the AR and for shorter passes. One much shorter would cost most sentences a block more.
+def first_block_frames(block: int) -> int:
+    """Return the size of a sentence's first block, given that of the others.
+
+    A shorter first block is audible sooner, since it waits for fewer AR steps and a shorter pass.
+    One that is much shorter would cost most sentences another block.
     """
     return max(1, block * 4 // 5)
 
@@ -60,65 +91,44 @@ class NAR:
         self._codebooks = bundle.config.codebooks
         self._no_code = bundle.config.codebook_size
 
-    def prompt(self, codes: Ints, symbols: Ints, stress: Ints, voice: Floats) -> NARPrompt:
-        """Read a voice once: codes [P, codebooks], symbol id and stress of each frame, [P].
+    def prefill(self, frames: FrameInputs, speaker: Embedding) -> NARPrompt:
+        """Compute the keys, values and prediction residuals of a voice prompt.
 
-        voice: the speaker's embedding [192] of unit length, or zeros.
+        Args:
+            frames: The prompt.
+            speaker: [192] embedding of unit length, or zeros.
         """
-        if not len(codes):
-            return self._unheard(voice)
-        heard = codes, symbols, stress
-        key, value, given = self._run(
-            ("key", "value", "given"), self._unheard(voice), *heard, _PROMPT
-        )
-        said = self._guessed(heard, voice)
-        return NARPrompt(key, value, voice, codes[:, 0], given[0] - said)
+        empty = self._empty_prompt(speaker)
+        if not len(frames):
+            return empty
+        inputs = self._inputs(empty, frames, _PROMPT)
+        key, value, target = self._run(("key", "value", "given"), inputs)
+        residual = target[0] - self._predict_prompt(frames, speaker)
+        return NARPrompt(key, value, speaker, frames.codes[:, 0], residual)
 
-    def _unheard(self, voice: Floats) -> NARPrompt:
-        """A prompt of no frames."""
-        config = self._config
-        shape = (config.layers, 1, config.heads, 0, config.width // config.heads)
-        none, left = np.zeros(shape, np.float32), np.zeros((0, config.latent), np.float32)
-        return NARPrompt(none, none, voice, np.zeros(0, np.int64), left)
-
-    def _guessed(self, heard: tuple[Ints, Ints, Ints], voice: Floats) -> Floats:
-        """What the model would say of a prompt's frames [frames, latent]: of each half in the voice
-        of the other, since it has seen none of a text's own frames either."""
-        frames = np.arange(len(heard[0]))
-        halves = np.array_split(frames, 2)
-        longest = self._config.past + self._config.block + self._config.ahead
-        guessed = np.zeros((len(frames), self._config.latent), np.float32)
-        for own, other in (halves, halves[::-1]):
-            past = self._unheard(voice)
-            if len(other):
-                codes, symbols, stress = (each[other] for each in heard)
-                key, value = self._run(("key", "value"), past, codes, symbols, stress, _PROMPT)
-                past = replace(past, key=key, value=value)
-            for start in range(0, len(own), longest):
-                piece = own[start : start + longest]
-                codes, symbols, stress = (each[piece] for each in heard)
-                first = self._first_alone(codes[:, 0])
-                (vector,) = self._run(("vector",), past, first, symbols, stress, _TARGET)
-                guessed[piece] = vector[0]
-        return guessed
-
-    def refine(
+    def predict_residuals(
         self,
         prompt: NARPrompt,
         frames: Iterable[tuple[int, int, int]],
         style: Ints | None = None,
-    ) -> Iterator[Ints]:
-        """Frames (code of codebook 1, symbol id, stress) as they come -> codes [n, codebooks].
+    ) -> Iterator[Codes]:
+        """Predict the residual codebooks of frames as they arrive, one block at a time.
 
-        style: classes [5] as in `valle.audio.prosody`, None for unset.
+        The first block is shorter, and the last one holds all frames that remain (up to
+        block + ahead - 1). All blocks together have as many frames as came in. Several sentences
+        may pass through one call: each then has the one before it in its context.
 
-        One piece a block; the first is shorter, and the last holds whatever is left (up to
-        block + ahead - 1 frames). All pieces together have as many frames as came in. Several
-        sentences may pass through one call: each then hears the one before it.
+        Args:
+            prompt: From `prefill`.
+            frames: Of each frame the code of codebook 1, the symbol's id and its stress.
+            style: [5] classes as in `valle.audio.prosody`; None leaves all unset.
+
+        Yields:
+            [frames, codebooks] codes of a block.
         """
         config = self._config
-        rows: list[tuple[int, int, int]] = []  # those before the block, the block, those after it
-        past, size = 0, first_block(config.block)
+        rows: list[tuple[int, int, int]] = []  # before the block, in it, and after it
+        past, size = 0, first_block_frames(config.block)
         source = iter(frames)
         while True:
             ended = False
@@ -131,61 +141,80 @@ class NAR:
             if past == len(rows):
                 return
             block = len(rows) - past if ended else size
-            yield self._said(prompt, np.array(rows), style)[past : past + block]
+            yield self._predict_window(prompt, np.array(rows), style)[past : past + block]
             if ended:
                 return
             dropped = max(0, past + block - config.past)
             rows = rows[dropped:]
             past, size = past + block - dropped, config.block
 
-    def _said(self, prompt: NARPrompt, rows: Ints, style: Ints | None) -> Ints:
-        """Codes [rows, codebooks] of rows [rows, 3] of first code, symbol id and stress."""
-        codes = self._first_alone(rows[:, 0])
-        given = prompt, codes, rows[:, 1], rows[:, 2], _TARGET
-        plain = self._run(("vector",), *given)[0] if is_asked(style) else None
-        (added,) = self._run(("added",), *given, style, plain)
-        codes[:, 1:] = added[0]
+    def _predict_window(self, prompt: NARPrompt, rows: Ints, style: Ints | None) -> Codes:
+        """Predict codes [rows, codebooks] of rows [rows, 3]: first code, symbol id, stress."""
+        codes = self._mask_residual_codebooks(rows[:, 0])
+        inputs = self._inputs(prompt, FrameInputs(codes, rows[:, 1], rows[:, 2]), _TARGET)
+        if is_style_set(style):
+            (unconditional,) = self._run(("vector",), inputs)
+            inputs |= {"plain": unconditional, "strength": np.array(GUIDANCE_SCALE, np.float32)}
+        inputs |= make_style_input(self._bundle.config, style)
+        (residual_codes,) = self._run(("added",), inputs)
+        codes[:, 1:] = residual_codes[0]
         return codes
 
-    def _first_alone(self, first: Ints) -> Ints:
-        """Codes [rows, codebooks] of which the first codebook's [rows] is known."""
-        codes = np.full((len(first), self._codebooks), self._no_code, np.int64)
-        codes[:, 0] = first
+    def _predict_prompt(self, frames: FrameInputs, speaker: Embedding) -> Floats:
+        """Predict what the residual codebooks of a prompt add, [frames, latent].
+
+        Each half is predicted with the other half as its prompt, so that the model does not see
+        the codes that it predicts, as with the frames of a text.
+        """
+        config = self._config
+        window = config.past + config.block + config.ahead
+        predicted = np.zeros((len(frames), config.latent), np.float32)
+        first, second = np.array_split(np.arange(len(frames)), 2)
+        for half, other in ((first, second), (second, first)):
+            prompt = self._empty_prompt(speaker)
+            if len(other):
+                inputs = self._inputs(prompt, frames[other], _PROMPT)
+                key, value = self._run(("key", "value"), inputs)
+                prompt = replace(prompt, key=key, value=value)
+            for start in range(0, len(half), window):
+                chunk = half[start : start + window]
+                masked = self._mask_residual_codebooks(frames.codes[chunk, 0])
+                target = replace(frames[chunk], codes=masked)
+                (vector,) = self._run(("vector",), self._inputs(prompt, target, _TARGET))
+                predicted[chunk] = vector[0]
+        return predicted
+
+    def _empty_prompt(self, speaker: Embedding) -> NARPrompt:
+        """Return a prompt of no frames."""
+        config = self._config
+        shape = (config.layers, 1, config.heads, 0, config.width // config.heads)
+        empty, residual = np.zeros(shape, np.float32), np.zeros((0, config.latent), np.float32)
+        return NARPrompt(empty, empty, speaker, np.zeros(0, np.int64), residual)
+
+    def _mask_residual_codebooks(self, first_codes: Ints) -> Codes:
+        """Return codes [frames, codebooks] with "no code" after codebook 1, [frames]."""
+        codes = np.full((len(first_codes), self._codebooks), self._no_code, np.int64)
+        codes[:, 0] = first_codes
         return codes
 
-    def _run(
-        self,
-        wanted: Sequence[str],
-        prompt: NARPrompt,
-        codes: Ints,
-        symbols: Ints,
-        stress: Ints,
-        kind: int,
-        style: Ints | None = None,
-        plain: Floats | None = None,
-    ) -> list[Any]:
-        """What is wanted of the graph's outputs, for a batch of one; guided away from `plain`
-        [1, rows, latent] where that is given."""
-        positions = prompt.frames + np.arange(len(codes), dtype=np.int64)
-        guided = plain is not None
-        if plain is None:
-            plain = np.zeros((1, len(codes), self._config.latent), np.float32)
-        outputs: list[Any] = self._bundle.session("nar").run(
-            wanted,
-            {
-                "codes": codes[None],
-                "symbols": symbols[None],
-                "stress": stress[None],
-                "positions": positions[None],
-                "voice": prompt.voice[None],
-                "kind": np.array(kind, np.int64),
-                "past_key": prompt.key,
-                "past_value": prompt.value,
-                "known": prompt.known[None],
-                "left": prompt.left[None],
-                "plain": plain,
-                "strength": np.array(GUIDANCE * guided, np.float32),
-                **style_input(self._bundle.config, style),
-            },
-        )
-        return outputs
+    def _inputs(self, prompt: NARPrompt, frames: FrameInputs, kind: int) -> dict[str, Any]:
+        """Return the graph's inputs for a batch of one, with no style and no guidance."""
+        return {
+            "codes": frames.codes[None],
+            "symbols": frames.symbols[None],
+            "stress": frames.stress[None],
+            "positions": prompt.frames + np.arange(len(frames), dtype=np.int64)[None],
+            "voice": prompt.speaker[None],
+            "kind": np.array(kind, np.int64),
+            "past_key": prompt.key,
+            "past_value": prompt.value,
+            "known": prompt.first_codes[None],
+            "left": prompt.residual[None],
+            "plain": np.zeros((1, len(frames), self._config.latent), np.float32),
+            "strength": np.array(0.0, np.float32),
+            **make_style_input(self._bundle.config, None),
+        }
+
+    def _run(self, outputs: Sequence[str], inputs: dict[str, Any]) -> list[Any]:
+        values: list[Any] = self._bundle.session("nar").run(outputs, inputs)
+        return values

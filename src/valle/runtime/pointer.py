@@ -1,8 +1,9 @@
-"""The pointer: which symbol each frame is at, and why no word is lost, repeated or endless.
+"""The monotonic pointer: which symbol each frame is at, so that no word is lost or repeated.
 
-Frames walk through a sentence's symbols in order. After each frame the pointer stays, advances, or
-skips the next symbol; only a border (a pause or punctuation mark) may be skipped. So every phoneme
-gets at least one frame, a longest stay bounds each symbol, and passing the last one is the end.
+Frames walk through the symbols of a sentence in order (after VALL-E R, Han et al. 2024). After each
+frame the pointer stays, advances to the next symbol, or skips it; only a border (a pause or
+punctuation mark) may be skipped. So every phoneme gets at least one frame, a maximum bounds the
+frames on each symbol, and the sentence ends when the pointer passes its last symbol.
 """
 
 from __future__ import annotations
@@ -10,109 +11,158 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from valle.arrays import Ints
+from valle.arrays import Bools, Ints
 from valle.errors import TextError, UsageError
 
 STAY, ADVANCE, SKIP = 0, 1, 2
-MOVES = 3
-STAYS = 32  # the AR model reads "frames already spent on this symbol" as 0..31, 31 meaning more
+TRANSITIONS = 3
+FRAMES_ON_SYMBOL_BINS = 32  # the AR model reads "frames already on this symbol" as 0 to 31 or more
+MAX_FRAMES_PHONEME, MAX_FRAMES_BORDER = 50, 75  # 1 s on a phoneme, 1.5 s of silence
 
 
 class Pointer:
-    """Walks through one sentence: ``allowed()`` before each move, ``move(m)`` after each frame.
+    """Walks through the symbols of one sentence: `move` after each frame.
 
-    borders [S] bool: the symbols that may be skipped. limit: frames the whole sentence may take;
-    moves that would leave too few for the phonemes still to come are then not allowed. TextError
-    for no symbols, UsageError when the limit is below one frame a phoneme.
+    Attributes:
+        index: The symbol that the next frame is at.
+        frames_on_symbol: How many frames have been generated at that symbol.
+        frames: How many frames have been generated in all.
+        done: Whether the pointer has passed the last symbol.
     """
 
     def __init__(
         self,
-        borders: Sequence[bool] | NDArray[np.bool_],
-        max_stay_phoneme: int = 50,
-        max_stay_border: int = 75,
+        borders: Sequence[bool] | Bools,
+        max_frames_phoneme: int = MAX_FRAMES_PHONEME,
+        max_frames_border: int = MAX_FRAMES_BORDER,
         limit: int | None = None,
     ) -> None:
+        """Start at the first symbol.
+
+        Args:
+            borders: [symbols] True for the symbols that may be skipped.
+            max_frames_phoneme: The most frames on one phoneme.
+            max_frames_border: The most frames on one border.
+            limit: The most frames of the whole sentence. Transitions that would leave too few for
+                the remaining phonemes are then not allowed.
+
+        Raises:
+            TextError: There are no symbols.
+            UsageError: The limit is below one frame per phoneme, or a maximum is below 1.
+        """
         optional = [bool(border) for border in borders]
         if not optional:
             raise TextError("there is nothing to say: the sentence has no phonemes")
-        if min(max_stay_phoneme, max_stay_border) < 1:
-            raise UsageError("the longest stay on a symbol must be at least one frame")
+        if min(max_frames_phoneme, max_frames_border) < 1:
+            raise UsageError("the most frames on a symbol must be 1 or more")
         self._optional = optional
-        self._longest = [max_stay_border if border else max_stay_phoneme for border in optional]
-        self._needed = _frames_needed(optional)
-        if limit is not None and limit < self._needed[0]:
+        self._max_frames = [
+            max_frames_border if border else max_frames_phoneme for border in optional
+        ]
+        self._min_frames_left = _min_frames_left(optional)
+        if limit is not None and limit < self._min_frames_left[0]:
             raise UsageError(
                 f"{limit} frames are too few for this sentence: its phonemes need at least "
-                f"{self._needed[0]}; ask for a longer duration or a lower speed"
+                f"{self._min_frames_left[0]}; ask for a longer duration or a lower speed"
             )
         self._limit = limit
-        self.index = 0  # the symbol that the coming frame is at
-        self.stay = 0  # frames already spent on it
-        self.frames = 0  # frames made so far
+        self.index = 0
+        self.frames_on_symbol = 0
+        self.frames = 0
         self.done = False
 
-    def allowed(self) -> tuple[bool, bool, bool]:
-        """Which of stay, advance, skip may follow the coming frame; one at least may."""
+    def allowed_transitions(self) -> tuple[bool, bool, bool]:
+        """Return whether stay, advance and skip may follow the next frame; at least one may."""
         after = self.index + 1
-        may_stay = self.stay + 1 < self._longest[self.index]
+        may_stay = self.frames_on_symbol + 1 < self._max_frames[self.index]
         may_skip = after < len(self._optional) and self._optional[after]
         if self._limit is None:
             return may_stay, True, may_skip
-        left = self._limit - self.frames - 1
+        frames_left = self._limit - self.frames - 1
+        needed = self._min_frames_left
         return (
-            may_stay and self._needed[self.index] <= left,
-            self._needed[after] <= left,
-            may_skip and self._needed[after + 1] <= left,
+            may_stay and needed[self.index] <= frames_left,
+            needed[after] <= frames_left,
+            may_skip and needed[after + 1] <= frames_left,
         )
 
-    def ending(self) -> tuple[bool, bool, bool]:
-        """Which of stay, advance, skip would pass the last symbol."""
-        left = len(self._optional) - self.index
-        return False, left <= ADVANCE, left <= SKIP
+    def ending_transitions(self) -> tuple[bool, bool, bool]:
+        """Return whether stay, advance and skip would pass the last symbol."""
+        symbols_left = len(self._optional) - self.index
+        return False, symbols_left <= ADVANCE, symbols_left <= SKIP
 
-    def move(self, move: int) -> None:
-        """Count the frame just made and move; ValueError for a move that is not allowed."""
-        if self.done or not 0 <= move < MOVES or not self.allowed()[move]:
-            raise ValueError(f"move {move} is not allowed at symbol {self.index}")
+    def move(self, transition: int) -> None:
+        """Count the frame just generated, then stay, advance or skip.
+
+        Raises:
+            ValueError: The transition is not allowed here.
+        """
+        if (
+            self.done
+            or not 0 <= transition < TRANSITIONS
+            or not self.allowed_transitions()[transition]
+        ):
+            raise ValueError(f"transition {transition} is not allowed at symbol {self.index}")
         self.frames += 1
-        self.stay = self.stay + 1 if move == STAY else 0
-        self.index += move
+        self.frames_on_symbol = self.frames_on_symbol + 1 if transition == STAY else 0
+        self.index += transition
         self.done = self.index >= len(self._optional)
 
 
-def _frames_needed(optional: list[bool]) -> list[int]:
-    """For each symbol, and for the end, the fewest frames from being there to the end."""
+def _min_frames_left(optional: list[bool]) -> list[int]:
+    """For each symbol, and for the end, the fewest frames from there to the end."""
     count = len(optional)
-    needed = [0] * (count + 1)
+    min_frames = [0] * (count + 1)
     for index in reversed(range(count)):
-        then = needed[index + 1]
+        after = min_frames[index + 1]
         if index + 1 < count and optional[index + 1]:
-            then = min(then, needed[index + 2])
-        needed[index] = 1 + then
-    return needed
+            after = min(after, min_frames[index + 2])
+        min_frames[index] = 1 + after
+    return min_frames
 
 
-def durations(frame_symbol: Ints, symbols: int) -> Ints:
-    """Frames on each symbol, [symbols] int64, from frame_symbol [T] (index of each frame's)."""
+def measure_durations(frame_symbol: Ints, symbols: int) -> Ints:
+    """Count the frames at each symbol.
+
+    Args:
+        frame_symbol: [frames] the index of the symbol of each frame.
+        symbols: How many symbols there are.
+
+    Returns:
+        [symbols] int64.
+    """
     return np.bincount(frame_symbol, minlength=symbols).astype(np.int64)
 
 
-def stays(frame_symbol: Ints) -> Ints:
-    """Frames already spent on the symbol when each frame begins: [T] -> [T] int64, uncapped."""
+def count_frames_on_symbol(frame_symbol: Ints) -> Ints:
+    """Count the frames already at the same symbol when each frame begins.
+
+    Args:
+        frame_symbol: [frames] the index of the symbol of each frame.
+
+    Returns:
+        [frames] int64, 0 at the first frame of a symbol; not clipped to `FRAMES_ON_SYMBOL_BINS`.
+    """
     frames = np.arange(len(frame_symbol), dtype=np.int64)
-    entered = np.ones(len(frame_symbol), dtype=bool)
-    entered[1:] = frame_symbol[1:] != frame_symbol[:-1]
-    return frames - np.maximum.accumulate(np.where(entered, frames, 0))
+    is_first = np.ones(len(frame_symbol), dtype=bool)
+    is_first[1:] = frame_symbol[1:] != frame_symbol[:-1]
+    return frames - np.maximum.accumulate(np.where(is_first, frames, 0))
 
 
-def moves(frame_symbol: Ints, borders: Sequence[bool] | NDArray[np.bool_]) -> Ints:
-    """The move after each frame, [T] int64: what the AR model learns from an alignment.
+def extract_transitions(frame_symbol: Ints, borders: Sequence[bool] | Bools) -> Ints:
+    """Return the transition after each frame: what the AR model learns from an alignment.
 
-    ValueError when the alignment breaks the grammar (a start past symbol 0, a step back, a phoneme
-    without a frame): such an item is not fit for training.
+    Args:
+        frame_symbol: [frames] the index of the symbol of each frame.
+        borders: [symbols] True for the symbols that may be skipped.
+
+    Returns:
+        [frames] int64: `STAY`, `ADVANCE` or `SKIP`.
+
+    Raises:
+        ValueError: The alignment does not start at symbol 0, goes back, or leaves a phoneme
+            without a frame; it is not fit for training.
     """
     optional = np.asarray(borders, dtype=bool)
     path = np.append(frame_symbol, len(optional))
@@ -120,7 +170,7 @@ def moves(frame_symbol: Ints, borders: Sequence[bool] | NDArray[np.bool_]) -> In
     if not len(frame_symbol) or frame_symbol[0] != 0:
         raise ValueError("an alignment starts at symbol 0 with its first frame")
     if steps.min() < STAY or steps.max() > SKIP or steps[-1] == STAY:
-        raise ValueError("an alignment goes forward by at most two symbols a frame, to the end")
+        raise ValueError("an alignment moves forward by at most two symbols per frame, to the end")
     skipped = frame_symbol[steps == SKIP] + 1
     if not optional[skipped].all():
         raise ValueError("an alignment gives every phoneme a frame; only borders may be skipped")

@@ -1,8 +1,8 @@
-"""The listener: which phonemes a recording holds, where, and whether they are the ones asked.
+"""The phoneme recognizer ("listener" in a bundle): transcribes, aligns and checks recordings.
 
-A small recogniser with two heads over the same frames. The CTC head says *what* was said and needs
-no text; the frame head says *where* each of the given symbols is. Neither knows stress, and every
-border (a space, a comma, the ends) is one class to them: a pause.
+A small network with two heads over the same frames. The CTC head tells which phonemes were spoken,
+and needs no text; the frame head tells where each of given symbols is. Neither knows stress, and
+all borders (a space, a comma, the ends) are one class to them: a pause.
 """
 
 from __future__ import annotations
@@ -12,156 +12,192 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from valle.arrays import Floats, Ints
-from valle.runtime.alignment import Alignment, align_frames, loud_frames
+from valle.arrays import Bools, Floats, Ints, Samples
+from valle.runtime.alignment import Alignment, Posteriors, align_frames, find_loud_frames
 from valle.runtime.check import Check, compare
 from valle.text.symbols import BORDERS, PAUSE, UNKNOWN
 
 if TYPE_CHECKING:
     from valle.bundle.bundle import Bundle
 
-CONFIDENT = 0.5  # CTC probability below which a heard phoneme is called unknown
-PAUSE_FRAMES = 3  # a shorter silence is a stop's closure, not a pause
-COMMA_PAUSE = 10  # frames (0.2 s) from which a heard pause is written as a comma, not a space
+MIN_CONFIDENCE = 0.5  # CTC probability below which a recognized phoneme becomes "<unknown>"
+MIN_PAUSE_FRAMES = 3  # a shorter silence is the closure of a stop, not a pause
+COMMA_PAUSE_FRAMES = 10  # 0.2 s, from which a pause is written as a comma rather than a space
+_BLANK = 0  # class of the CTC head
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What the listener heard: one entry a phoneme or pause, in order."""
+class Recognition:
+    """The phonemes and pauses recognized in a recording, in order."""
 
     symbols: list[str]
-    """Phonemes without stress; "<pause>"; "<unknown>" where the listener is not sure."""
+    """Phonemes without stress; "<pause>"; "<unknown>" where the recognizer is not sure."""
     guesses: list[str]
-    """The same with the best guess in the place of every "<unknown>"."""
+    """The same with the best guess in place of every "<unknown>"."""
     frames: Ints
-    """[symbols] the frame (of the codec's frame rate) at which each begins to be heard."""
+    """[symbols] the codec frame at which each begins to be recognized."""
     confidence: Floats
-    """[symbols] in 0..1, the highest probability over the frames of each."""
+    """[symbols] 0 to 1, the highest probability over the frames of each."""
 
 
-class Listener:
-    """The phoneme recogniser of a bundle. All samples are mono float32 at the bundle's rate."""
+class PhonemeRecognizer:
+    """The phoneme recognizer of a bundle.
+
+    All samples are [N] mono float32 in [-1, 1] at the bundle's sample rate.
+    """
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self._hop = bundle.config.hop
         self._classes = bundle.config.listener_symbols
 
-    def hear(self, samples: Floats) -> Heard:
-        """The phonemes of a recording, without knowing its text (greedy CTC).
+    def compute_posteriors(self, samples: Samples) -> Posteriors:
+        """Run both heads over a recording; the last frame is padded with silence."""
+        session = self._bundle.session("listener")
+        ctc, frame = session.run(["ctc", "frame"], {"waveform": self._pad(samples)[None]})
+        return Posteriors(ctc[0], frame[0], self._classes)
+
+    def transcribe(self, samples: Samples) -> Recognition:
+        """Recognize the phonemes of a recording, without its text."""
+        return recognize(self.compute_posteriors(samples))
+
+    def align(self, samples: Samples, symbols: Sequence[str]) -> Alignment | None:
+        """Align symbols with a recording.
 
         Args:
-            samples: [N] float32 at the bundle's sample rate.
-        """
-        return heard_from(*self._heads(samples), self._classes)
-
-    def ctc(self, samples: Floats) -> Floats:
-        """[frames, classes] log-probabilities of the CTC head; samples as for `hear`."""
-        return self._heads(samples)[0]
-
-    def align(self, samples: Floats, symbols: Sequence[str]) -> Alignment | None:
-        """Find every symbol in a recording.
-
-        Args:
-            samples: [N] float32 at the bundle's sample rate.
-            symbols: phonemes without stress and borders, as in `valle.text.symbols.SYMBOLS`;
-                "<unknown>" takes the frames that its neighbours do not explain.
+            samples: The recording.
+            symbols: Phonemes without stress and borders, as in `valle.text.symbols.SYMBOLS`;
+                "<unknown>" takes the frames that its neighbors do not explain.
 
         Returns:
-            None when the recording has fewer frames than the symbols need.
+            None if the recording has fewer frames than the symbols need.
         """
-        return align_frames(*self._heads(samples), self._loud(samples), symbols, self._classes)
+        return align_frames(self.compute_posteriors(samples), self._find_loud(samples), symbols)
 
-    def check(self, samples: Floats, symbols: Sequence[str], words: Sequence[str]) -> Check:
-        """Compare a recording with what it should say.
+    def check(self, samples: Samples, symbols: Sequence[str], words: Sequence[str]) -> Check:
+        """Compare a recording with the text that it should say.
 
         Args:
-            samples: [N] float32 at the bundle's sample rate.
-            symbols: the asked phonemes and borders, without stress.
-            words: one a symbol, the word it belongs to; "" for borders. Neighbouring words that
-                are spelled alike are told apart by the border between them.
+            samples: The recording.
+            symbols: The phonemes and borders of the text, without stress.
+            words: The word of each symbol; "" for borders. Neighboring words that are spelled
+                alike are told apart by the border between them.
         """
-        ctc, frame = self._heads(samples)
+        posteriors = self.compute_posteriors(samples)
+        alignment = align_frames(posteriors, self._find_loud(samples), symbols)
+        is_phoneme = np.array([symbol not in BORDERS for symbol in symbols])
         score = 0.0
-        alignment = align_frames(ctc, frame, self._loud(samples), symbols, self._classes)
-        spoken = np.array([symbol not in BORDERS for symbol in symbols])
-        if alignment is not None and spoken.any():
-            score = float(np.mean(np.exp(alignment.score[spoken])))
-        return compare(symbols, words, _collapse(ctc, self._classes).symbols, score)
+        if alignment is not None and is_phoneme.any():
+            score = float(np.mean(np.exp(alignment.score[is_phoneme])))
+        return compare(symbols, words, _recognize_ctc(posteriors).symbols, score)
 
-    def _whole(self, samples: Floats) -> Floats:
+    def _pad(self, samples: Samples) -> Samples:
         return np.pad(np.asarray(samples, np.float32), (0, -len(samples) % self._hop))
 
-    def _loud(self, samples: Floats) -> NDArray[np.bool_]:
-        return loud_frames(self._whole(samples), self._hop)
-
-    def _heads(self, samples: Floats) -> tuple[Floats, Floats]:
-        padded = self._whole(samples)
-        session = self._bundle.session("listener")
-        ctc, frame = session.run(["ctc", "frame"], {"waveform": padded[None]})
-        return ctc[0], frame[0]
+    def _find_loud(self, samples: Samples) -> Bools:
+        return find_loud_frames(self._pad(samples), self._hop)
 
 
-def prompt_symbols(heard: Heard, guesses: bool = False) -> list[str]:
-    """What was heard, written as a sentence: "^" first, borders for pauses, "." last.
+@dataclass(frozen=True)
+class CTCSegments:
+    """The segments of greedy CTC decoding, each a run of frames with one most likely class.
 
-    Args:
-        heard: from `Listener.hear`.
-        guesses: keep the listener's best guess where it is not sure, in the place of "<unknown>".
+    Attributes:
+        classes: [segments] never the blank.
+        starts: [segments] the first frame.
+        ends: [segments] the frame after the last.
     """
-    sentence = ["^"]
-    for index, symbol in enumerate(heard.guesses if guesses else heard.symbols):
-        if symbol != PAUSE:
-            sentence.append(symbol)
-        elif sentence[-1] not in BORDERS:
-            rest = heard.frames[index + 1 :]
-            long = len(rest) > 0 and rest[0] - heard.frames[index] >= COMMA_PAUSE
-            sentence.append("," if long else " ")
-    if sentence[-1] in BORDERS and len(sentence) > 1:
-        sentence.pop()
-    return [*sentence, "."]
+
+    classes: Ints
+    starts: Ints
+    ends: Ints
 
 
-def _collapse(ctc: Floats, classes: Sequence[str]) -> Heard:
-    """Greedy CTC: runs of one class become one symbol, blanks go. ctc: [frames, classes] logs."""
-    best = ctc.argmax(-1)
-    peak = np.exp(ctc.max(-1))
+def decode_greedy(log_probs: Floats) -> CTCSegments:
+    """Decode CTC log-probabilities [frames, classes] greedily; class 0 is the blank.
+
+    The most likely class of each frame is taken, runs of one class are collapsed, and blanks are
+    dropped (Graves et al. 2006, section 3.2).
+    """
+    best = log_probs.argmax(-1)
     starts = np.flatnonzero(np.diff(best, prepend=-1))
-    confidence = np.maximum.reduceat(peak, starts) if len(starts) else np.empty(0, np.float32)
-    kept = best[starts] != 0
-    starts, confidence = starts[kept], confidence[kept].astype(np.float32)
-    guesses = [classes[index] for index in best[starts]]
-    symbols = [
-        UNKNOWN if sure < CONFIDENT and guess != PAUSE else guess
-        for guess, sure in zip(guesses, confidence, strict=True)
-    ]
-    return Heard(symbols, guesses, starts.astype(np.int64), confidence)
+    ends = np.append(starts[1:], len(best))
+    is_symbol = best[starts] != _BLANK
+    starts, ends = starts[is_symbol], ends[is_symbol]
+    return CTCSegments(best[starts], starts.astype(np.int64), ends.astype(np.int64))
 
 
-def heard_from(ctc: Floats, frame: Floats, classes: Sequence[str]) -> Heard:
-    """What both heads [frames, classes] (log-probabilities) heard together.
+def recognize(posteriors: Posteriors) -> Recognition:
+    """Recognize phonemes with the CTC head, and pauses with the frame head.
 
-    The CTC head learns from transcripts, which do not tell where the speaker paused. The frame head
-    sees pauses, so each goes between the phonemes that CTC heard before and after its beginning.
+    The CTC head is trained on transcripts, which do not tell where the speaker paused. So each
+    pause of the frame head is inserted between the phonemes before and after its beginning.
     """
-    heard = _collapse(ctc, classes)
-    silent = (frame.argmax(-1) == classes.index(PAUSE)).astype(np.int8)
-    edges = np.diff(silent, prepend=0, append=0)
+    phonemes = _recognize_ctc(posteriors)
     entries = [
         entry
-        for entry in zip(heard.frames, heard.symbols, heard.guesses, heard.confidence, strict=True)
+        for entry in zip(
+            phonemes.frames, phonemes.symbols, phonemes.guesses, phonemes.confidence, strict=True
+        )
         if entry[2] != PAUSE
     ]
+    frame = posteriors.frame
+    is_pause = (frame.argmax(-1) == posteriors.classes.index(PAUSE)).astype(np.int8)
+    edges = np.diff(is_pause, prepend=0, append=0)
     for begin, end in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
-        if end - begin >= PAUSE_FRAMES:
-            sure = np.exp(frame[begin:end].max(-1)).mean()
-            entries.append((begin, PAUSE, PAUSE, sure))
+        if end - begin >= MIN_PAUSE_FRAMES:
+            confidence = np.exp(frame[begin:end].max(-1)).mean()
+            entries.append((begin, PAUSE, PAUSE, confidence))
     entries.sort(key=lambda entry: entry[0])
-    return Heard(
+    return Recognition(
         [symbol for _, symbol, _, _ in entries],
         [guess for _, _, guess, _ in entries],
         np.array([begin for begin, _, _, _ in entries], np.int64),
-        np.array([sure for _, _, _, sure in entries], np.float32),
+        np.array([confidence for _, _, _, confidence in entries], np.float32),
     )
+
+
+def _recognize_ctc(posteriors: Posteriors) -> Recognition:
+    """Recognize phonemes with the CTC head alone."""
+    segments = decode_greedy(posteriors.ctc)
+    probability = np.exp(posteriors.ctc.max(-1))
+    confidence = np.array(
+        [
+            probability[begin:end].max()
+            for begin, end in zip(segments.starts, segments.ends, strict=True)
+        ],
+        np.float32,
+    )
+    guesses = [posteriors.classes[index] for index in segments.classes]
+    symbols = [
+        UNKNOWN if probability < MIN_CONFIDENCE and guess != PAUSE else guess
+        for guess, probability in zip(guesses, confidence, strict=True)
+    ]
+    return Recognition(symbols, guesses, segments.starts, confidence)
+
+
+def format_prompt_symbols(recognition: Recognition, guesses: bool = False) -> list[str]:
+    """Write what was recognized as the symbols of a sentence.
+
+    Args:
+        recognition: From `PhonemeRecognizer.transcribe`.
+        guesses: Use the best guess where the recognizer is not sure, instead of "<unknown>".
+
+    Returns:
+        "^", then the phonemes with borders in place of pauses, then ".".
+    """
+    sentence = ["^"]
+    for index, symbol in enumerate(recognition.guesses if guesses else recognition.symbols):
+        if symbol != PAUSE:
+            sentence.append(symbol)
+        elif sentence[-1] not in BORDERS:
+            following = recognition.frames[index + 1 :]
+            is_long = (
+                len(following) > 0
+                and following[0] - recognition.frames[index] >= COMMA_PAUSE_FRAMES
+            )
+            sentence.append("," if is_long else " ")
+    if sentence[-1] in BORDERS and len(sentence) > 1:
+        sentence.pop()
+    return [*sentence, "."]

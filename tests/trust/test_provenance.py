@@ -1,4 +1,4 @@
-"""Signed records beside speech, Content Credentials inside it; `valle detect`, `valle verify`."""
+"""Signed sidecar records and Content Credentials; `valle detect` and `valle verify`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 import valle
 from valle.cli.main import main
-from valle.detection.report import provenance_facts
+from valle.detection.report import describe_provenance
 from valle.synthesis.speech import Speech
 from valle.trust import c2pa as content_credentials
 from valle.trust import keys, ledger, provenance
-from valle.watermark.embed import Payload, key_number, mark
+from valle.watermark.embed import Payload, embed_watermark, key_fingerprint
 
 RATE = 16_000
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -37,70 +37,73 @@ RECORD = {
 
 @pytest.fixture(scope="module")
 def speech() -> Speech:
-    """3 s that are marked, with the owner's payload."""
+    """Return 3 s of watermarked speech with the owner's payload."""
     read, rate = soundfile.read(Path(__file__).parents[2] / "examples" / "voice.wav")
     assert rate == RATE
-    payload = Payload.of(OWNER_KEY, "c0ffee")
-    audio = mark(read[: 3 * RATE].astype(np.float32), RATE, OWNER_KEY, payload)
+    payload = Payload.for_receipt(OWNER_KEY, "c0ffee")
+    audio = embed_watermark(read[: 3 * RATE].astype(np.float32), RATE, OWNER_KEY, payload)
     none = np.zeros((0, 8), np.int64)
     return Speech(audio, RATE, none, [], [], None, [], RECORD)
 
 
 @pytest.fixture
 def saved(speech: Speech, tmp_path: Path) -> Path:
-    speech.save(tmp_path / "said.wav", key=KEY)
-    return tmp_path / "said.wav"
+    speech.save(tmp_path / "speech.wav", key=KEY)
+    return tmp_path / "speech.wav"
 
 
 def rewrite(audio: Path, **changes: Any) -> None:
-    """Change the record beside a file; None takes a field out."""
+    """Change fields of the sidecar record; None removes a field."""
     path = provenance.sidecar_path(audio)
     record = json.loads(path.read_text()) | changes
     path.write_text(json.dumps({k: v for k, v in record.items() if v is not None}))
 
 
-def test_a_saved_file_has_a_signed_record(saved: Path) -> None:
+def test_saved_file_has_a_signed_record(saved: Path) -> None:
     read = provenance.read_sidecar(saved)
     assert read is not None and read.fits and read.signed and not read.altered
     assert read.key == KEY_ID
     assert read.record.items() >= RECORD.items()
-    assert sorted(path.name for path in saved.parent.iterdir()) == ["said.wav", "said.wav.json"]
-    facts = provenance_facts(saved)
+    assert sorted(path.name for path in saved.parent.iterdir()) == ["speech.wav", "speech.wav.json"]
+    facts = describe_provenance(saved)
     assert facts["verified"] is True and facts["sidecar"]["key"] == KEY_ID
 
 
-def test_the_signature_is_that_of_rfc_8032() -> None:
-    """Known answer: Ed25519 on the spelled-out message."""
+def test_signature_is_ed25519_of_canonical_json() -> None:
+    """Known answer: Ed25519 of the message, spelled out."""
     signed = provenance.sign({"b": 1, "a": "é"}, KEY)
     message = b'valle provenance\n{"a":"\\u00e9","b":1}'
     assert signed["signature"] == {"key": KEY_ID, "value": KEY.sign(message).hex()}
 
 
-def test_the_same_speech_has_the_same_record(speech: Speech, saved: Path, tmp_path: Path) -> None:
+def test_equal_speech_has_equal_records(speech: Speech, saved: Path, tmp_path: Path) -> None:
     speech.save(tmp_path / "again.wav", key=KEY)
-    one, two = (
-        provenance.sidecar_path(tmp_path / n).read_bytes() for n in ("said.wav", "again.wav")
+    first, second = (
+        provenance.sidecar_path(tmp_path / n).read_bytes() for n in ("speech.wav", "again.wav")
     )
-    assert one == two
+    assert first == second
 
 
-def test_a_record_that_nobody_signed(speech: Speech, tmp_path: Path) -> None:
-    speech.save(tmp_path / "said.flac")
-    rewrite(tmp_path / "said.flac", signature=None)
-    read = provenance.read_sidecar(tmp_path / "said.flac")
+def test_unsigned_record_is_neither_verified_nor_altered(speech: Speech, tmp_path: Path) -> None:
+    speech.save(tmp_path / "speech.flac")
+    rewrite(tmp_path / "speech.flac", signature=None)
+    read = provenance.read_sidecar(tmp_path / "speech.flac")
     assert read is not None and read.fits and not read.signed and read.key is None
     assert not read.altered
-    assert provenance_facts(tmp_path / "said.flac")["verified"] is None
+    assert describe_provenance(tmp_path / "speech.flac")["verified"] is None
 
 
-def test_what_is_saved_is_signed_by_the_users_own_key(speech: Speech, tmp_path: Path) -> None:
-    speech.save(tmp_path / "said.ogg")
-    assert provenance_facts(tmp_path / "said.ogg")["sidecar"]["key"] == ledger.signer().id
+def test_speech_is_signed_by_the_users_key_by_default(speech: Speech, tmp_path: Path) -> None:
+    speech.save(tmp_path / "speech.ogg")
+    assert (
+        describe_provenance(tmp_path / "speech.ogg")["sidecar"]["key"]
+        == ledger.get_signing_key().id
+    )
 
 
-def test_changes_are_noticed(saved: Path) -> None:
-    good = provenance.sidecar_path(saved).read_bytes()
-    record = json.loads(good)
+def test_alterations_are_detected(saved: Path) -> None:
+    original = provenance.sidecar_path(saved).read_bytes()
+    record = json.loads(original)
     signature = record["signature"]
     other = Ed25519PrivateKey.generate()
     for changes in (
@@ -118,14 +121,14 @@ def test_changes_are_noticed(saved: Path) -> None:
         {"signature": [1]},
     ):
         rewrite(saved, **changes)
-        assert provenance_facts(saved)["verified"] is False, changes
-        provenance.sidecar_path(saved).write_bytes(good)
-    assert provenance_facts(saved)["verified"] is True
+        assert describe_provenance(saved)["verified"] is False, changes
+        provenance.sidecar_path(saved).write_bytes(original)
+    assert describe_provenance(saved)["verified"] is True
     with saved.open("r+b") as file:
         file.seek(1000)
         file.write(b"\x01")
-    assert provenance_facts(saved)["verified"] is False
-    assert provenance_facts(saved)["sidecar"]["fits"] is False
+    assert describe_provenance(saved)["verified"] is False
+    assert describe_provenance(saved)["sidecar"]["fits"] is False
 
 
 @pytest.mark.parametrize(
@@ -136,23 +139,25 @@ def test_changes_are_noticed(saved: Path) -> None:
     ],
     ids=range(10),
 )
-def test_what_is_no_record_is_refused(saved: Path, content: bytes) -> None:
+def test_malformed_record_is_refused(saved: Path, content: bytes) -> None:
     provenance.sidecar_path(saved).write_bytes(content)
-    with pytest.raises(valle.RecordingError, match="is no record"):
+    with pytest.raises(valle.RecordingError, match="is not a record"):
         provenance.read_sidecar(saved)
-    assert provenance_facts(saved)["verified"] is False
+    assert describe_provenance(saved)["verified"] is False
 
 
-PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
-ANYTHING = st.recursive(PLAIN, lambda x: st.lists(x) | st.dictionaries(st.text(), x), max_leaves=5)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+ANY_JSON = st.recursive(
+    SCALARS, lambda x: st.lists(x) | st.dictionaries(st.text(), x), max_leaves=5
+)
 FIELDS = [*RECORD, "signature", "file_sha256"]
 
 
-@given(st.dictionaries(st.sampled_from(FIELDS) | st.text(), ANYTHING, max_size=8))
+@given(st.dictionaries(st.sampled_from(FIELDS) | st.text(), ANY_JSON, max_size=8))
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_no_record_makes_it_fail(saved: Path, content: dict[str, Any]) -> None:
+def test_arbitrary_json_never_crashes(saved: Path, content: dict[str, Any]) -> None:
     provenance.sidecar_path(saved).write_text(json.dumps(content))
     try:
         read = provenance.read_sidecar(saved)
@@ -161,8 +166,8 @@ def test_no_record_makes_it_fail(saved: Path, content: dict[str, Any]) -> None:
     assert read is not None and read.altered
 
 
-def test_a_save_that_fails_leaves_nothing(speech: Speech, tmp_path: Path) -> None:
-    for name in (str(tmp_path / "said.ogg"), "-"):
+def test_failed_save_leaves_no_files(speech: Speech, tmp_path: Path) -> None:
+    for name in (str(tmp_path / "speech.ogg"), "-"):
         with pytest.raises(valle.UsageError):
             speech.save(name, key=KEY, credentials=True)
     assert not list(tmp_path.iterdir())
@@ -177,64 +182,66 @@ def c2pa() -> Any:
 
 
 @pytest.mark.parametrize("ending", ["wav", "mp3", "flac"])
-def test_content_credentials(c2pa: Any, speech: Speech, tmp_path: Path, ending: str) -> None:
-    path = tmp_path / f"said.{ending}"
+def test_content_credentials_round_trip(
+    c2pa: Any, speech: Speech, tmp_path: Path, ending: str
+) -> None:
+    path = tmp_path / f"speech.{ending}"
     speech.save(path, key=KEY, credentials=True)
     assert len(list(tmp_path.iterdir())) == 2
-    facts = provenance_facts(path)
+    facts = describe_provenance(path)
     assert facts["verified"] is True and facts["sidecar"]["fits"]
     inside = facts["c2pa"]
     assert inside["found"] and inside["valid"] and inside["generator"] == "valle"
     assert inside["record"].items() >= RECORD.items()
     read, _ = soundfile.read(path)
     assert abs(len(read) - len(speech.audio)) < 2500
-    # Read by the library as any other program would, with its own settings.
+    # Read by the library with its default settings, as any other program would.
     with c2pa.Reader(path) as reader:
         actions = json.loads(reader.json())["manifests"].popitem()[1]["assertions"][0]
     assert actions["data"]["actions"][0]["digitalSourceType"].endswith("trainedAlgorithmicMedia")
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    facts = provenance_facts(path)
+    facts = describe_provenance(path)
     assert facts["verified"] is False and not facts["c2pa"]["valid"] and facts["c2pa"]["problems"]
 
 
-def test_files_without_a_manifest(c2pa: Any, speech: Speech, tmp_path: Path) -> None:
-    for name in ("said.wav", "said.mp3", "said.flac", "said.ogg"):
+def test_file_without_a_manifest_is_reported(c2pa: Any, speech: Speech, tmp_path: Path) -> None:
+    for name in ("speech.wav", "speech.mp3", "speech.flac", "speech.ogg"):
         speech.save(tmp_path / name)
         assert content_credentials.read(tmp_path / name) == {"checked": True, "found": False}
 
 
-def test_broken_manifests_are_no_crash(c2pa: Any, speech: Speech, tmp_path: Path) -> None:
-    path = tmp_path / "said.mp3"
+def test_broken_manifest_never_crashes(c2pa: Any, speech: Speech, tmp_path: Path) -> None:
+    path = tmp_path / "speech.mp3"
     speech.save(path, key=KEY, credentials=True)
-    whole = path.read_bytes()
+    original = path.read_bytes()
     rng = np.random.default_rng(0)
     for _ in range(40):
-        broken = bytearray(whole[: int(rng.integers(1, len(whole) + 1))])
+        broken = bytearray(original[: int(rng.integers(1, len(original) + 1))])
         for at in rng.integers(0, min(len(broken), 5000), 4):
             broken[at] = int(rng.integers(256))
         path.write_bytes(broken)
-        facts = provenance_facts(path)
+        facts = describe_provenance(path)
         assert facts["verified"] is False
 
 
-def test_without_the_package_it_says_so(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_c2pa_package_is_reported(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> Any:
         raise ImportError(name)
 
     monkeypatch.setattr(content_credentials, "import_module", missing)
-    facts = provenance_facts(saved)
+    facts = describe_provenance(saved)
     assert facts["verified"] is True
     assert not facts["c2pa"]["checked"] and "valle[provenance]" in facts["c2pa"]["why"]
     with pytest.raises(valle.UsageError, match="provenance"):
         content_credentials.embed(saved, "wav", RECORD, KEY)
 
 
-# --- the commands
+# --- commands
 
 
-def test_verify(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_command(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(saved)]) == 0
     assert KEY_ID in capsys.readouterr().out
     assert main(["verify", str(saved), "--key", KEY_ID, "--json"]) == 0
@@ -248,12 +255,12 @@ def test_verify(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(saved), "--json"]) == 8
     output = capsys.readouterr()
     assert json.loads(output.out.splitlines()[-1])["verified"] is False
-    assert "is not what was signed" in output.err
+    assert "was altered after signing" in output.err
     provenance.sidecar_path(saved).unlink()
     assert main(["verify", str(saved)]) == 8
 
 
-def test_a_record_cannot_write_to_the_terminal(
+def test_record_cannot_send_control_characters_to_the_terminal(
     saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rewrite(saved, made_by="\x1b[31mvalle\r" + "x" * 1000, voice="\x07\u202e")
@@ -263,85 +270,96 @@ def test_a_record_cannot_write_to_the_terminal(
     assert not set(shown) & set("\x1b\r\x07\u202e")
 
 
-def test_detect(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_detect_command_reports_all_parts(
+    saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     key = tmp_path / "owner.key"
     key.write_bytes(OWNER_KEY)
     assert main(["detect", str(saved), "--json", "--owner-key", str(key)]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert set(found) == {"file", "seconds", "watermark", "detector", "provenance"}
-    assert found["watermark"]["found"] and found["watermark"]["chance"] < 1e-7
-    assert found["watermark"]["payload"]["receipt"] == "c0ff"
-    assert found["watermark"]["payload"]["key"] == f"{key_number(OWNER_KEY):03x}"
-    (span,) = found["watermark"]["spans"]
+    report = json.loads(capsys.readouterr().out)
+    assert set(report) == {"file", "seconds", "watermark", "detector", "provenance"}
+    assert report["watermark"]["found"] and report["watermark"]["false_positive_bound"] < 1e-7
+    assert report["watermark"]["payload"]["receipt"] == "c0ff"
+    assert report["watermark"]["payload"]["key"] == f"{key_fingerprint(OWNER_KEY):03x}"
+    (span,) = report["watermark"]["spans"]
     assert span["start"] < 0.2 and span["end"] > 2.8
-    assert found["detector"].get("why") or found["detector"]["cannot_know"]
-    assert found["provenance"]["verified"] is True
+    assert report["detector"].get("why") or report["detector"]["cannot_know"]
+    assert report["provenance"]["verified"] is True
     assert main(["detect", str(saved)]) == 0
     shown = capsys.readouterr().out
-    assert "made by valle, 0.00 to" in shown and "payload not read" in shown
+    assert "made by valle, 0.00 to" in shown and "payload not readable" in shown
     assert "detector:   " in shown and KEY_ID in shown
 
 
-def test_detect_knows_what_this_machine_marked(
+def test_detect_finds_own_receipts_in_the_ledger(
     speech: Speech, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own, receipt = ledger.signer().watermark_key(), "beef" + "0" * 60
+    own_key, receipt = ledger.get_signing_key().derive_watermark_key(), "beef" + "0" * 60
     for _ in range(2):
         ledger.append("speak", receipt=receipt, voice="Ada")
     ledger.append("speak", receipt="dead" + "0" * 60, voice="Eve")
-    path = tmp_path / "made.wav"
-    unmarked, _ = soundfile.read(Path(__file__).parents[2] / "examples" / "voice.wav")
-    marked = mark(unmarked[: 3 * RATE].astype(np.float32), RATE, own, Payload.of(own, receipt))
-    soundfile.write(path, marked, RATE)
+    path = tmp_path / "speech.wav"
+    samples, _ = soundfile.read(Path(__file__).parents[2] / "examples" / "voice.wav")
+    watermarked = embed_watermark(
+        samples[: 3 * RATE].astype(np.float32), RATE, own_key, Payload.for_receipt(own_key, receipt)
+    )
+    soundfile.write(path, watermarked, RATE)
     assert main(["detect", str(path), "--json"]) == 0
     payload = json.loads(capsys.readouterr().out)["watermark"]["payload"]
-    assert payload["receipt"] == "beef" and payload["key"] == f"{key_number(own):03x}"
+    assert payload["receipt"] == "beef" and payload["key"] == f"{key_fingerprint(own_key):03x}"
     (entry,) = payload["ledger"]
     assert entry["receipt"] == receipt and entry["voice"] == "Ada" and entry["spoken"] == 2
     assert main(["detect", str(path)]) == 0
     assert "in the ledger: beef000000000000... of voice Ada, 2" in capsys.readouterr().out
 
 
-def test_an_owner_key_given_away_reads_the_mark_elsewhere(
+def test_exported_owner_key_reads_payloads_elsewhere(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = tmp_path / "marks.key"
-    assert main(["consent", "key", "--owner-key", str(given)]) == 0
-    assert capsys.readouterr().out.strip() == ledger.signer().id
-    own = ledger.signer().watermark_key()
-    assert given.read_bytes() == own and given.stat().st_mode & 0o077 == 0
-    unmarked, _ = soundfile.read(Path(__file__).parents[2] / "examples" / "voice.wav")
-    marked = mark(unmarked[: 3 * RATE].astype(np.float32), RATE, own, Payload.of(own, "c0ffee"))
-    soundfile.write(tmp_path / "made.wav", marked, RATE)
+    exported = tmp_path / "owner.key"
+    assert main(["consent", "key", "--owner-key", str(exported)]) == 0
+    assert capsys.readouterr().out.strip() == ledger.get_signing_key().id
+    own_key = ledger.get_signing_key().derive_watermark_key()
+    assert exported.read_bytes() == own_key and exported.stat().st_mode & 0o077 == 0
+    samples, _ = soundfile.read(Path(__file__).parents[2] / "examples" / "voice.wav")
+    watermarked = embed_watermark(
+        samples[: 3 * RATE].astype(np.float32),
+        RATE,
+        own_key,
+        Payload.for_receipt(own_key, "c0ffee"),
+    )
+    soundfile.write(tmp_path / "speech.wav", watermarked, RATE)
     monkeypatch.setenv("VALLE_HOME", str(tmp_path / "elsewhere"))
-    for options, read in (([], False), (["--owner-key", str(given)], True)):
-        assert main(["detect", str(tmp_path / "made.wav"), "--json", *options]) == 0
+    for options, read in (([], False), (["--owner-key", str(exported)], True)):
+        assert main(["detect", str(tmp_path / "speech.wav"), "--json", *options]) == 0
         payload = json.loads(capsys.readouterr().out)["watermark"]["payload"]
         assert (payload is not None) is read
         assert not read or (payload["receipt"] == "c0ff" and payload["ledger"] == [])
 
 
-def test_the_key_of_marks_is_that_of_rfc_5869() -> None:
-    """Known answer: HKDF spelled out as two rounds of HMAC."""
+def test_watermark_key_is_hkdf_of_the_private_key() -> None:
+    """Known answer: HKDF (RFC 5869), spelled out as two rounds of HMAC."""
     private = bytes(range(32))
     extracted = hmac.digest(bytes(32), private, "sha256")
     expected = hmac.digest(extracted, b"valle watermark key\x01", "sha256")
     key = keys.SigningKey(Ed25519PrivateKey.from_private_bytes(private), KEY_ID)
-    assert key.watermark_key() == expected
+    assert key.derive_watermark_key() == expected
 
 
-def test_detect_on_what_is_not_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_detect_reports_no_watermark_in_noise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     noise = np.random.default_rng(0).standard_normal(2 * RATE) / 9
     soundfile.write(tmp_path / "noise.wav", noise, RATE)
     assert main(["detect", str(tmp_path / "noise.wav"), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["watermark"]["found"] is False and found["watermark"]["spans"] == []
-    assert found["provenance"]["verified"] is None
+    report = json.loads(capsys.readouterr().out)
+    assert report["watermark"]["found"] is False and report["watermark"]["spans"] == []
+    assert report["provenance"]["verified"] is None
     assert main(["detect", str(tmp_path / "noise.wav")]) == 0
     assert "watermark:  not found" in capsys.readouterr().out
 
 
-def test_detect_takes_a_second(
+def test_detect_accepts_one_second(
     speech: Speech, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     soundfile.write(tmp_path / "short.wav", speech.audio[8_000 : 8_000 + RATE], RATE)
@@ -352,7 +370,7 @@ def test_detect_takes_a_second(
     assert "0.5 s" in capsys.readouterr().err
 
 
-def test_a_picture(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_detect_writes_a_picture(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     picture = saved.parent / "found.png"
     assert main(["detect", str(saved), "--picture", str(picture)]) == 0
@@ -361,20 +379,20 @@ def test_a_picture(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"1" * 15, b"1" * 5000])
-def test_keys_that_are_none(saved: Path, tmp_path: Path, content: bytes) -> None:
+def test_invalid_owner_key_is_a_usage_error(saved: Path, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "key").write_bytes(content)
     assert main(["detect", str(saved), "--owner-key", str(tmp_path / "key")]) == 2
     assert main(["detect", str(saved), "--owner-key", str(tmp_path / "none")]) == 2
 
 
-def test_broken_recordings_are_refused_in_one_line(
+def test_broken_recordings_are_refused_with_one_line(
     speech: Speech, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
-    # The search itself is not what is tried here, and takes its time.
+    # The search of other speeds is not tested here, and is slow.
     monkeypatch.setattr("valle.watermark.detect.WARPS", ())
     rng = np.random.default_rng(0)
     for ending in ("wav", "flac", "mp3", "ogg"):
-        path = tmp_path / f"said.{ending}"
+        path = tmp_path / f"speech.{ending}"
         speech.save(path)
         whole = path.read_bytes()
         for _ in range(6):

@@ -1,1 +1,1 @@
-"""Who agreed to a voice: statements, their verification, permission and its end."""
+"""Consent: statements read aloud, their verification, and the validity of receipts."""

@@ -1,7 +1,7 @@
-"""Challenges: the statement that a speaker reads aloud, with words that nobody could know before.
+"""Challenges: statements that a speaker reads aloud, with words that nobody could know before.
 
-A recording of the speaker agreeing to something, at some time, is easily had; one in which these
-very words are spoken has to be made now. So a challenge lives for minutes and is used once.
+A recording of the speaker consenting to something, at some time, is easily obtained. One in which
+these words are spoken has to be made now. So a challenge is valid for minutes, and is used once.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -19,62 +20,61 @@ from pydantic import ValidationError
 from valle.consent.words import WORDS
 from valle.errors import ConsentError, UsageError
 from valle.trust import ledger, private_files
-from valle.trust.canonical_json import canonical
-from valle.trust.private_files import Strict
+from valle.trust.canonical_json import canonicalize
+from valle.trust.private_files import StrictModel
 from valle.trust.receipts import Scope
-from valle.voices.voice import check_name
 
 PHRASE_WORDS = 4  # in order, of 203 without repeats: 30 bits
-LIFE = timedelta(minutes=15)  # to read the statement, send the recording, and enroll
+LIFETIME = timedelta(minutes=15)  # to read the statement, send the recording, and enroll
 LANGUAGES = {"en-us": "American English"}
-USER, PURPOSE = "the owner of this computer", "personal use"
+DEFAULT_USER, DEFAULT_PURPOSE = "the owner of this computer", "personal use"
 
 _ID = re.compile(r"[0-9a-f]{16}")
-_LONGEST = 200  # characters of a user or a purpose
+_MAX_NAME, _MAX_TEXT = 64, 200  # characters of a speaker's name; of a user or a purpose
 _DAYS = re.compile(r"[0-9]{1,4}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @dataclass(frozen=True)
 class Statement:
-    """What is to be said, and the spans in it of the words that prove it was said for this."""
+    """A text to read aloud, and the character spans of the phrase that proves it is new."""
 
     text: str
     phrase: tuple[tuple[int, int], ...]
 
     def with_words(self, words: Sequence[str]) -> Statement:
-        """The same statement with other words in the places of the phrase's."""
-        text, phrase, done = "", [], 0
+        """Return the statement with other words in place of the phrase."""
+        text, phrase, copied = "", [], 0
         for (start, end), word in zip(self.phrase, words, strict=True):
-            text += self.text[done:start]
+            text += self.text[copied:start]
             phrase.append((len(text), len(text) + len(word)))
             text += word
-            done = end
-        return Statement(text + self.text[done:], tuple(phrase))
+            copied = end
+        return Statement(text + self.text[copied:], tuple(phrase))
 
     def phrase_text(self) -> str:
-        """The part of the statement from the phrase's first word to its last."""
+        """Return the text from the phrase's first word to its last."""
         return self.text[self.phrase[0][0] : self.phrase[-1][1]]
 
 
-class Challenge(Strict):
+class Challenge(StrictModel):
     """A statement that waits to be read aloud."""
 
     id: str
-    name: str
-    """Whose voice it is for."""
+    speaker: str
+    """Who is to read it, as the statement says it."""
     text: str
     """The whole statement; it ends with the phrase."""
     phrase: list[str]
     scope: Scope
-    made: str
-    ends: str
+    created: str
+    expires: str
     """Until when it can be used."""
 
     @property
     def statement(self) -> Statement:
-        """The statement with the places of the phrase's words."""
-        start = self.text.rindex(_said(self.phrase))
+        """The statement with the spans of the phrase's words."""
+        start = self.text.rindex(_join_phrase(self.phrase))
         spans = []
         for word in self.phrase:
             start = self.text.index(word, start)
@@ -83,95 +83,116 @@ class Challenge(Strict):
         return Statement(self.text, tuple(spans))
 
 
-def new(
-    name: str,
-    user: str = USER,
-    purpose: str = PURPOSE,
+def create(
+    speaker: str,
+    user: str = DEFAULT_USER,
+    purpose: str = DEFAULT_PURPOSE,
     languages: str = "en-us",
     expires: str | None = None,
 ) -> Challenge:
-    """Make a challenge and keep it open for 15 minutes.
+    """Create a challenge, which stays open for 15 minutes.
 
     Args:
-        name: of the speaker, and of the voice that is to be enrolled.
-        user: who may use the voice.
-        purpose: what for.
-        languages: that it may speak, separated by commas.
-        expires: the last day of the agreement as YYYY-MM-DD, or in how many days that is.
+        speaker: The speaker's name, as it is read aloud.
+        user: Who may use the voice.
+        purpose: What for.
+        languages: Languages that the voice may speak, separated by commas.
+        expires: Last day of the consent, as YYYY-MM-DD or in days from today; None for no end.
 
-    Raises UsageError for what cannot be said or meant, OutputError where it cannot be kept.
+    Raises:
+        UsageError: An argument cannot be read aloud or understood.
+        OutputError: The challenge cannot be saved.
     """
-    check_name(name)
+    speaker = _check_speakable(speaker, "--speaker", _MAX_NAME)
     scope = Scope(
-        user=_speakable(user, "--user"),
-        purpose=_speakable(purpose, "--purpose"),
-        languages=_languages(languages),
-        expires=_last_day(expires),
+        user=_check_speakable(user, "--user", _MAX_TEXT),
+        purpose=_check_speakable(purpose, "--purpose", _MAX_TEXT),
+        languages=_parse_languages(languages),
+        expires=_parse_last_day(expires),
     )
     phrase = secrets.SystemRandom().sample(WORDS, PHRASE_WORDS)
-    ledger.end()  # refuses where the clock was set back
-    made = ledger.now()
+    ledger.read_head()  # raises if the clock was set back
+    created = ledger.now()
     challenge = Challenge(
         id=secrets.token_hex(8),
-        name=name,
-        text=_text(name, scope, phrase),
+        speaker=speaker,
+        text=_compose_text(speaker, scope, phrase),
         phrase=phrase,
         scope=scope,
-        made=made,
-        ends=ledger.stamp(ledger.seconds(made) + LIFE.total_seconds()),
+        created=created,
+        expires=ledger.format_time(ledger.parse_time(created) + LIFETIME.total_seconds()),
     )
-    with private_files.locked() as folder:
-        place = folder / "challenges"
-        place.mkdir(mode=private_files.FOLDER_MODE, exist_ok=True)
-        for path in place.glob("*.json"):
+    with private_files.lock_folder() as folder:
+        challenges = folder / "challenges"
+        challenges.mkdir(mode=private_files.FOLDER_MODE, exist_ok=True)
+        for path in challenges.glob("*.json"):
             if not _is_open(_read(path)):
                 path.unlink(missing_ok=True)
         private_files.write_private(
-            place / f"{challenge.id}.json", canonical(challenge.model_dump())
+            challenges / f"{challenge.id}.json", canonicalize(challenge.model_dump())
         )
     return challenge
 
 
-def find(challenge: str | None, name: str | None) -> Challenge:
-    """The open challenge of that id, or the newest that is for `name`.
+def find(challenge_id: str | None, speaker: str | None) -> Challenge:
+    """Find an open challenge.
 
-    Without either, the only one that is open. Raises ConsentError if there is none such.
+    Args:
+        challenge_id: Its id; None for the newest of the speaker.
+        speaker: Who is to read it; None for any, if only one is open.
+
+    Raises:
+        ConsentError: There is no such challenge, or it is not open any more.
     """
-    ledger.end()
-    how = f'`valle consent new --name "{name or "NAME"}"` makes one'
-    if challenge is not None:
-        return _named(challenge, name, how)
-    found = [one for path in _folder().glob("*.json") if _is_open(one := _read(path))]
-    own = [one for one in found if one is not None and name in (None, one.name)]
-    if name is None and len(own) > 1:
+    ledger.read_head()
+    speaker = None if speaker is None else _normalize(speaker)
+    remedy = f'`valle consent new --speaker "{speaker or "NAME"}"` creates one'
+    if challenge_id is not None:
+        return _find_by_id(challenge_id, speaker, remedy)
+    opened = [challenge for path in _folder().glob("*.json") if (challenge := _read_open(path))]
+    matches = [challenge for challenge in opened if speaker in (None, challenge.speaker)]
+    if speaker is None and len(matches) > 1:
         raise ConsentError("several challenges are open: say which one with --challenge ID")
-    if not own:
-        whose = f" for {name!r}" if name is not None else ""
-        raise ConsentError(f"no challenge{whose} is open, each lives {_minutes()} minutes; {how}")
-    return max(own, key=lambda one: (one.made, one.id))
+    if not matches:
+        whose = f" for {speaker!r}" if speaker is not None else ""
+        minutes = int(LIFETIME.total_seconds()) // 60
+        raise ConsentError(f"no challenge{whose} is open (they expire in {minutes} min); {remedy}")
+    return max(matches, key=lambda challenge: (challenge.created, challenge.id))
 
 
-def use_up(challenge: Challenge) -> None:
-    """Close a challenge for good. Raises ConsentError if it was closed before."""
+def consume(challenge: Challenge) -> None:
+    """Close a challenge for good.
+
+    Raises:
+        ConsentError: It was used before.
+    """
     try:
         (_folder() / f"{challenge.id}.json").unlink()
     except FileNotFoundError:
         raise ConsentError(f"challenge {challenge.id} was used already; make a new one") from None
 
 
-def _named(identity: str, name: str | None, how: str) -> Challenge:
-    if not _ID.fullmatch(identity):  # it names a file
-        raise ConsentError(f"{identity!r} is no challenge: 16 hexadecimal digits name one; {how}")
-    found = _read(_folder() / f"{identity}.json")
-    if found is None:
-        raise ConsentError(f"challenge {identity} is not there, or was used already; {how}")
-    if not _is_open(found):
+def _find_by_id(challenge_id: str, speaker: str | None, remedy: str) -> Challenge:
+    if not _ID.fullmatch(challenge_id):  # it becomes part of a path
         raise ConsentError(
-            f"challenge {identity} has expired: it lived until {found.ends} (UTC); {how}"
+            f"{challenge_id!r} is not the id of a challenge, which has 16 hexadecimal digits; "
+            f"{remedy}"
         )
-    if name is not None and name != found.name:
-        raise ConsentError(f"challenge {identity} is for the voice {found.name!r}, not {name!r}")
-    return found
+    challenge = _read(_folder() / f"{challenge_id}.json")
+    if challenge is None:
+        raise ConsentError(
+            f"challenge {challenge_id} does not exist, or was used already; {remedy}"
+        )
+    if not _is_open(challenge):
+        raise ConsentError(
+            f"challenge {challenge_id} has expired: it was open until {challenge.expires} (UTC); "
+            f"{remedy}"
+        )
+    if speaker is not None and speaker != challenge.speaker:
+        raise ConsentError(
+            f"challenge {challenge_id} is for the speaker {challenge.speaker!r}, not {speaker!r}"
+        )
+    return challenge
 
 
 def _folder() -> Path:
@@ -184,63 +205,71 @@ def _read(path: Path) -> Challenge | None:
     return None
 
 
+def _read_open(path: Path) -> Challenge | None:
+    challenge = _read(path)
+    return challenge if _is_open(challenge) else None
+
+
 def _is_open(challenge: Challenge | None) -> bool:
-    return challenge is not None and challenge.made <= ledger.now() <= challenge.ends
+    return challenge is not None and challenge.created <= ledger.now() <= challenge.expires
 
 
-def _minutes() -> int:
-    return int(LIFE.total_seconds()) // 60
-
-
-def _text(name: str, scope: Scope, phrase: list[str]) -> str:
-    spoken = " and ".join(LANGUAGES[language] for language in scope.languages or ())
-    ends = ""
+def _compose_text(speaker: str, scope: Scope, phrase: list[str]) -> str:
+    languages = " and ".join(LANGUAGES[language] for language in scope.languages or ())
+    end = ""
     if scope.expires is not None:
-        last = date.fromisoformat(scope.expires)
-        ends = f" This ends after {last:%B} {last.day}, {last.year}."
+        last_day = date.fromisoformat(scope.expires)
+        end = f" This ends after {last_day:%B} {last_day.day}, {last_day.year}."
     return (
-        f"My name is {name}. I agree that {scope.user} may make a copy of my voice and let "
-        f"it say new things in {spoken}, for {scope.purpose}.{ends} "
-        f"I say so of my own free will, and my words for today are: {_said(phrase)}."
+        f"My name is {speaker}. I agree that {scope.user} may make a copy of my voice and let "
+        f"it say new things in {languages}, for {scope.purpose}.{end} "
+        f"I say so of my own free will, and my words for today are: {_join_phrase(phrase)}."
     )
 
 
-def _said(phrase: list[str]) -> str:
+def _join_phrase(phrase: list[str]) -> str:
     return ", ".join(phrase)
 
 
-def _speakable(value: str, option: str) -> str:
-    value = " ".join(value.split())
-    if not value or len(value) > _LONGEST or not value.isprintable():
-        raise UsageError(f"{option} takes 1 to {_LONGEST} printable characters")
-    if "[[" in value or "]]" in value:  # would be spoken otherwise than it is read
+def _check_speakable(value: str, option: str, max_length: int) -> str:
+    value = _normalize(value)
+    if not value or len(value) > max_length or not value.isprintable():
+        raise UsageError(f"{option} takes 1 to {max_length} printable characters")
+    if "[[" in value or "]]" in value:  # IPA: it would be verified otherwise than it is read
         raise UsageError(f"{option} is plain text: leave the square brackets out")
-    return value.rstrip(".")
+    return value
 
 
-def _languages(value: str) -> list[str]:
-    found = list(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-    unknown = [language for language in found if language not in LANGUAGES]
-    if unknown or not found:
+def _normalize(text: str) -> str:
+    """Return a text in the form in which equal texts are equal strings, for use in a sentence."""
+    return " ".join(unicodedata.normalize("NFC", text).split()).rstrip(".")
+
+
+def _parse_languages(value: str) -> list[str]:
+    languages = list(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    unknown = [language for language in languages if language not in LANGUAGES]
+    if unknown or not languages:
         raise UsageError(
             f"--languages takes {', '.join(LANGUAGES)}, not {', '.join(unknown) or 'nothing'}"
         )
-    return found
+    return languages
 
 
-def _last_day(value: str | None) -> str | None:
+def _parse_last_day(value: str | None) -> str | None:
     if value is None:
         return None
     today = datetime.fromisoformat(ledger.now()[:10]).date()
     try:
         if _DAYS.fullmatch(value):
-            last = today + timedelta(days=int(value))
+            last_day = today + timedelta(days=int(value))
         elif _DATE.fullmatch(value):
-            last = date.fromisoformat(value)
+            last_day = date.fromisoformat(value)
         else:
             raise ValueError
     except ValueError:
-        raise UsageError(f"--expires takes a day as 2027-01-31, or days, not {value!r}") from None
-    if last < today:
-        raise UsageError(f"--expires {value} lies in the past")
-    return last.isoformat()
+        raise UsageError(
+            f"--expires takes a date such as 2027-01-31, or a number of days, not {value!r}"
+        ) from None
+    if last_day < today:
+        raise UsageError(f"--expires {value} is in the past")
+    return last_day.isoformat()

@@ -1,22 +1,22 @@
-"""Which receipts there are, whether they hold, and how one is taken back."""
+"""Listing receipts with their state, and revoking them."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from valle.consent.permission import expired
+from valle.consent.validity import is_expired
 from valle.errors import ConsentError, UsageError
 from valle.trust import ledger
-from valle.trust.audit import genuine
+from valle.trust.audit import verify_line
 from valle.voices import registry
 
 _ID = re.compile(r"[0-9a-f]{64}")
-_SHORTEST = 8  # digits by which a receipt may be called, if they are those of one only
+_MIN_DIGITS = 8  # of an abbreviated receipt id
 
 
 @dataclass(frozen=True)
-class Entry:
+class ReceiptEntry:
     """A receipt as the ledger knows it."""
 
     id: str
@@ -28,58 +28,63 @@ class Entry:
     """"valid", "revoked" or "expired"."""
 
 
-def entries() -> list[Entry]:
-    """The receipts of all voices ever enrolled here, each once, by its latest enrolment.
+def list_receipts() -> list[ReceiptEntry]:
+    """List the receipts of all voices ever enrolled here, each once, by its latest enrollment.
 
-    Raises what `ledger.end` raises.
+    Raises what `ledger.read_head` raises.
     """
-    end = ledger.end()
-    found: dict[str, Entry] = {}
-    key = ledger.signer().id
-    for raw in ledger.raw_lines():
-        line = genuine(raw, key)
+    head = ledger.read_head()
+    entries: dict[str, ReceiptEntry] = {}
+    key_id = ledger.get_signing_key().id
+    for raw_line in ledger.read_raw_lines():
+        line = verify_line(raw_line, key_id)
         if line is None or line["what"] != "enroll":
             continue
         receipt, last_day = str(line["receipt"]), line["expires"]
         state = "valid"
-        if receipt in end.revoked:
+        if receipt in head.revoked:
             state = "revoked"
-        elif expired(last_day, end.latest):
+        elif is_expired(last_day, head.latest):
             state = "expired"
-        found[receipt] = Entry(
+        entries[receipt] = ReceiptEntry(
             receipt, line["kind"], line["voice"], line["recording_sha256"], last_day, state
         )
-    return list(found.values())
+    return list(entries.values())
 
 
-def revoke(which: str) -> str:
-    """Revoke a receipt for good; returns its id.
+def revoke(name_or_id: str) -> str:
+    """Revoke a receipt permanently.
 
     Args:
-        which: the name of a voice that is kept, or the receipt's id: all of it, or enough digits
-            to tell it from others in the ledger.
+        name_or_id: The name of a stored voice, or the receipt's id: the whole id, or at least 8
+            digits that no other receipt in the ledger begins with.
 
-    Raises UsageError for what names no receipt, and what `ledger.append` raises.
+    Returns:
+        The receipt's id.
+
+    Raises:
+        UsageError: It does not identify a receipt.
+        ConsentError: The receipt was revoked before; and what `ledger.append` raises.
     """
-    receipt, recording = _found(which)
-    if receipt in ledger.end().revoked:
+    receipt, recording = _find_receipt(name_or_id)
+    if receipt in ledger.read_head().revoked:
         raise ConsentError(f"receipt {receipt[:16]}... is revoked already")
     ledger.append("revoke", revoked={receipt: recording}, receipt=receipt)
     return receipt
 
 
-def _found(which: str) -> tuple[str, str]:
-    """The id of a receipt and its recording's hash, "" where that is not known."""
-    if which.casefold() in (name.casefold() for name in registry.names()):
-        consent = registry.load(which).consent
+def _find_receipt(name_or_id: str) -> tuple[str, str]:
+    """Return a receipt's id and its recording's hash, "" where the recording is not known."""
+    if name_or_id.casefold() in (name.casefold() for name in registry.names()):
+        consent = registry.load(name_or_id).consent
         return consent["id"], consent["recording_sha256"]
-    digits = which.lower()
-    known = [entry for entry in entries() if entry.id.startswith(digits)]
-    if len(digits) >= _SHORTEST and len(known) == 1:
-        return known[0].id, known[0].recording_sha256
+    digits = name_or_id.lower()
+    matches = [entry for entry in list_receipts() if entry.id.startswith(digits)]
+    if len(digits) >= _MIN_DIGITS and len(matches) == 1:
+        return matches[0].id, matches[0].recording_sha256
     if _ID.fullmatch(digits):  # of a voice that was enrolled elsewhere, by a trusted key
         return digits, ""
     raise UsageError(
-        f"{which!r} is neither a voice that is kept nor the id of a receipt; "
+        f"{name_or_id!r} is neither a stored voice nor the id of a receipt; "
         "`valle consent list` shows both"
     )

@@ -1,9 +1,11 @@
-"""How surely a given text is said in a recording.
+"""Text verification: how well a given text matches a recording.
 
-Nothing is recognised: the text is laid over the listener's CTC log-probabilities on its best path
-(Viterbi over phonemes and blanks), and compared with the best path of no text at all. The log of
-their likelihood ratio, for each phoneme, is 0 where the text is what the listener would have heard
-anyway, and falls with every sound that was not said or said besides.
+Nothing is recognized. The text is aligned with the recognizer's CTC log-probabilities along its
+best path (Viterbi over phonemes and blanks), and compared with the best path without any text. The
+log-likelihood ratio per phoneme is a goodness-of-pronunciation score (Witt and Young 2000,
+"Phone-level pronunciation scoring and assessment for interactive language learning"): 0 where the
+text is what the recognizer would have recognized by itself, lower with every sound that is missing
+or inserted.
 """
 
 from __future__ import annotations
@@ -15,157 +17,180 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from valle.text.phonemes import to_sentences
+from valle.text.segmentation import split_sentences
 from valle.text.symbols import BLANK, BORDERS
 
-LOWEST = -20.0  # nats a frame, and the score of a text that has no room in the recording
+MIN_SCORE = -20.0  # nats per frame; also the score of a text that does not fit into the recording
 
-_NOT_BEGUN = -1e30
+_UNREACHABLE = -1e30  # score of a state that no path reaches
 
 Span = tuple[int, int]
+"""Start and end of a word in its text, in characters."""
 
 
 @dataclass(frozen=True)
-class Said:
-    """Log-likelihood ratios in nats for each phoneme; 0 is the best, `LOWEST` the worst."""
+class TextScore:
+    """Log-likelihood ratios in nats per phoneme: 0 is the best, `MIN_SCORE` the worst."""
 
     whole: float
     words: dict[Span, float]
-    """By the word's place in the text, with the frames up to its neighbours."""
-    phonemes: dict[Span, int]
+    """Of each word, including the frames between it and its neighbors."""
+    phoneme_counts: dict[Span, int]
     """How many phonemes each word has."""
     frames: dict[Span, tuple[int, int]]
-    """The first frame of each word, and the one after its last; empty for a text with no room."""
+    """First frame of each word, and one past its last; empty for a text that does not fit."""
 
 
-def how_surely_said(log_probs: NDArray[np.floating], classes: Sequence[str], text: str) -> Said:
-    """Score a text against a recording; what is said before and after it does not count.
+@dataclass(frozen=True)
+class CtcPath:
+    """A path of symbols through a part of a recording."""
+
+    start: int
+    """Its first frame."""
+    states: NDArray[np.int64]
+    """[frames] 2 s + 1 is symbol s, even states are blanks."""
+    ratios: NDArray[np.float64]
+    """[frames] log-likelihood ratios, nats."""
+
+
+def score_text(log_probs: NDArray[np.floating], classes: Sequence[str], text: str) -> TextScore:
+    """Score a text against a recording; speech before and after it does not matter.
 
     Args:
-        log_probs: [frames, classes], the CTC head's natural logarithms.
-        classes: the listener's symbols, "<blank>" among them.
-        text: English, with at least one word. Raises TextError where it has none.
+        log_probs: [frames, classes], natural logarithms from the CTC head.
+        classes: The recognizer's symbols, "<blank>" among them.
+        text: English.
+
+    Raises:
+        TextError: The text has no words.
     """
-    spans, said = _phonemes(text, tuple(classes))
-    count = {span: spans.count(span) for span in spans}
-    path = best_path(_ratio(log_probs), said, classes.index(BLANK))
+    spans, symbols = _to_classes(text, tuple(classes))
+    counts = {span: spans.count(span) for span in spans}
+    path = best_path(_to_ratios(log_probs), symbols, classes.index(BLANK))
     if path is None:
-        return Said(LOWEST, dict.fromkeys(count, LOWEST), count, {})
-    begin, states, costs = path
+        return TextScore(MIN_SCORE, dict.fromkeys(counts, MIN_SCORE), counts, {})
     words, frames = {}, {}
-    for span, phonemes in count.items():
+    for span, count in counts.items():
         first = spans.index(span)
-        # From the blank before the word's first phoneme to the one after its last: a sound that
-        # was put in beside it is paid for by the word too.
-        inside = (states >= 2 * first) & (states <= 2 * (first + phonemes))
-        words[span] = max(LOWEST, float(costs[inside].sum()) / phonemes)
-        (own,) = np.nonzero((states > 2 * first) & (states < 2 * (first + phonemes)))
-        frames[span] = (begin + int(own[0]), begin + int(own[-1]) + 1)
-    whole = max(LOWEST, float(costs.sum()) / len(said))
-    return Said(whole, words, count, frames)
+        # From the blank before the word's first phoneme to the one after its last: a sound inserted
+        # next to the word lowers its score too.
+        with_blanks = (path.states >= 2 * first) & (path.states <= 2 * (first + count))
+        words[span] = max(MIN_SCORE, float(path.ratios[with_blanks].sum()) / count)
+        (inside,) = np.nonzero((path.states > 2 * first) & (path.states < 2 * (first + count)))
+        frames[span] = (path.start + int(inside[0]), path.start + int(inside[-1]) + 1)
+    whole = max(MIN_SCORE, float(path.ratios.sum()) / len(symbols))
+    return TextScore(whole, words, counts, frames)
 
 
-def margin(
-    log_probs: NDArray[np.floating], classes: Sequence[str], text: str, others: Sequence[str]
+def score_margin(
+    log_probs: NDArray[np.floating], classes: Sequence[str], text: str, decoys: Sequence[str]
 ) -> float:
-    """By how much a text fits a recording better than the best of others, nats for each phoneme.
+    """Return by how much a text scores above the best of several decoys, nats per phoneme.
 
-    A listener who hears nothing clearly finds every text: the ratio to what it would have heard
-    anyway is near 0 for all. Then this is near 0 too, and falls below.
+    A recognizer without a clear opinion accepts every text: the ratio to its own best path is near
+    0 for all of them. Then the margin is near 0 too, or below.
     """
-    texts = [_phonemes(one, tuple(classes))[1] for one in (text, *others)]
-    scores = best_scores(_ratio(log_probs), texts, classes.index(BLANK))
-    scores = np.maximum(scores / [len(said) for said in texts], LOWEST)
+    texts = [_to_classes(candidate, tuple(classes))[1] for candidate in (text, *decoys)]
+    scores = best_path_scores(_to_ratios(log_probs), texts, classes.index(BLANK))
+    scores = np.maximum(scores / [len(symbols) for symbols in texts], MIN_SCORE)
     return float(scores[0] - scores[1:].max())
 
 
-def best_scores(
-    ratio: NDArray[np.float64], texts: Sequence[NDArray[np.int64]], blank: int
+def best_path_scores(
+    ratios: NDArray[np.float64], texts: Sequence[NDArray[np.int64]], blank: int
 ) -> NDArray[np.float64]:
-    """The sums of ratios along the `best_path` of each text, all at once; `_NOT_BEGUN` for none."""
-    count = 2 * max(len(said) for said in texts) + 1
-    # Shorter texts are filled up with blanks that are never come to: their last symbol is asked.
+    """Return the score of the `best_path` of each text, computed for all texts at once.
+
+    Args:
+        ratios: [frames, classes] log-probability minus that of the frame's best class.
+        texts: Classes of each text.
+        blank: The class of the blank.
+
+    Returns:
+        [texts] sums of ratios; `_UNREACHABLE` for a text that does not fit.
+    """
+    count = 2 * max(len(symbols) for symbols in texts) + 1
+    # Shorter texts are padded with blanks after the state whose score is read.
     state_class = np.full((len(texts), count), blank)
-    may_skip = np.full((len(texts), count), _NOT_BEGUN)
-    for row, said in enumerate(texts):
-        state_class[row, 1 : 2 * len(said) : 2] = said
-        may_skip[row, 3 : 2 * len(said) : 2][said[1:] != said[:-1]] = 0.0
-    last = np.array([2 * len(said) - 1 for said in texts])
+    skip_cost = np.full((len(texts), count), _UNREACHABLE)
+    for row, symbols in enumerate(texts):
+        state_class[row, 1 : 2 * len(symbols) : 2] = symbols
+        skip_cost[row, 3 : 2 * len(symbols) : 2][symbols[1:] != symbols[:-1]] = 0.0
+    last = np.array([2 * len(symbols) - 1 for symbols in texts])
     rows = np.arange(len(texts))
-    score = np.full((len(texts), count), _NOT_BEGUN)
-    best = np.full(len(texts), _NOT_BEGUN)
-    for frame in ratio:
-        ways = score.copy()
-        ways[:, 1:] = np.maximum(ways[:, 1:], score[:, :-1])
-        ways[:, 2:] = np.maximum(ways[:, 2:], score[:, :-2] + may_skip[:, 2:])
-        ways[:, 1] = 0.0  # the path may begin at any frame: what lies before does not count
-        score = ways + frame[state_class]
+    score = np.full((len(texts), count), _UNREACHABLE)
+    best = np.full(len(texts), _UNREACHABLE)
+    for frame in ratios:
+        incoming = score.copy()
+        incoming[:, 1:] = np.maximum(incoming[:, 1:], score[:, :-1])
+        incoming[:, 2:] = np.maximum(incoming[:, 2:], score[:, :-2] + skip_cost[:, 2:])
+        incoming[:, 1] = 0.0  # the path may start at any frame: earlier speech does not count
+        score = incoming + frame[state_class]
         best = np.maximum(best, score[rows, last])
     return best
 
 
 def best_path(
-    ratio: NDArray[np.float64], symbols: NDArray[np.int64], blank: int
-) -> tuple[int, NDArray[np.int64], NDArray[np.float64]] | None:
-    """The best CTC path of symbols through a part of the frames, begun and ended at any of them.
+    ratios: NDArray[np.float64], symbols: NDArray[np.int64], blank: int
+) -> CtcPath | None:
+    """Find the best CTC path of symbols, which may start and end at any frame (Viterbi).
 
     Args:
-        ratio: [frames, classes] log-probability above that of the frame's best class; at most 0.
-        symbols: [S] classes, in order; each is passed, and blanks may lie between any two.
-        blank: the class of the blank.
+        ratios: [frames, classes] log-probability minus that of the frame's best class; at most 0.
+        symbols: [S] classes, in order; all are visited, with optional blanks between them.
+        blank: The class of the blank.
 
     Returns:
-        The first frame of the path; of each of its frames the state (2 s + 1 is symbol s, even
-        ones are blanks) and the ratio. None when there are too few frames.
+        The path; None if there are too few frames.
     """
-    frames, count = len(ratio), 2 * len(symbols) + 1
+    frames, count = len(ratios), 2 * len(symbols) + 1
     state_class = np.full(count, blank)
     state_class[1::2] = symbols
-    emission = ratio[:, state_class]
-    # A blank may be left out between two symbols that differ.
-    may_skip = np.full(count, _NOT_BEGUN)
-    may_skip[3::2][symbols[1:] != symbols[:-1]] = 0.0
-    score = np.full(count, _NOT_BEGUN)
-    came = np.zeros((frames, count), np.int8)  # from how many states before
+    emission = ratios[:, state_class]
+    # A blank may be skipped between two symbols that differ.
+    skip_cost = np.full(count, _UNREACHABLE)
+    skip_cost[3::2][symbols[1:] != symbols[:-1]] = 0.0
+    score = np.full(count, _UNREACHABLE)
+    steps = np.zeros((frames, count), np.int8)  # how many states forward each frame went
     last = count - 2
-    best, end = _NOT_BEGUN, -1
+    best, end = _UNREACHABLE, -1
     for t in range(frames):
-        ways = np.full((3, count), _NOT_BEGUN)
-        ways[0] = score
-        ways[1, 1:] = score[:-1]
-        ways[2, 2:] = score[:-2]
-        ways[2] += may_skip
-        came[t] = ways.argmax(axis=0)
-        score = ways.max(axis=0)
-        score[1] = 0.0  # the path may begin at any frame: what lies before does not count
+        incoming = np.full((3, count), _UNREACHABLE)
+        incoming[0] = score
+        incoming[1, 1:] = score[:-1]
+        incoming[2, 2:] = score[:-2]
+        incoming[2] += skip_cost
+        steps[t] = incoming.argmax(axis=0)
+        score = incoming.max(axis=0)
+        score[1] = 0.0  # the path may start at any frame: earlier speech does not count
         score += emission[t]
         if score[last] >= best:
             best, end = float(score[last]), t
-    if best <= _NOT_BEGUN / 2:
+    if best <= _UNREACHABLE / 2:
         return None
-    states = [last]
-    while states[-1] != 1:
-        states.append(states[-1] - int(came[end - len(states) + 1, states[-1]]))
-    path = np.array(states[::-1], np.int64)
-    begin = end - len(path) + 1
-    return begin, path, emission[np.arange(begin, end + 1), path]
+    backward = [last]
+    while backward[-1] != 1:
+        backward.append(backward[-1] - int(steps[end - len(backward) + 1, backward[-1]]))
+    states = np.array(backward[::-1], np.int64)
+    start = end - len(states) + 1
+    return CtcPath(start, states, emission[np.arange(start, end + 1), states])
 
 
-@functools.lru_cache(maxsize=256)  # the other phrases are always the same
-def _phonemes(text: str, classes: tuple[str, ...]) -> tuple[list[Span], NDArray[np.int64]]:
-    """Of each phoneme of a text the place of its word, and its class."""
+@functools.lru_cache(maxsize=256)  # the decoys repeat
+def _to_classes(text: str, classes: tuple[str, ...]) -> tuple[list[Span], NDArray[np.int64]]:
+    """Return the word span and the class of each phoneme of a text."""
     columns = {symbol: column for column, symbol in enumerate(classes)}
     spans: list[Span] = []
-    said: list[int] = []
-    for sentence in to_sentences(text)[0]:
+    symbols: list[int] = []
+    for sentence in split_sentences(text)[0]:
         for phoneme in sentence.phonemes:
             if phoneme.symbol not in BORDERS and phoneme.symbol in columns:
                 word = sentence.words[phoneme.word]
                 spans.append((word.start, word.end))
-                said.append(columns[phoneme.symbol])
-    return spans, np.array(said, np.int64)
+                symbols.append(columns[phoneme.symbol])
+    return spans, np.array(symbols, np.int64)
 
 
-def _ratio(log_probs: NDArray[np.floating]) -> NDArray[np.float64]:
+def _to_ratios(log_probs: NDArray[np.floating]) -> NDArray[np.float64]:
     best = log_probs.max(axis=1, keepdims=True)
-    return np.asarray(np.maximum(log_probs - best, LOWEST), np.float64)
+    return np.asarray(np.maximum(log_probs - best, MIN_SCORE), np.float64)

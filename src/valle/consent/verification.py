@@ -1,9 +1,9 @@
-"""Whether a recording is its speaker's agreement: the right words, the right voice, said just now.
+"""Verification of a recorded statement: the right words, the right voice, spoken just now.
 
-Four questions, each with scores and limits of its own: were the statement and this day's words
-said; is it the voice that is to be enrolled; is it one recording that was not used before; is it a
-person who speaks. All must be answered well. The scores are kept in the receipt, so that a limit
-that turns out too low can be applied later.
+Four questions, each with its own scores and limits. Were the statement and today's words spoken? Is
+it the voice to be enrolled? Is it one recording that was not used before? Is it a person speaking?
+All must be answered well. The receipt keeps the scores, so that a limit that turns out to be too
+low can be applied later.
 """
 
 from __future__ import annotations
@@ -15,168 +15,173 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from valle.arrays import Samples
+from valle.arrays import Embedding, Samples
 from valle.audio.recording import resample
 from valle.bundle.bundle import Bundle
-from valle.consent.as_norm import over_strangers
+from valle.consent.as_norm import compute_as_norm
 from valle.consent.challenge import Statement
-from valle.consent.fingerprint import Fingerprint, at_speeds, heard_before
-from valle.consent.splicing import background_jumps, least_alike_thirds
-from valle.consent.text_verification import LOWEST, Said, how_surely_said, margin
+from valle.consent.fingerprint import Fingerprint, fingerprint_at_speeds, max_similarity
+from valle.consent.splicing import measure_background_jumps, measure_speaker_consistency
+from valle.consent.text_verification import MIN_SCORE, TextScore, score_margin, score_text
 from valle.consent.words import WORDS
-from valle.detection.detector import judge
-from valle.runtime.recognizer import Listener
+from valle.detection.detector import BONA_FIDE, classify
+from valle.runtime.recognizer import PhonemeRecognizer
 from valle.runtime.speaker_encoder import SpeakerEncoder
 
-# The limits. `valle evaluate consent` measures both errors at each of them and at all others; those
-# that hang on a model are to be read off its curves again for every new default bundle.
+# The limits. `valle evaluate consent` measures both kinds of error at each of them and at all other
+# values. Limits that depend on a model must be chosen again for every new default bundle.
 
-# Nats a phoneme. Of 120 held-out recordings, 1 in 100 scored under -3.1 for its own transcript and
-# 1 in 20 over -3.4 for another's (first default bundle, phoneme error rate 0.59).
+# Nats per phoneme. Of 120 held-out recordings, 1 in 100 scored below -3.1 for its own transcript
+# and 1 in 20 above -3.4 for another's (first default bundle, phoneme error rate 0.59).
 STATEMENT_LIMIT = -3.1
-# The next three were read off 38 trials of each kind (11 held-out speakers, second default bundle):
-# few, but 300 later ones agree (docs/SAFETY.md).
+# The next three were chosen on 38 trials of each kind (11 held-out speakers, second default
+# bundle). These are few, but 300 later trials agree (docs/SAFETY.md).
 
-# Nats a phoneme, over the four words together. All true ones had -4.6 and more; of wrong words
-# 9 in 10 less; the margin tells the others.
+# Nats per phoneme, over the four words together. All target trials scored -4.6 and more, 9 in 10
+# with wrong words less; the margin refuses the others.
 PHRASE_LIMIT = -4.6
-# Nats a phoneme. The weakest of the true words had -5.4.
+# Nats per phoneme. The lowest score of a correct word was -5.4.
 WORD_LIMIT = -5.5
-# Nats a phoneme. True ones 0.75 and more, but for 1 in 20; with wrong words 0.67 and less. A
-# listener that hears nothing clearly (random weights) gives 0 and less, though the three scores
-# before find any text in what it hears.
+# Nats per phoneme. Target trials scored 0.75 and more, except for 1 in 20; wrong words 0.67 and
+# less. A recognizer without a clear opinion (random weights) gives 0 and less, although it passes
+# the three limits above for any text.
 MARGIN_LIMIT = 0.7
-# Standard deviations above the nearest strangers, see `over_strangers`. Of 300 strangers'
-# statements 3 pass all other checks and have 1, 1 has 1.75, none 2; it costs 2 in 100 of the true
-# ones (11 held-out speakers, docs/SAFETY.md).
-LIKENESS_LIMIT = 2.0
-# Cosine, where the cohort cannot say: of two readers of LibriSpeech, 3 in 1,000 pairs have as much,
-# and 3 in 4 of one. A refused owner reads again; an accepted stranger is cloned.
-VOICE_LIMIT = 0.85
-# Cosine. Of 300 true trials 2 in 100 have less, of strangers 97 in 100, of cuts between two
-# speakers 6 in 7. Who has no recording of the words for today in the voice can but speak them
-# himself, behind an old recording of the rest.
-PHRASE_VOICE_LIMIT = 0.6
-# Cosine. All 300 true ones have 0.38 and more; of cuts between two speakers 1 in 7 has as much.
-THIRDS_LIMIT = 0.35
-# Cosine. Two recordings of one voice seldom have less in any part in which somebody speaks. Without
-# it a few seconds of the one who agrees, put beside those of the one who is cloned, would make the
-# two recordings alike enough.
-REFERENCE_LIMIT = 0.3
-# Decibels. Of 300 true trials 1 in 20 has more than 6.9, of cuts between two speakers half have
-# more than 7.4, of those from one 1 in 5.
-BACKGROUND_LIMIT = 7.0
-# Decibels. Of 300 true trials it refuses 5 that nothing else does; of cuts from one speaker it
-# takes the share accepted from 0.48 to 0.30, of cuts from two from 0.06 to 0.003.
-COLOUR_LIMIT = 4.0
-# Share of bits. 3,160 pairs of different held-out recordings reached 0.591 at most; the same
-# recording as MP3, Vorbis, Opus (lowest rate), under noise at 5 dB, in a room, through our own
-# codec or 2 % faster never fell under 0.648.
+# Standard deviations above the nearest impostors, see `compute_as_norm`. Of 300 impostors'
+# statements, 3 pass all other checks and score 1, 1 scores 1.75, none 2. The limit refuses 2 in 100
+# target trials (11 held-out speakers, docs/SAFETY.md).
+AS_NORM_LIMIT = 2.0
+# Cosine, for recordings that the cohort cannot normalize. Of pairs of LibriSpeech readers, 3 in
+# 1,000 non-target trials reach it, and 3 in 4 target trials. It is strict because a refused owner
+# can read again, and an accepted impostor gets a clone.
+SPEAKER_COSINE_LIMIT = 0.85
+# Cosine. Below it are 2 in 100 of 300 target trials, 97 in 100 of impostors, and 6 in 7 splices of
+# two speakers: an attacker without a recording of the words for today has to speak them himself,
+# after an old recording of the rest.
+PHRASE_COSINE_LIMIT = 0.6
+# Cosine. All 300 target trials score 0.38 and more, and so do 1 in 7 splices of two speakers.
+CONSISTENCY_LIMIT = 0.35
+# Cosine. Two recordings of one voice rarely score less in any spoken part. Without this limit, a
+# few seconds of the speaker who consents, joined to the recording of the one to be cloned, would
+# make the two recordings similar enough.
+REFERENCE_COSINE_LIMIT = 0.3
+# Decibels. Above 6.9 are 1 in 20 of 300 target trials; above 7.4 half of the splices of two
+# speakers, and 1 in 5 of one speaker.
+BACKGROUND_LEVEL_LIMIT = 7.0
+# Decibels. Of 300 target trials it refuses 5 that no other limit refuses. It reduces the share
+# accepted of splices of one speaker from 0.48 to 0.30, of two speakers from 0.06 to 0.003.
+BACKGROUND_SHAPE_LIMIT = 4.0
+# Share of bits. 3,160 pairs of different held-out recordings reached at most 0.591. The same
+# recording as MP3, Vorbis, Opus (lowest rate), with noise at 5 dB, in a room, through valle's codec
+# or 2 % faster always reached 0.648.
 REPLAY_LIMIT = 0.63
-# Probability that it is re-encoded or made. Provisional: docs/SAFETY.md has what it lets through
-# and what it refuses.
-MADE_SPEECH_LIMIT = 0.8
+# Probability that it is not bona fide. Provisional: docs/SAFETY.md gives both errors.
+SPOOF_LIMIT = 0.8
 
-OTHER_VOICE = "it is another voice than the recording's"
+OTHER_SPEAKER = "it is another voice than the recording's"
 
-LONGEST = 60.0  # seconds of a statement's recording; reading one takes about 20
+MAX_SECONDS = 60.0  # of a statement's recording; reading one takes about 20
 
-_DECOYS = 24  # phrases that are tried beside the right one
-_AROUND = 10  # frames (0.2 s) around the phrase that they are tried in
-_PART = 2.0  # seconds of a reference, the least from which a voice is told
-_QUIETEST = 25.0  # dB under the loudest part: in what is quieter nobody is heard to speak
+_DECOYS = 24  # phrases that are compared with the right one
+_DECOY_CONTEXT = 10  # frames (0.2 s) around the phrase in which they are scored
+_PART_SECONDS = 2.0  # of a part of the reference: the shortest from which a voice is recognized
+_SILENCE_BELOW_PEAK = 25.0  # dB below the loudest part: quieter parts have no speech
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What the check measured."""
+    """What the verification measured."""
 
     statement: float
-    """Nats a phoneme, see `how_surely_said`; likewise the next two."""
+    """Nats per phoneme, see `score_text`; `phrase` and `words` too."""
     phrase: float
     words: dict[str, float]
     margin: float
-    """By how much the phrase fits better than the best of 24 others, nats a phoneme."""
-    voice: float
-    """Cosine of the two recordings' voices."""
-    phrase_voice: float
-    """Cosine of the reference's voice and that in which the phrase is spoken."""
-    reference: float
-    """The least cosine of the statement's voice and a spoken part of the reference, 2 s or more."""
-    thirds: float
-    """The least cosine between thirds of the statement's recording."""
-    background: float
-    """Greatest jump of the background's level, dB."""
-    colour: float
-    """Greatest jump of its colour, dB."""
+    """By how much the phrase scores above the best of 24 decoys, nats per phoneme."""
+    speaker_cosine: float
+    """Cosine of the voices of the two recordings."""
+    phrase_cosine: float
+    """Cosine of the voice of the reference and that in which the phrase is spoken."""
+    reference_cosine: float
+    """Lowest cosine of the statement's voice and any spoken part of the reference, 2 s or more."""
+    consistency: float
+    """Lowest cosine between thirds of the statement's recording."""
+    background_level: float
+    """Largest jump of the background's level, dB."""
+    background_shape: float
+    """Largest jump of the background's spectral shape, dB."""
     replay: float
-    """Greatest likeness to a statement used before, 0 when there is none."""
-    made_speech: float | None
-    """Probability that it is made speech, or re-encoded; None: not checked."""
-    likeness: float | None
-    """By how many standard deviations the two voices are more alike than the nearest strangers;
-    None where the bundle's cohort cannot say, and then the cosine decides."""
+    """Highest fingerprint similarity to a statement that was used before; 0 if there is none."""
+    spoof: float | None
+    """Probability that it is synthetic or resynthesized; None: not checked."""
+    as_norm: float | None
+    """Normalized speaker score, see `compute_as_norm`; None where the cohort cannot give one, and
+    then `speaker_cosine` decides."""
 
-    def as_facts(self) -> dict[str, Any]:
-        """Plain values for a receipt, rounded."""
-        facts: dict[str, Any] = {}
+    def as_dict(self) -> dict[str, Any]:
+        """Return rounded, JSON-compatible values for a receipt."""
+        values: dict[str, Any] = {}
         for name, value in asdict(self).items():
             if isinstance(value, dict):
-                facts[name] = {word: round(one, 3) for word, one in value.items()}
+                values[name] = {word: round(score, 3) for word, score in value.items()}
             else:
-                facts[name] = "not checked" if value is None else round(value, 3)
-        return facts
+                values[name] = "not checked" if value is None else round(value, 3)
+        return values
 
-    def faults(self) -> list[str]:
-        """Why the recording is no agreement; empty when it is."""
-        weak = [f"{word!r}" for word, one in self.words.items() if not one >= WORD_LIMIT]
-        # What must hold, not what must not: a score that is no number holds nowhere.
-        holds = {
-            "the statement is not heard in it, word for word": self.statement >= STATEMENT_LIMIT,
-            "the words for today are not heard in it": self.phrase >= PHRASE_LIMIT,
-            f"of the words for today it lacks {', '.join(weak)}": not weak,
-            "other words are heard as well in it as the words for today": (
-                self.margin >= MARGIN_LIMIT
+    def find_faults(self) -> list[str]:
+        """Return why the recording is not accepted as consent; empty if it is."""
+        weak = [f"{word!r}" for word, score in self.words.items() if not score >= WORD_LIMIT]
+        if self.as_norm is None:
+            same_speaker = self.speaker_cosine >= SPEAKER_COSINE_LIMIT
+        else:
+            same_speaker = self.as_norm >= AS_NORM_LIMIT
+        # Conditions that must hold, not that must not: NaN fulfills none of them.
+        conditions = {
+            "the statement is not recognized in it, word for word": (
+                self.statement >= STATEMENT_LIMIT
             ),
-            OTHER_VOICE: self.voice >= VOICE_LIMIT
-            if self.likeness is None
-            else self.likeness >= LIKENESS_LIMIT,
-            "the words for today are in another voice": self.phrase_voice >= PHRASE_VOICE_LIMIT,
-            "parts of the recording are in another voice": self.reference >= REFERENCE_LIMIT,
-            "its parts are not of one voice": self.thirds >= THIRDS_LIMIT,
-            "its background changes, as if it were cut together": (
-                self.background <= BACKGROUND_LIMIT and self.colour <= COLOUR_LIMIT
+            "the words for today are not recognized in it": self.phrase >= PHRASE_LIMIT,
+            f"of the words for today it lacks {', '.join(weak)}": not weak,
+            "other words match it as well as the words for today": self.margin >= MARGIN_LIMIT,
+            OTHER_SPEAKER: same_speaker,
+            "the words for today are in another voice": self.phrase_cosine >= PHRASE_COSINE_LIMIT,
+            "parts of the recording are in another voice": (
+                self.reference_cosine >= REFERENCE_COSINE_LIMIT
+            ),
+            "its parts are not in one voice": self.consistency >= CONSISTENCY_LIMIT,
+            "its background changes, as if it were spliced together": (
+                self.background_level <= BACKGROUND_LEVEL_LIMIT
+                and self.background_shape <= BACKGROUND_SHAPE_LIMIT
             ),
             "it was used before": self.replay <= REPLAY_LIMIT,
-            "it is made speech": self.made_speech is None or self.made_speech <= MADE_SPEECH_LIMIT,
+            "it sounds synthetic": self.spoof is None or self.spoof <= SPOOF_LIMIT,
         }
-        return [why for why, so in holds.items() if not so]
+        return [fault for fault, holds in conditions.items() if not holds]
 
 
 @dataclass(frozen=True)
-class Reference:
-    """What is heard in a recording of the voice to be enrolled."""
+class ReferenceAnalysis:
+    """What is measured of the recording of the voice to be enrolled."""
 
-    voice: NDArray[np.float32]
+    voice: Embedding
     """[192], of unit length."""
     parts: NDArray[np.float32]
-    """[P, 192], the voice of each part in which somebody speaks."""
+    """[P, 192], the embedding of each spoken part."""
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What is heard in a recording of a statement, whatever should be said in it."""
+class StatementAnalysis:
+    """What is measured of the recording of a statement, whatever its text should be."""
 
     samples: Samples
-    """At the bundle's rate."""
-    heard: NDArray[np.floating]
-    """[frames, classes] log-probabilities."""
-    voice: NDArray[np.float32]
-    thirds: float
-    background: float
-    colour: float
-    played: tuple[Fingerprint, ...]
-    made_speech: float | None
+    """At the bundle's sample rate."""
+    log_probs: NDArray[np.floating]
+    """[frames, classes], from the recognizer's CTC head."""
+    voice: Embedding
+    consistency: float
+    background_level: float
+    background_shape: float
+    at_speeds: tuple[Fingerprint, ...]
+    spoof: float | None
 
 
 def score(
@@ -186,103 +191,104 @@ def score(
     statement: Statement,
     earlier: Iterable[Fingerprint],
 ) -> Scores:
-    """Measure a recording that should be a speaker's agreement.
+    """Measure a recording that should be a speaker's consent.
 
     Args:
-        bundle: its listener and its speaker encoder judge.
-        reference: the recording of the voice to be enrolled, [N] mono, and its sample rate.
-        recorded: the recording of the statement, likewise.
-        statement: what should be said in it.
-        earlier: fingerprints of the statements used before.
+        bundle: Its recognizer, speaker encoder, cohort and detector are used.
+        reference: The recording of the voice to be enrolled, [N] mono, and its sample rate.
+        recorded: The recording of the statement, likewise.
+        statement: What should be spoken in it.
+        earlier: Fingerprints of the statements used before.
     """
-    own, heard = hear_reference(bundle, *reference), hear(bundle, *recorded)
-    return compare(bundle, own, heard, statement, earlier)
+    reference_analysis = analyze_reference(bundle, *reference)
+    statement_analysis = analyze_statement(bundle, *recorded)
+    return compute_scores(bundle, reference_analysis, statement_analysis, statement, earlier)
 
 
-def hear_reference(bundle: Bundle, samples: Samples, sample_rate: int) -> Reference:
-    """Listen to a recording [N] mono of the voice to be enrolled."""
+def analyze_reference(bundle: Bundle, samples: Samples, sample_rate: int) -> ReferenceAnalysis:
+    """Analyze a recording [N] mono of the voice to be enrolled."""
     rate, embed = bundle.config.sample_rate, SpeakerEncoder(bundle).embed
-    whole = resample(samples, sample_rate, rate)
-    parts = np.array_split(whole, max(1, int(len(whole) / rate / _PART)))
+    resampled = resample(samples, sample_rate, rate)
+    parts = np.array_split(resampled, max(1, int(len(resampled) / rate / _PART_SECONDS)))
     powers = np.array([np.mean(np.square(part, dtype=np.float64)) for part in parts])
-    spoken = powers >= powers.max() * 10 ** (-_QUIETEST / 10)
-    voices = [embed(part) for part, so in zip(parts, spoken, strict=True) if so]
-    return Reference(embed(whole), np.stack(voices))
+    spoken = powers >= powers.max() * 10 ** (-_SILENCE_BELOW_PEAK / 10)
+    voices = [embed(part) for part, is_spoken in zip(parts, spoken, strict=True) if is_spoken]
+    return ReferenceAnalysis(embed(resampled), np.stack(voices))
 
 
-def hear(bundle: Bundle, samples: Samples, sample_rate: int) -> Reading:
-    """Listen to a recording [N] mono of a statement."""
+def analyze_statement(bundle: Bundle, samples: Samples, sample_rate: int) -> StatementAnalysis:
+    """Analyze a recording [N] mono of a statement."""
     rate, embed = bundle.config.sample_rate, SpeakerEncoder(bundle).embed
-    whole = resample(samples, sample_rate, rate)
-    background, colour = background_jumps(samples, sample_rate)
-    return Reading(
-        samples=whole,
-        heard=Listener(bundle).ctc(whole),
-        voice=embed(whole),
-        thirds=least_alike_thirds(whole, rate, embed),
-        background=background,
-        colour=colour,
-        played=tuple(at_speeds(samples, sample_rate)),
-        made_speech=made_speech(bundle, whole),
+    resampled = resample(samples, sample_rate, rate)
+    background_level, background_shape = measure_background_jumps(samples, sample_rate)
+    return StatementAnalysis(
+        samples=resampled,
+        log_probs=PhonemeRecognizer(bundle).compute_posteriors(resampled).ctc,
+        voice=embed(resampled),
+        consistency=measure_speaker_consistency(resampled, rate, embed),
+        background_level=background_level,
+        background_shape=background_shape,
+        at_speeds=tuple(fingerprint_at_speeds(samples, sample_rate)),
+        spoof=compute_spoof_score(bundle, resampled),
     )
 
 
-def compare(
+def compute_scores(
     bundle: Bundle,
-    reference: Reference,
-    reading: Reading,
+    reference: ReferenceAnalysis,
+    recording: StatementAnalysis,
     statement: Statement,
     earlier: Iterable[Fingerprint],
 ) -> Scores:
-    """What `score` gives, for recordings that were listened to before."""
+    """Compute what `score` returns, for recordings that were analyzed before."""
     classes, hop = bundle.config.listener_symbols, bundle.config.hop
-    said = how_surely_said(reading.heard, classes, statement.text)
-    begin, end = _phrase_frames(said, statement, len(reading.heard))
-    around = reading.heard[max(0, begin - _AROUND) : end + _AROUND]
-    words = {span: said.words.get(span, LOWEST) for span in statement.phrase}
-    weights = [said.phonemes.get(span, 1) for span in statement.phrase]
-    phrase_voice = SpeakerEncoder(bundle).embed(reading.samples[begin * hop : end * hop])
+    text_score = score_text(recording.log_probs, classes, statement.text)
+    begin, end = _find_phrase_frames(text_score, statement, len(recording.log_probs))
+    context = recording.log_probs[max(0, begin - _DECOY_CONTEXT) : end + _DECOY_CONTEXT]
+    words = {span: text_score.words.get(span, MIN_SCORE) for span in statement.phrase}
+    weights = [text_score.phoneme_counts.get(span, 1) for span in statement.phrase]
+    phrase_voice = SpeakerEncoder(bundle).embed(recording.samples[begin * hop : end * hop])
     return Scores(
-        statement=said.whole,
+        statement=text_score.whole,
         phrase=float(np.average(list(words.values()), weights=weights)),
-        words={statement.text[start:end]: one for (start, end), one in words.items()},
-        margin=margin(around, classes, statement.phrase_text(), _decoys(statement)),
-        voice=float(reference.voice @ reading.voice),
-        phrase_voice=float(reference.voice @ phrase_voice),
-        reference=float((reference.parts @ reading.voice).min()),
-        thirds=reading.thirds,
-        background=reading.background,
-        colour=reading.colour,
-        replay=heard_before(reading.played, earlier),
-        made_speech=reading.made_speech,
-        likeness=over_strangers(bundle, reference.voice, reading.voice),
+        words={statement.text[start:stop]: value for (start, stop), value in words.items()},
+        margin=score_margin(context, classes, statement.phrase_text(), _make_decoys(statement)),
+        speaker_cosine=float(reference.voice @ recording.voice),
+        phrase_cosine=float(reference.voice @ phrase_voice),
+        reference_cosine=float((reference.parts @ recording.voice).min()),
+        consistency=recording.consistency,
+        background_level=recording.background_level,
+        background_shape=recording.background_shape,
+        replay=max_similarity(recording.at_speeds, earlier),
+        spoof=recording.spoof,
+        as_norm=compute_as_norm(bundle, reference.voice, recording.voice),
     )
 
 
-def _phrase_frames(said: Said, statement: Statement, frames: int) -> tuple[int, int]:
-    """The first frame of the phrase and the one after its last; all where there is no room."""
-    places = [said.frames[span] for span in statement.phrase if span in said.frames]
-    if not places:
+def compute_spoof_score(bundle: Bundle, samples: Samples) -> float | None:
+    """Return the probability that `samples` (at the bundle's rate) are not bona fide speech.
+
+    Resynthesized speech counts as spoofed: what valle's own model speaks comes out of the same
+    codec, and a statement is to be read into a microphone. None if the bundle has no detector.
+    """
+    verdict = classify(bundle, samples, bundle.config.sample_rate)
+    return None if verdict is None else 1.0 - verdict.whole[BONA_FIDE]
+
+
+def _find_phrase_frames(score: TextScore, statement: Statement, frames: int) -> tuple[int, int]:
+    """Return the first frame of the phrase and one past its last; all frames if it does not fit."""
+    spans = [score.frames[span] for span in statement.phrase if span in score.frames]
+    if not spans:
         return 0, frames
-    return min(begin for begin, _ in places), max(end for _, end in places)
+    return min(begin for begin, _ in spans), max(end for _, end in spans)
 
 
-def _decoys(statement: Statement) -> list[str]:
-    """What else the phrase could have been: always the same, of words that are not in it."""
-    own = {statement.text[start:end] for start, end in statement.phrase}
-    words = [word for word in WORDS if word not in own]
-    apart = len(words) // len(statement.phrase)
+def _make_decoys(statement: Statement) -> list[str]:
+    """Make other phrases from words that are not in the statement's; always the same ones."""
+    phrase = {statement.text[start:end] for start, end in statement.phrase}
+    words = [word for word in WORDS if word not in phrase]
+    stride = len(words) // len(statement.phrase)
     return [
-        statement.with_words(words[first::apart][: len(statement.phrase)]).phrase_text()
+        statement.with_words(words[first::stride][: len(statement.phrase)]).phrase_text()
         for first in range(_DECOYS)
     ]
-
-
-def made_speech(bundle: Bundle, samples: Samples) -> float | None:
-    """The probability that `samples` (at the bundle's rate) are no plain recording of a person.
-
-    Re-encoded counts as made here: what our own model speaks comes out of the same codec, and a
-    statement is to be read into a microphone. None means not checked: the bundle has no detector.
-    """
-    verdict = judge(bundle, samples, bundle.config.sample_rate)
-    return None if verdict is None else 1.0 - verdict.whole["real"]

@@ -1,1 +1,1 @@
-"""Whether a recording was made by a machine, and what is known of a file."""
+"""Synthetic speech detection, and everything that can be told about an audio file."""

@@ -1,4 +1,4 @@
-"""A picture of where a recording is marked, and where it sounds made (extra `plot`)."""
+"""A plot of where a recording is watermarked, and where it sounds synthetic (extra `plot`)."""
 
 from __future__ import annotations
 
@@ -9,24 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valle.errors import UsageError
-from valle.files import replacing
+from valle.files import write_atomically
 
-_POINTS = 2000  # of the outline of a waveform, however long it is
+_POINTS = 2000  # of the waveform's outline, however long the recording is
 
 
-def save_picture(
+def save_detection_plot(
     target: str | Path,
     samples: NDArray[np.float32],
     sample_rate: int,
     spans: Sequence[tuple[float, float]],
-    made: NDArray[np.float64] | None,
+    synthetic: NDArray[np.float64] | None,
 ) -> None:
-    """Draw `samples` [N], N at least 1, with the marked spans (seconds) in colour; PNG.
+    """Plot the waveform, the watermarked spans, and the probability of synthetic speech.
 
-    `made` [S]: the probability that each second is made speech, 0 to 1, drawn as steps from bottom
-    to top; None where there is no detector.
+    Args:
+        target: The PNG file to write.
+        samples: [N] mono in [-1, 1], N at least 1.
+        sample_rate: Hz.
+        spans: Start and end of each watermarked span, in seconds.
+        synthetic: [S] probability that each second is synthetic, drawn as steps from bottom (0) to
+            top (1); None without a detector.
 
-    Raises UsageError without matplotlib, OutputError if the file cannot be written.
+    Raises:
+        UsageError: Matplotlib is not installed.
+        OutputError: The file cannot be written.
     """
     try:
         from matplotlib.figure import Figure
@@ -42,14 +49,16 @@ def save_picture(
     axes.fill_between(times, low, high, color="0.3", linewidth=0)
     for start, end in spans:
         axes.axvspan(start, end, color="tab:orange", alpha=0.35, linewidth=0)
-    if made is not None:
-        edges = np.minimum(np.arange(len(made) + 1), len(samples) / sample_rate)
-        axes.stairs(2 * made - 1, edges, baseline=None, color="tab:red", linewidth=1.5)
+    if synthetic is not None:
+        edges = np.minimum(np.arange(len(synthetic) + 1), len(samples) / sample_rate)
+        axes.stairs(2 * synthetic - 1, edges, baseline=None, color="tab:red", linewidth=1.5)
     axes.set_xlim(0, len(samples) / sample_rate)
     axes.set_ylim(-1, 1)
     axes.set_yticks([])
     axes.set_xlabel("seconds")
-    title = "marked as made by valle" if spans else "no watermark found"
-    axes.set_title(title if made is None else f"{title}; red: how surely each second sounds made")
-    with replacing(target) as part:
+    title = "watermarked by valle" if spans else "no watermark found"
+    if synthetic is not None:
+        title += "; red: probability that each second is synthetic"
+    axes.set_title(title)
+    with write_atomically(target) as part:
         figure.savefig(part, format="png")

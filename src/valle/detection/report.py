@@ -1,140 +1,153 @@
-"""What can be told of an audio file: its watermark, and what is signed beside and inside it."""
+"""Reports about an audio file: its watermark, its detector verdict, and its provenance.
+
+Every report is a dictionary of JSON-compatible values, as `valle detect --json` prints them.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from valle.detection.detector import CANNOT_KNOW, KINDS, Verdict
+from valle.detection.detector import KINDS, LIMITATIONS, Verdict
 from valle.errors import RecordingError, UsageError
 from valle.trust import c2pa as content_credentials
 from valle.trust import keys, ledger, provenance
 from valle.watermark.detect import Detection
 from valle.watermark.embed import Payload
 
-SHORTEST_KEY, LONGEST_KEY = 16, 4096  # bytes
+MIN_KEY_BYTES, MAX_KEY_BYTES = 16, 4096
 
 
-def watermark_facts(found: Detection, in_ledger: bool) -> dict[str, Any]:
-    """What was found of the mark: plain values.
+def describe_watermark(detection: Detection, in_ledger: bool) -> dict[str, Any]:
+    """Report the result of a search for the watermark.
 
-    `in_ledger`: whether the payload was read by this machine's own key, so that its receipt is
-    looked up in this machine's ledger.
+    Args:
+        detection: The result.
+        in_ledger: Whether the payload was read with this machine's own key, so that its receipt
+            is looked up in this machine's ledger.
     """
     spans = [
         {
             "start": round(span.start, 3),
             "end": round(span.end, 3),
-            "payload": _payload_facts(span.payload),
+            "payload": _describe_payload(span.payload),
         }
-        for span in found.spans
+        for span in detection.spans
     ]
-    payloads = {span.payload for span in found.spans if span.payload is not None}
+    payloads = {span.payload for span in detection.spans if span.payload is not None}
     payload = payloads.pop() if len(payloads) == 1 else None
-    said = _payload_facts(payload)
-    if said is not None and payload is not None:
-        said["ledger"] = receipt_facts(payload) if in_ledger else []
+    payload_report = _describe_payload(payload)
+    if payload_report is not None and payload is not None:
+        payload_report["ledger"] = find_receipts(payload) if in_ledger else []
     return {
-        "found": found.found,
-        "chance": found.chance,
-        "score": round(found.score, 2),
+        "found": detection.found,
+        "false_positive_bound": detection.false_positive_bound,
+        "score": round(detection.score, 2),
         "spans": spans,
-        "payload": said,
-        "speed": found.warp and round(found.warp.speed, 4),
-        "pitch": found.warp and round(found.warp.pitch, 4),
+        "payload": payload_report,
+        "speed": detection.warp and round(detection.warp.speed, 4),
+        "pitch": detection.warp and round(detection.warp.pitch, 4),
     }
 
 
-def receipt_facts(payload: Payload) -> list[dict[str, Any]]:
-    """The receipts in this machine's ledger that a payload can mean: plain values.
+def find_receipts(payload: Payload) -> list[dict[str, Any]]:
+    """Find the receipts in this machine's ledger that a payload can refer to.
 
-    A payload holds the first 16 bits of a receipt's id. `spoken` is how many texts the ledger has
-    under it, `last` when the latest one was.
+    A payload holds the first 16 bits of a receipt's id, so there may be several. `spoken` is how
+    many texts were spoken under the receipt, `last` the time of the latest one.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for line in ledger.lines():
-        receipt, what = line.get("receipt"), line.get("what")
-        if not isinstance(receipt, str) or not receipt.startswith(f"{payload.receipt:04x}"):
+    receipts: dict[str, dict[str, Any]] = {}
+    for line in ledger.read_lines():
+        receipt_id, event = line.get("receipt"), line.get("what")
+        if not isinstance(receipt_id, str):
             continue
-        facts = found.setdefault(
-            receipt, {"receipt": receipt, "voice": None, "spoken": 0, "last": None}
+        if not receipt_id.startswith(f"{payload.receipt:04x}"):
+            continue
+        receipt = receipts.setdefault(
+            receipt_id, {"receipt": receipt_id, "voice": None, "spoken": 0, "last": None}
         )
-        if what in ("enroll", "speak"):
-            facts["voice"] = line.get("voice")
-        if what == "speak":
-            facts["spoken"] += 1
-            facts["last"] = line.get("time")
-    return list(found.values())
+        if event in ("enroll", "speak"):
+            receipt["voice"] = line.get("voice")
+        if event == "speak":
+            receipt["spoken"] += 1
+            receipt["last"] = line.get("time")
+    return list(receipts.values())
 
 
-def detector_facts(verdict: Verdict | None) -> dict[str, Any]:
-    """What a model that learnt to tell made speech from recordings thinks: plain values."""
+def describe_verdict(verdict: Verdict | None) -> dict[str, Any]:
+    """Report the probabilities of the detector; None means that the bundle has none."""
     if verdict is None:
-        return {"checked": False, "why": "this bundle has no model that tells made speech by ear"}
+        return {"checked": False, "why": "this bundle has no detector of synthetic speech"}
     return {
         "checked": True,
         "kind": verdict.kind,
-        "probability": {kind: round(one, 4) for kind, one in verdict.whole.items()},
+        "probability": {kind: round(value, 4) for kind, value in verdict.whole.items()},
         "seconds": [
-            {kind: round(float(one), 4) for kind, one in zip(KINDS, second, strict=True)}
+            {kind: round(float(value), 4) for kind, value in zip(KINDS, second, strict=True)}
             for second in verdict.seconds
         ],
-        "cannot_know": CANNOT_KNOW,
+        "cannot_know": LIMITATIONS,
     }
 
 
-def provenance_facts(path: str | Path) -> dict[str, Any]:
-    """What lies beside and inside a file: plain values.
+def describe_provenance(path: str | Path) -> dict[str, Any]:
+    """Report the signed record next to a file and the C2PA manifest inside it.
 
     `verified` is True if there is a valid signature and nothing contradicts the file, False if
-    anything does, None if nothing is signed. Who a signer is, is another question.
+    anything contradicts it, None if nothing is signed. Whether the signer can be trusted is not
+    decided here.
     """
     credentials = content_credentials.read(path)
     embedded = bool(credentials.get("found"))
-    sidecar: dict[str, Any] = {"found": False}
+    sidecar_report: dict[str, Any] = {"found": False}
     altered, signed = embedded and not credentials["valid"], embedded
     try:
-        read = provenance.read_sidecar(path)
+        sidecar = provenance.read_sidecar(path)
     except RecordingError as error:
         altered = True
-        sidecar = {"found": True, "fits": False, "why": str(error)}
+        sidecar_report = {"found": True, "fits": False, "why": str(error)}
     else:
-        if read is not None:
-            altered, signed = altered or read.altered, signed or read.key is not None
-            sidecar = {
+        if sidecar is not None:
+            altered = altered or sidecar.altered
+            signed = signed or sidecar.key is not None
+            sidecar_report = {
                 "found": True,
-                "fits": read.fits,
-                "signed": read.signed,
-                "key": read.key,
-                "record": read.record,
+                "fits": sidecar.fits,
+                "signed": sidecar.signed,
+                "key": sidecar.key,
+                "record": sidecar.record,
             }
     verified = False if altered else (signed or None)
-    return {"verified": verified, "sidecar": sidecar, "c2pa": credentials}
+    return {"verified": verified, "sidecar": sidecar_report, "c2pa": credentials}
 
 
-def own_watermark_key() -> bytes | None:
-    """The key that this machine's user marks with; None where there is none yet.
+def load_watermark_key() -> bytes | None:
+    """Return the key with which this machine's user embeds payloads; None if there is none yet.
 
-    Raises what `keys.own` raises.
+    Raises what `keys.load_user_key` raises.
     """
-    key = keys.own()
-    return None if key is None else key.watermark_key()
+    key = keys.load_user_key()
+    return None if key is None else key.derive_watermark_key()
 
 
 def read_owner_key(path: str | Path) -> bytes:
-    """The owner's key from a file. Raises UsageError if it cannot be read, or is none."""
+    """Read a watermark key from a file.
+
+    Raises:
+        UsageError: The file cannot be read, or is not a key.
+    """
     try:
         with Path(path).open("rb") as file:
-            key = file.read(LONGEST_KEY + 1)
+            key = file.read(MAX_KEY_BYTES + 1)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"the key {path} cannot be read: {why}") from error
-    if not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
-        raise UsageError(f"{path} is no key: a key has {SHORTEST_KEY} to {LONGEST_KEY} bytes")
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"the key {path} cannot be read: {reason}") from error
+    if not MIN_KEY_BYTES <= len(key) <= MAX_KEY_BYTES:
+        raise UsageError(f"{path} is not a key: a key has {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes")
     return key
 
 
-def _payload_facts(payload: Payload | None) -> dict[str, Any] | None:
+def _describe_payload(payload: Payload | None) -> dict[str, Any] | None:
     if payload is None:
         return None
     return {

@@ -1,1 +1,1 @@
-"""Signed facts: keys, receipts, the ledger, records of how a file was made."""
+"""Signed statements: keys, consent receipts, the ledger, and records of how a file was made."""

@@ -1,4 +1,4 @@
-"""Whether a ledger is whole: every line as it was written, none missing, moved, or put in."""
+"""Audit of the ledger: every line as it was written, none missing, moved, or inserted."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from typing import Any
 
 from valle.errors import ConsentError
 from valle.trust import keys, private_files
-from valle.trust.canonical_json import canonical
-from valle.trust.ledger import FIRST, LINE, End, raw_lines, signed_end
+from valle.trust.canonical_json import canonicalize
+from valle.trust.ledger import (
+    GENESIS_HASH,
+    LINE_PURPOSE,
+    Head,
+    read_raw_lines,
+    read_signed_head,
+)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong at a line, counted from 1; line 0 is the signed end."""
+    """What is wrong with a line, counted from 1; line 0 is the signed head."""
 
     line: int
     why: str
@@ -26,88 +32,114 @@ class Fault:
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit of the ledger found."""
+    """The result of an audit."""
 
     lines: int
-    """How many lines the signed end counts."""
+    """How many lines the signed head counts."""
     hash: str
-    """Of the last line: kept elsewhere, it shows later that no older copy was put back."""
+    """Hash of the last line; a copy kept elsewhere shows later if an older ledger was put back."""
     faults: tuple[Fault, ...]
 
 
-def audit() -> Audit:
-    """Check every line of the ledger; nothing is changed.
+@dataclass(frozen=True)
+class _VerifiedLine:
+    """A line whose signature is valid."""
 
-    Raises ConsentError if there is no ledger, or it cannot be read at all.
+    previous: str
+    """The hash that it gives for the line before it."""
+    hash: str
+    """Its own hash."""
+
+
+def audit() -> Audit:
+    """Verify every line of the ledger; nothing is changed.
+
+    Raises:
+        ConsentError: There is no ledger, or it cannot be read at all.
     """
-    with private_files.locked():
-        key = keys.own()
-        found = raw_lines()
-        if key is None and not found:
+    with private_files.lock_folder():
+        key = keys.load_user_key()
+        raw_lines = read_raw_lines()
+        if key is None and not raw_lines:
             raise ConsentError(
-                f"there is no ledger in {private_files.folder()} yet; enrolling a voice begins one"
+                f"there is no ledger in {private_files.folder()} yet; enrolling a voice creates one"
             )
         if key is None:
-            return Audit(0, FIRST, (Fault(0, "the signing key is gone, nothing can be checked"),))
+            fault = Fault(0, "the signing key is gone, nothing can be verified")
+            return Audit(0, GENESIS_HASH, (fault,))
         try:
-            end = signed_end(key)
+            head = read_signed_head(key)
         except ConsentError as error:
-            return Audit(0, FIRST, (Fault(0, str(error)), *_faults(found, key.id, None)))
-        return Audit(end.lines, end.hash, tuple(_faults(found, key.id, end)))
+            faults = (Fault(0, str(error)), *_find_faults(raw_lines, key.id, None))
+            return Audit(0, GENESIS_HASH, faults)
+        return Audit(head.lines, head.hash, tuple(_find_faults(raw_lines, key.id, head)))
 
 
-def _faults(raw: list[bytes], key_id: str, end: End | None) -> list[Fault]:
-    """All faults, in the order of the lines."""
+def verify_line(line: bytes, key_id: str) -> dict[str, Any] | None:
+    """Parse a line and verify its signature.
+
+    Returns:
+        The line's fields without the signature; None unless it is, byte for byte, as it was
+        written and signed.
+    """
+    try:
+        entry = json.loads(line)
+        signature = entry.pop("signature")
+        message = canonicalize(entry)
+        unchanged = canonicalize(entry | {"signature": signature}) == line
+        number = entry["n"]
+        signed = entry["key"] == key_id and keys.verify(key_id, signature, LINE_PURPOSE, message)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    if not (unchanged and signed and type(number) is int):
+        return None
+    return dict(entry)
+
+
+def _find_faults(raw_lines: list[bytes], key_id: str, head: Head | None) -> list[Fault]:
+    """Return all faults, in the order of the lines."""
     faults: list[Fault] = []
-    where: dict[int, int] = {}  # of each line its true number was given to, the place it stands at
-    read: dict[int, tuple[str, str]] = {}  # by number: the hash it follows on, and its own
-    changed: set[int] = set()
+    verified: dict[int, _VerifiedLine] = {}  # by line number
+    changed: set[int] = set()  # positions in the file
     highest = 0
-    for place, line in enumerate(raw, start=1):
-        facts = genuine(line, key_id)
-        if facts is None:
-            changed.add(place)
-            faults.append(Fault(place, "was changed, or is not the ledger's"))
+    for position, raw_line in enumerate(raw_lines, start=1):
+        entry = verify_line(raw_line, key_id)
+        if entry is None:
+            changed.add(position)
+            faults.append(Fault(position, "was changed, or was not written by valle"))
             continue
-        number = int(facts["n"])
-        if number in where:
-            faults.append(Fault(number, f"stands a second time, as line {place} of the file"))
+        number = int(entry["n"])
+        if number in verified:
+            faults.append(Fault(number, f"is duplicated: it is also line {position} of the file"))
             continue
         if number < highest:
-            faults.append(Fault(number, f"is out of its place: it is line {place} of the file"))
+            faults.append(Fault(number, f"is out of order: it is line {position} of the file"))
         highest = max(highest, number)
-        where[number] = place
-        read[number] = (facts["previous"], hashlib.sha256(line).hexdigest())
-    last = end.lines if end else max([*where, *changed], default=0)
+        line_hash = hashlib.sha256(raw_line).hexdigest()
+        verified[number] = _VerifiedLine(entry["previous"], line_hash)
+    last = head.lines if head else max([*verified, *changed, 0])
+    # The first `last` numbers must all exist. A changed line accounts for the one missing at its
+    # position, and is reported already.
     for number in range(1, last + 1):
-        # A changed line stands for the one that is missing at its place, and is named already.
-        if number not in where and number not in changed:
+        if number not in verified and number not in changed:
             faults.append(Fault(number, "is missing"))
-    for number, (previous, _) in read.items():
-        if number == 1:
-            follows = previous == FIRST
-        else:
-            follows = number - 1 not in read or previous == read[number - 1][1]
-        if not follows:
-            faults.append(Fault(number, "does not follow on the line before it"))
-        if end and number > end.lines:
-            faults.append(Fault(number, "stands after the signed end"))
-    if end and end.lines in read and read[end.lines][1] != end.hash:
-        faults.append(Fault(end.lines, "is not the last line of the signed end"))
+    faults += _find_chain_faults(verified, head)
     return sorted(faults, key=lambda fault: fault.line)
 
 
-def genuine(line: bytes, key_id: str) -> dict[str, Any] | None:
-    """What a line says, if it is to the byte as it was written and signed."""
-    try:
-        facts = json.loads(line)
-        signature = facts.pop("signature")
-        message = canonical(facts)
-        whole = canonical(facts | {"signature": signature}) == line
-        number = facts["n"]
-        genuine = facts["key"] == key_id and keys.verify(key_id, signature, LINE, message)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return None
-    if not (whole and genuine and type(number) is int):
-        return None
-    return dict(facts)
+def _find_chain_faults(verified: dict[int, _VerifiedLine], head: Head | None) -> list[Fault]:
+    """Check the hash chain, and that it ends where the head says."""
+    faults: list[Fault] = []
+    for number, line in verified.items():
+        before = verified.get(number - 1)
+        if number == 1:
+            follows = line.previous == GENESIS_HASH
+        else:
+            follows = before is None or line.previous == before.hash
+        if not follows:
+            faults.append(Fault(number, "does not follow the line before it"))
+        if head and number > head.lines:
+            faults.append(Fault(number, "comes after the end that the signed head gives"))
+    if head and head.lines in verified and verified[head.lines].hash != head.hash:
+        faults.append(Fault(head.lines, "is not the last line of the signed head"))
+    return faults

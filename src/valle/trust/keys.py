@@ -1,6 +1,6 @@
-"""Ed25519 keys (RFC 8032): the user's own, which signs, and those of others that are trusted.
+"""Ed25519 keys (RFC 8032): the user's own signing key, and the public keys the user trusts.
 
-A key is known by its public half, 64 hexadecimal digits; there is no other name to look up.
+A key is identified by its public half, 64 hexadecimal digits; there is no registry of names.
 """
 
 from __future__ import annotations
@@ -25,23 +25,34 @@ _SIGNATURE = re.compile(r"[0-9a-f]{128}")
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A key that signs; `id` is its public half in hexadecimal."""
+    """A private key and its identifier."""
 
     private: Ed25519PrivateKey
     id: str
+    """The public half, in hexadecimal."""
+
+    @classmethod
+    def from_private(cls, private: Ed25519PrivateKey) -> SigningKey:
+        """Wrap a private key."""
+        return cls(private, private.public_key().public_bytes_raw().hex())
 
     def sign(self, purpose: str, message: bytes) -> str:
-        """The signature in hexadecimal; the same for the same message, as Ed25519's is.
+        """Sign a message; Ed25519 is deterministic, so equal messages have equal signatures.
 
-        `purpose` keeps what is signed as one thing from being shown as another.
+        Args:
+            purpose: Domain separation: a signature made for one purpose is not valid for another.
+            message: What to sign.
+
+        Returns:
+            The signature, in hexadecimal.
         """
-        return self.private.sign(_framed(purpose, message)).hex()
+        return self.private.sign(_add_purpose(purpose, message)).hex()
 
-    def watermark_key(self) -> bytes:
-        """The 32 secret bytes by which the marks of this key's owner are laid and read.
+    def derive_watermark_key(self) -> bytes:
+        """Derive the 32 secret bytes with which this key's owner embeds and reads payloads.
 
-        Drawn from the private half by HKDF (RFC 5869), so there is no second file to keep, and who
-        is given these bytes to read marks with can sign nothing.
+        HKDF (RFC 5869) of the private half: there is no second file to keep, and whoever is given
+        these bytes to read watermarks cannot sign anything with them.
         """
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -51,7 +62,10 @@ class SigningKey:
 
 
 def verify(key_id: str, signature: str, purpose: str, message: bytes) -> bool:
-    """Whether `signature` is that of the key `key_id` on `message`. Never raises for bad input."""
+    """Tell whether `signature` is that of the key `key_id` on `message`.
+
+    Never raises: malformed keys and signatures are invalid.
+    """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -59,23 +73,27 @@ def verify(key_id: str, signature: str, purpose: str, message: bytes) -> bool:
         return False
     try:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key_id))
-        key.verify(bytes.fromhex(signature), _framed(purpose, message))
+        key.verify(bytes.fromhex(signature), _add_purpose(purpose, message))
     except (InvalidSignature, ValueError):
         return False
     return True
 
 
 def generate() -> SigningKey:
-    """A new key, kept nowhere yet."""
+    """Generate a new key, which is not saved yet."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    return _with_id(Ed25519PrivateKey.generate())
+    return SigningKey.from_private(Ed25519PrivateKey.generate())
 
 
-def own() -> SigningKey | None:
-    """The user's key, or None where none was made yet.
+def load_user_key() -> SigningKey | None:
+    """Load the user's key.
 
-    Raises ConsentError if others can read its file, or it holds no such key.
+    Returns:
+        The key, or None if there is none yet.
+
+    Raises:
+        ConsentError: Other users can read its file, or the file does not hold an Ed25519 key.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -95,14 +113,14 @@ def own() -> SigningKey | None:
         private = None
     if not isinstance(private, Ed25519PrivateKey):
         raise ConsentError(
-            f"{path} holds no Ed25519 key: put back a copy of it, or move the folder "
-            f"{path.parent} away and enroll anew"
+            f"{path} does not hold an Ed25519 key: put back a copy of it, or move the folder "
+            f"{path.parent} away and enroll again"
         )
-    return _with_id(private)
+    return SigningKey.from_private(private)
 
 
-def keep(key: SigningKey, folder: Path) -> None:
-    """Make `key` the user's own; called once, under the lock of `folder`."""
+def save_user_key(key: SigningKey, folder: Path) -> None:
+    """Save `key` as the user's own; called once, under the lock of `folder`."""
     from cryptography.hazmat.primitives import serialization
 
     pem = key.private.private_bytes(
@@ -114,19 +132,24 @@ def keep(key: SigningKey, folder: Path) -> None:
 
 
 def check_known(key_id: str) -> None:
-    """Raises ConsentError unless the key is the user's own or one of the trusted keys."""
-    key = own()
-    if (key is None or key.id != key_id) and key_id not in trusted():
+    """Check that a key is the user's own or one of the trusted keys.
+
+    Raises:
+        ConsentError: It is neither, or the keys cannot be read.
+    """
+    key = load_user_key()
+    if (key is None or key.id != key_id) and key_id not in load_trusted_keys():
         raise ConsentError(
             f"it is signed by a key that is not known here, {key_id[:16]}...: enroll the recording "
             f"again, or, if you trust that key, add it to {private_files.folder() / TRUSTED_FILE}"
         )
 
 
-def trusted() -> frozenset[str]:
-    """The keys of others that the user trusts: one a line, a comment may follow it.
+def load_trusted_keys() -> frozenset[str]:
+    """Load the public keys of others that the user trusts: one per line, comments after `#`.
 
-    Raises ConsentError for a line that begins with no key.
+    Raises:
+        ConsentError: The file cannot be read, or a line does not begin with a key.
     """
     path = private_files.folder() / TRUSTED_FILE
     try:
@@ -135,21 +158,17 @@ def trusted() -> frozenset[str]:
         return frozenset()
     except (OSError, ValueError) as error:
         raise ConsentError(f"cannot read the trusted keys in {path}: {error}") from error
-    found = set()
+    key_ids: set[str] = set()
     for number, line in enumerate(lines, start=1):
-        word = line.partition("#")[0].split(maxsplit=1)[:1]
-        if word and not _ID.fullmatch(word[0]):
+        first_word = line.partition("#")[0].split(maxsplit=1)[:1]
+        if first_word and not _ID.fullmatch(first_word[0]):
             raise ConsentError(
                 f"{path}, line {number}: a line begins with a key, 64 hexadecimal digits as "
                 "`valle consent key` prints them"
             )
-        found.update(word)
-    return frozenset(found)
+        key_ids.update(first_word)
+    return frozenset(key_ids)
 
 
-def _with_id(private: Ed25519PrivateKey) -> SigningKey:
-    return SigningKey(private, private.public_key().public_bytes_raw().hex())
-
-
-def _framed(purpose: str, message: bytes) -> bytes:
+def _add_purpose(purpose: str, message: bytes) -> bytes:
     return b"valle " + purpose.encode() + b"\n" + message

@@ -1,12 +1,14 @@
 """The ledger: one signed line for every voice enrolled, receipt revoked, and text spoken.
 
-Each line holds the hash of the one before, and the signature of the user's key. Beside the file
-stands its signed end: how many lines, the hash of the last, the latest time ever seen, and which
-receipts are revoked, so that using a voice reads the end only, however long the ledger is.
+Each line holds the hash of the line before it and the signature of the user's key (a hash chain).
+The signed *head*, kept in a second file, holds the number of lines, the hash of the last line, the
+latest time ever seen, and the revoked receipts: using a voice reads the head only, however long the
+ledger is.
 
-The end is written first and holds the last line itself. So after a crash between the two writes
-the line is known, and is added at the next use; a file longer than its end says was altered.
-A key and its ledger begin together: where there is a key, a ledger that is gone was taken away.
+The head is written first and contains the last line. After a crash between the two writes the
+missing line is known, and is appended at the next use; a file longer than its head says has been
+altered. A key and its ledger are created together: where there is a key without a ledger, the
+ledger was removed.
 """
 
 from __future__ import annotations
@@ -24,19 +26,19 @@ from pydantic import ValidationError
 
 from valle.errors import ConsentError
 from valle.trust import keys, private_files
-from valle.trust.canonical_json import canonical
+from valle.trust.canonical_json import canonicalize
 from valle.trust.keys import SigningKey
-from valle.trust.private_files import Strict
+from valle.trust.private_files import StrictModel
 
-LEDGER_FILE, END_FILE = "ledger.jsonl", "ledger.end.json"
-CLOCK_SLACK = 60  # seconds that a clock may step back, as they do when they are set by a network
+LEDGER_FILE, HEAD_FILE = "ledger.jsonl", "ledger.end.json"
+CLOCK_TOLERANCE = 60  # seconds that a clock may step back, as network time adjustments do
 
-FIRST = "0" * 64  # in the place of the hash of a line before the first
-LINE, _END = "ledger line", "ledger end"  # what is signed
+GENESIS_HASH = "0" * 64  # the "previous" hash of the first line
+LINE_PURPOSE, _HEAD_PURPOSE = "ledger line", "ledger end"  # of signatures
 
 
-class End(Strict):
-    """The signed end of a ledger."""
+class Head(StrictModel):
+    """The signed head of a ledger."""
 
     lines: int
     bytes: int
@@ -47,104 +49,110 @@ class End(Strict):
     latest: str
     """The latest time ever seen."""
     revoked: dict[str, str]
-    """By receipt, the SHA-256 of the recording that it was for; "" where that is not known."""
+    """Recording SHA-256 by revoked receipt id; "" where the recording is not known."""
 
 
 def now() -> str:
-    """The time by this machine's clock, UTC, to the second."""
-    return stamp(time.time())
+    """Return this machine's time in UTC, to the second."""
+    return format_time(time.time())
 
 
-def signer() -> SigningKey:
-    """The user's key; it and its ledger are begun where there is neither.
+def get_signing_key() -> SigningKey:
+    """Return the user's key; where there is neither key nor ledger, create both.
 
-    Raises ConsentError if one of them is gone, OutputError if they cannot be written.
+    Raises:
+        ConsentError: One of the two is missing, or the key cannot be used.
+        OutputError: They cannot be written.
     """
-    key = keys.own()
+    key = keys.load_user_key()
     if key is not None:
         return key
-    with private_files.locked() as folder:
-        key = keys.own()  # somebody may have been quicker
+    with private_files.lock_folder() as folder:
+        key = keys.load_user_key()  # another process may have been faster
         if key is None:
             if (folder / LEDGER_FILE).exists():
                 raise ConsentError(
                     f"the signing key {folder / keys.KEY_FILE} is gone: put back a copy of it, or "
-                    f"move the folder {folder} away and enroll anew"
+                    f"move the folder {folder} away and enroll again"
                 )
             key = keys.generate()
-            _write_end(
-                folder, key, End(lines=0, bytes=0, hash=FIRST, last="", latest=now(), revoked={})
-            )
-            # Last, so that a crash before this leaves nothing that stands for a key.
-            keys.keep(key, folder)
+            head = Head(lines=0, bytes=0, hash=GENESIS_HASH, last="", latest=now(), revoked={})
+            _write_head(folder, key, head)
+            # Last, so that a crash before this leaves nothing that counts as a key.
+            keys.save_user_key(key, folder)
         return key
 
 
-def append(what: str, revoked: dict[str, str] | None = None, **details: Any) -> None:
-    """Add one line: `what` happened, its details, by whose key, and when.
+def append(event: str, revoked: dict[str, str] | None = None, **details: Any) -> None:
+    """Append a line: what happened, its details, the user's key, and the time.
 
-    `revoked`: receipts that are revoked from here on, each with its recording's hash.
+    Args:
+        event: "enroll", "revoke" or "speak".
+        revoked: Receipts that are revoked from now on, each with its recording's hash.
+        details: Further fields of the line.
 
-    Raises ConsentError if the ledger was altered or the clock was set back, OutputError if it
-    cannot be written.
+    Raises:
+        ConsentError: The ledger was altered, or the clock was set back.
+        OutputError: The ledger cannot be written.
     """
-    with private_files.locked() as folder:
-        key = signer()
-        end = _settled(folder, key)
-        latest = _time(end)
-        facts = {
-            "n": end.lines + 1,
-            "previous": end.hash,
-            "time": latest,
+    with private_files.lock_folder() as folder:
+        key = get_signing_key()
+        head = _read_repaired_head(folder, key)
+        moment = _monotonic_time(head)
+        entry = {
+            "n": head.lines + 1,
+            "previous": head.hash,
+            "time": moment,
             "key": key.id,
-            "what": what,
+            "what": event,
             **details,
         }
-        line = canonical(facts | {"signature": key.sign(LINE, canonical(facts))})
-        _write_end(
-            folder,
-            key,
-            End(
-                lines=end.lines + 1,
-                bytes=end.bytes + len(line) + 1,
-                hash=hashlib.sha256(line).hexdigest(),
-                last=line.decode(),
-                latest=latest,
-                revoked=end.revoked | (revoked or {}),
-            ),
+        line = canonicalize(entry | {"signature": key.sign(LINE_PURPOSE, canonicalize(entry))})
+        new_head = Head(
+            lines=head.lines + 1,
+            bytes=head.bytes + len(line) + 1,
+            hash=hashlib.sha256(line).hexdigest(),
+            last=line.decode(),
+            latest=moment,
+            revoked=head.revoked | (revoked or {}),
         )
-        _extend(folder / LEDGER_FILE, line + b"\n")
+        _write_head(folder, key, new_head)
+        _append_bytes(folder / LEDGER_FILE, line + b"\n")
 
 
-def end() -> End:
-    """The end as it stands, its latest time being now. Raises what `append` raises."""
-    with private_files.locked() as folder:
-        found = _settled(folder, signer())
-        return found.model_copy(update={"latest": _time(found)})
+def read_head() -> Head:
+    """Return the head, with the present time as its `latest`. Raises what `append` raises."""
+    with private_files.lock_folder() as folder:
+        head = _read_repaired_head(folder, get_signing_key())
+        return head.model_copy(update={"latest": _monotonic_time(head)})
 
 
-def saw(moment: str) -> None:
-    """Keep the time, so that no clock that is set back can make it earlier."""
-    with private_files.locked() as folder:
-        key = signer()
-        found = _settled(folder, key)
-        if moment > found.latest:
-            _write_end(folder, key, found.model_copy(update={"latest": moment}))
+def record_time(moment: str) -> None:
+    """Record that the time has reached `moment`, so that setting the clock back is noticed."""
+    with private_files.lock_folder() as folder:
+        key = get_signing_key()
+        head = _read_repaired_head(folder, key)
+        if moment > head.latest:
+            _write_head(folder, key, head.model_copy(update={"latest": moment}))
 
 
-def lines() -> Iterator[dict[str, Any]]:
-    """What the lines say, from the first; not checked (see `valle.trust.audit`)."""
-    for raw in raw_lines():
+def read_lines() -> Iterator[dict[str, Any]]:
+    """Yield the lines in order, without verifying them (see `valle.trust.audit`)."""
+    for raw_line in read_raw_lines():
         try:
-            line = json.loads(raw)
+            line = json.loads(raw_line)
         except (ValueError, RecursionError):
             continue
         if isinstance(line, dict):
             yield line
 
 
-def raw_lines() -> list[bytes]:
-    """The lines as they lie on the disk. Raises ConsentError if they cannot be read."""
+def read_raw_lines() -> list[bytes]:
+    """Return the lines as they are on disk.
+
+    Raises:
+        ConsentError: The file cannot be read.
+    """
     path = private_files.folder() / LEDGER_FILE
     try:
         data = path.read_bytes()
@@ -152,89 +160,99 @@ def raw_lines() -> list[bytes]:
         return []
     except OSError as error:
         raise ConsentError(f"cannot read the ledger {path}: {error.strerror}") from error
-    *whole, rest = data.split(b"\n")
-    return [*whole, rest] if rest else whole
+    *complete, rest = data.split(b"\n")
+    return [*complete, rest] if rest else complete
 
 
-def signed_end(key: SigningKey) -> End:
-    """The end as it was signed, whatever the lines are. Raises ConsentError if it was altered."""
-    path = private_files.folder() / END_FILE
+def read_signed_head(key: SigningKey) -> Head:
+    """Read the head and verify its signature, without looking at the lines.
+
+    Raises:
+        ConsentError: It is missing or was altered.
+    """
+    path = private_files.folder() / HEAD_FILE
     try:
         content = json.loads(path.read_bytes())
-        found = End.model_validate(content["end"])
-        genuine = keys.verify(key.id, content["signature"], _END, canonical(content["end"]))
+        head = Head.model_validate(content["end"])
+        message = canonicalize(content["end"])
+        genuine = keys.verify(key.id, content["signature"], _HEAD_PURPOSE, message)
     except FileNotFoundError:
-        raise _altered(f"its signed end {path} is gone") from None
+        raise _tampering_error(f"its signed head {path} is gone") from None
     except OSError as error:
         raise ConsentError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, LookupError, TypeError, RecursionError, ValidationError):
         genuine = False
     if not genuine:
-        raise _altered(f"its signed end {path} is damaged or by another key")
-    return found
+        raise _tampering_error(f"its signed head {path} is damaged, or signed by another key")
+    return head
 
 
-def _settled(folder: Path, key: SigningKey) -> End:
-    """The end, after the last line was added that a crash kept from the file.
+def format_time(seconds: float) -> str:
+    """Format a Unix time as the ledger writes it: UTC, to the second."""
+    moment = datetime.fromtimestamp(int(seconds), timezone.utc)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
-    Raises ConsentError if the file is not as the end says.
+
+def parse_time(text: str) -> float:
+    """Parse a time that `format_time` wrote; returns seconds since 1970."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
+
+
+def _read_repaired_head(folder: Path, key: SigningKey) -> Head:
+    """Read the head, and append the last line if a crash kept it from the file.
+
+    Raises:
+        ConsentError: The file does not match the head.
     """
-    found = signed_end(key)
-    path, last = folder / LEDGER_FILE, found.last.encode() + b"\n" if found.last else b""
-    begin = found.bytes - len(last)
+    head = read_signed_head(key)
+    path, last = folder / LEDGER_FILE, head.last.encode() + b"\n" if head.last else b""
+    last_start = head.bytes - len(last)
     tail = b""
     size = path.stat().st_size if path.exists() else 0
-    if size > begin:
+    if size > last_start:
         with path.open("rb") as file:
-            file.seek(begin)
+            file.seek(last_start)
             tail = file.read(len(last) + 1)
-    if size < begin or not last.startswith(tail):
-        raise _altered("it does not end as its signed end says")
+    if size < last_start or not last.startswith(tail):
+        raise _tampering_error("it does not end as its signed head says")
     if tail != last:
-        _extend(path, last[len(tail) :])
-    return found
+        _append_bytes(path, last[len(tail) :])
+    return head
 
 
-def _time(found: End) -> str:
-    """Now, never before the latest time seen. Raises ConsentError for a clock set back."""
+def _monotonic_time(head: Head) -> str:
+    """Return the present time, or the latest time seen if that is later.
+
+    Raises:
+        ConsentError: The clock was set back by more than `CLOCK_TOLERANCE`.
+    """
     moment = now()
-    if seconds(moment) < seconds(found.latest) - CLOCK_SLACK:
+    if parse_time(moment) < parse_time(head.latest) - CLOCK_TOLERANCE:
         raise ConsentError(
-            f"this machine's clock says {moment}, and the ledger has seen {found.latest} already: "
-            "set the clock right (if it once stood wrong in the future, move the folder "
-            f"{private_files.folder()} away and enroll anew)"
+            f"this machine's clock says {moment}, and the ledger has seen {head.latest} already: "
+            "set the clock right (if it was once wrong and in the future, move the folder "
+            f"{private_files.folder()} away and enroll again)"
         )
-    return max(moment, found.latest)
+    return max(moment, head.latest)
 
 
-def _altered(why: str) -> ConsentError:
+def _tampering_error(reason: str) -> ConsentError:
     return ConsentError(
-        f"the ledger in {private_files.folder()} was altered or damaged: {why}. "
+        f"the ledger in {private_files.folder()} was altered or damaged: {reason}. "
         "`valle ledger verify` tells more; put back a copy of the folder, or move it away and "
-        "enroll anew"
+        "enroll again"
     )
 
 
-def _write_end(folder: Path, key: SigningKey, new: End) -> None:
-    facts = new.model_dump()
-    signed = {"end": facts, "signature": key.sign(_END, canonical(facts))}
-    private_files.write_private(folder / END_FILE, canonical(signed) + b"\n")
+def _write_head(folder: Path, key: SigningKey, head: Head) -> None:
+    payload = head.model_dump()
+    signed = {"end": payload, "signature": key.sign(_HEAD_PURPOSE, canonicalize(payload))}
+    private_files.write_private(folder / HEAD_FILE, canonicalize(signed) + b"\n")
 
 
-def _extend(path: Path, data: bytes) -> None:
+def _append_bytes(path: Path, data: bytes) -> None:
     flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY
     with os.fdopen(os.open(path, flags, private_files.FILE_MODE), "ab") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def stamp(seconds: float) -> str:
-    """A moment, in seconds since 1970, as it is written here."""
-    moment = datetime.fromtimestamp(int(seconds), timezone.utc)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def seconds(written: str) -> float:
-    """The inverse of `stamp`."""
-    return datetime.strptime(written, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()

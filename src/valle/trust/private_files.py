@@ -1,4 +1,4 @@
-"""The folder for what must not leak or be lost: key, ledger, challenges; one lock for all of it."""
+"""The private folder that holds the key, the ledger and open challenges, and its lock."""
 
 from __future__ import annotations
 
@@ -16,57 +16,65 @@ from valle.errors import ConsentError, OutputError
 from valle.files import data_folder
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
-LOCK_SECONDS = 30.0  # to wait for another process; its work under the lock takes milliseconds
+LOCK_TIMEOUT = 30.0  # seconds to wait for another process; work under the lock takes milliseconds
 
 
-class Strict(BaseModel):
-    """What is read back here has exactly the fields and types that were written."""
+class StrictModel(BaseModel):
+    """Base of what is read back from disk: exactly the fields and types that were written."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def folder() -> Path:
-    """Where it all lies: `safety` in the user's data folder. It need not exist yet."""
+    """Return the private folder, `safety` in the user's data folder. It need not exist yet."""
     return data_folder() / "safety"
 
 
 @contextlib.contextmanager
-def locked() -> Iterator[Path]:
-    """The folder, made if need be, with no other thread or process in it. May be nested.
+def lock_folder() -> Iterator[Path]:
+    """Yield the private folder, created if need be, while no other thread or process uses it.
 
-    Raises OutputError if it cannot be written, ConsentError if others can read it.
+    Calls may be nested.
+
+    Raises:
+        OutputError: The folder cannot be written, or stays locked for `LOCK_TIMEOUT` seconds.
+        ConsentError: Other users can read the folder.
     """
-    place = folder()
+    path = folder()
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.mkdir(mode=FOLDER_MODE, exist_ok=True)
-        check_private(place, FOLDER_MODE)
-        # One object a path and thread: taking it again inside, as nested calls do, is free.
-        lock = filelock.FileLock(place / "lock", mode=FILE_MODE, is_singleton=True)
-        lock.acquire(LOCK_SECONDS, poll_interval=0.01)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        check_private(path, FOLDER_MODE)
+        # A singleton per path and thread: acquiring it again in a nested call does not block.
+        lock = filelock.FileLock(path / "lock", mode=FILE_MODE, is_singleton=True)
+        lock.acquire(LOCK_TIMEOUT, poll_interval=0.01)
     except filelock.Timeout:
-        raise OutputError(f"{place} is locked by another process; wait for it, or end it") from None
+        raise OutputError(f"{path} is locked by another process; wait for it, or end it") from None
     except OSError as error:
-        raise _unwritable(place, error) from error
+        raise _unwritable(path, error) from error
     try:
-        yield place
+        yield path
     except OSError as error:
-        raise _unwritable(place, error) from error
+        raise _unwritable(path, error) from error
     finally:
         lock.release()
 
 
 def check_private(path: Path, mode: int) -> None:
-    """Raises ConsentError if others than the owner can read or write `path` (POSIX only)."""
+    """Check that only the owner can read or write `path` (POSIX only).
+
+    Raises:
+        ConsentError: Other users have access; the message gives the `chmod` to `mode`.
+    """
     if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise ConsentError(
             f"others can read or write {path}, which must be yours alone: chmod {mode:o} {path}, "
-            "and if somebody may have copied the signing key, move the folder away and enroll anew"
+            "and if somebody may have copied the signing key, move the folder away and enroll again"
         )
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all, and on the disk."""
+    """Write a file that only its owner can read, atomically and synced to disk."""
     part = path.parent / f".{secrets.token_hex(8)}.tmp"
     try:
         with os.fdopen(
@@ -81,8 +89,9 @@ def write_private(path: Path, data: bytes) -> None:
             part.unlink()
 
 
-def _unwritable(place: Path, error: OSError) -> OutputError:
+def _unwritable(path: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"cannot keep the ledger in {place} ({error.strerror or error}), and without a record "
-        "nothing is spoken or enrolled: make the folder writable, or name another in VALLE_HOME"
+        f"cannot write the ledger in {path} ({error.strerror or error}), and without a ledger "
+        "entry nothing is spoken or enrolled: make the folder writable, or name another in "
+        "VALLE_HOME"
     )

@@ -1,1 +1,1 @@
-"""The watermark: laid into speech, and found in it."""
+"""The watermark: embedding it into speech, and detecting it."""

@@ -1,4 +1,4 @@
-"""Whether a recording is marked, where, and what the mark says."""
+"""Detection: whether a recording carries the watermark, where, and with what payload."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from valle.audio.recording import best_excerpt, resample
 from valle.watermark import error_correction
-from valle.watermark.embed import VERSION, Payload, key_number, payload_places
+from valle.watermark.embed import VERSION, Payload, derive_payload_dither, key_fingerprint
 from valle.watermark.grid import (
     BANDS,
-    GRID,
     PAYLOAD_PERIOD,
     PERIOD,
-    PRESENCE,
+    PRESENCE_MASK,
     PUBLISHED_KEY,
-    places,
+    STEP_SIZES,
+    derive_dither,
 )
 from valle.watermark.search import (
     FRAMES_PER_SECOND,
@@ -28,140 +28,141 @@ from valle.watermark.search import (
     Analysis,
     Hit,
     Warp,
+    compute_spectrogram,
     count_tests,
-    spectrogram,
 )
 
-FALSE_ALARMS = 1e-7
-"""The greatest chance that a recording without a mark is said to have one."""
+MAX_FALSE_POSITIVE_PROBABILITY = 1e-7
+"""The largest probability with which a recording without a watermark is said to have one."""
 
 # A speed that is off by 0.25 % costs half of the score in 3 s, a pitch off by 1.5 % a quarter.
 _SPEEDS = [1 + half_percents / 200 for half_percents in range(-20, 21)]
 WARPS: tuple[Warp, ...] = (
-    *(Warp(speed, speed) for speed in _SPEEDS if abs(speed - 1) > 0.015),  # played faster or slower
+    *(Warp(speed, speed) for speed in _SPEEDS if abs(speed - 1) > 0.015),  # resampled
     *(Warp(speed, 1.0) for speed in _SPEEDS if speed != 1),  # tempo alone
     *(Warp(1.0, 1 + percents / 100) for percents in (-9, -6, -3, 3, 6, 9)),  # pitch alone
 )
-_NEARBY = [1 + step / 2000 for step in range(-5, 6)]  # speeds between those of WARPS
+_FINE_FACTORS = [1 + step / 2000 for step in range(-5, 6)]  # speeds between those of WARPS
 
-_CHUNK, _OVERLAP = 30.0, 12.0  # seconds that are searched at once, and that two chunks share
-_AGAIN = 0.7  # of the score that was found there, which another cut of the recording must reach
-_WARPED = 15.0  # seconds in which other speeds and pitches are looked for
-_SMOOTHED = 25  # columns over which it is told whether speech is marked
-_SURE = 12.0  # nats that a marked stretch must show by itself
-_TOUCHING = 0.3  # seconds between spans that are one
-# The payload must fit so well that a word of noise alone would seldom be taken for one.
-_READABLE = error_correction.BITS * math.log(2) + math.log(100)
+_CHUNK, _OVERLAP = 30.0, 12.0  # seconds searched at once, and shared by neighboring chunks
+# Share of the best warp's score that a chunk must reach at that warp: other offsets score less.
+_REPEAT_SHARE = 0.7
+_WARP_SECONDS = 15.0  # of the excerpt in which other speeds and pitches are searched
+_SMOOTHING = 25  # columns (1 s) over which columns are classified as watermarked or not
+_MIN_RUN_SCORE = 12.0  # nats that a watermarked run must show by itself: p < 6e-6
+_MERGE_GAP = 0.3  # seconds between spans that are merged
+# With 2**32 payloads tried, a score of noise reaches this with a probability of 1 in 100 at most.
+_READABLE_SCORE = error_correction.BITS * math.log(2) + math.log(100)
 
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch that is marked."""
+    """A watermarked part of a recording."""
 
     start: float
     """Seconds."""
     end: float
     """Seconds."""
     payload: Payload | None
-    """What the owner's key read here; None without a key, or where it cannot be read."""
+    """What the owner's key reads here; None without a key, or where it cannot be read."""
 
 
 @dataclass(frozen=True)
 class Detection:
-    """What was found of the mark."""
+    """The result of a search for the watermark."""
 
     found: bool
-    chance: float
-    """A bound: so likely at most does a recording without a mark look as much like one."""
+    false_positive_bound: float
+    """Upper bound of the probability that a recording without a watermark scores this high."""
     score: float
     """The best S**2 of all tests, in nats."""
-    needed: float
-    """What a test at the speed and pitch that speech is made at had to reach, in nats."""
+    threshold: float
+    """The score that a test at the original speed and pitch must reach, in nats."""
     spans: tuple[Span, ...]
     warp: Warp | None
     """The speed and pitch at which it was found."""
 
 
-def detect(
+def detect_watermark(
     samples: NDArray[np.float32], sample_rate: int, owner_key: bytes | None = None
 ) -> Detection:
-    """Look for the mark in `samples` [N]; with the owner's key, read the payload too.
+    """Search `samples` [N] for the watermark, and read its payload with the owner's key.
 
-    All tests that a search could make are counted, whether or not it came to them; half of the
-    allowed chance of a false alarm goes to those at the speed and pitch that speech is made at,
-    half to all others, which are made on the best 15 s only, and only where the mark was not
-    found before.
+    The bound counts all tests that a search could make, whether or not it made them. Half of the
+    allowed false-positive probability goes to tests at the original speed and pitch, half to all
+    others. Those are made on the best 15 s only, and only if the watermark was not found before.
     """
     samples = resample(samples, sample_rate, RATE)
-    chunks = list(_chunks(len(samples)))
-    count = 2 * max(1, sum(count_tests(end - start) for start, end in chunks))
-    needed = least = math.log(count / FALSE_ALARMS)
+    chunks = list(_split_chunks(len(samples)))
+    tests = 2 * max(1, sum(count_tests(end - start) for start, end in chunks))
+    threshold = math.log(tests / MAX_FALSE_POSITIVE_PROBABILITY)
     best, warp = 0.0, NEUTRAL
     spans: list[Span] = []
     for start, end in chunks:
-        analysis = Analysis(spectrogram(samples[start:end]))
-        hits = analysis.hits(least)
+        analysis = Analysis(compute_spectrogram(samples[start:end]))
+        hits = analysis.find_hits(threshold)
         best = max(best, *(hit.score for hit in hits))
-        spans += _spans(analysis, hits, least, start / RATE, owner_key)
-    chance = min(1.0, count * math.exp(-best))
+        spans += _find_spans(analysis, hits, threshold, start / RATE, owner_key)
+    bound = min(1.0, tests * math.exp(-best))
     if not spans:
-        warp, score, warped_chance = _warped(samples)
-        if warped_chance <= FALSE_ALARMS:
-            best, least = score, min(least, _AGAIN * score)
+        warp, score, warped_bound = _search_warps(samples)
+        if warped_bound <= MAX_FALSE_POSITIVE_PROBABILITY:
+            best, least = score, min(threshold, _REPEAT_SHARE * score)
             for start, end in chunks:
-                analysis = Analysis(spectrogram(samples[start:end]), warp)
-                spans += _spans(analysis, analysis.hits(least), least, start / RATE, owner_key)
-        chance = min(chance, warped_chance)
-    found = chance <= FALSE_ALARMS
-    spans = _merged(spans)
-    return Detection(found, chance, best, needed, tuple(spans), warp if found else None)
+                analysis = Analysis(compute_spectrogram(samples[start:end]), warp)
+                hits = analysis.find_hits(least)
+                spans += _find_spans(analysis, hits, least, start / RATE, owner_key)
+        bound = min(bound, warped_bound)
+    found = bound <= MAX_FALSE_POSITIVE_PROBABILITY
+    merged = tuple(_merge_spans(spans))
+    return Detection(found, bound, best, threshold, merged, warp if found else None)
 
 
-def _warped(samples: NDArray[np.float32]) -> tuple[Warp, float, float]:
-    """The warp at which the mark stands out most, its score, and the chance of it."""
-    first, last = best_excerpt(samples, RATE, _WARPED)
-    powers = spectrogram(samples[first:last])
-    count = 2 * max(1, sum(count_tests(last - first, warp) for warp in WARPS))
+def _search_warps(samples: NDArray[np.float32]) -> tuple[Warp, float, float]:
+    """Return the warp with the best score, that score, and its false-positive bound."""
+    first, last = best_excerpt(samples, RATE, _WARP_SECONDS)
+    powers = compute_spectrogram(samples[first:last])
+    tests = 2 * max(1, sum(count_tests(last - first, warp) for warp in WARPS))
 
     def best_score(warp: Warp) -> float:
-        return max(hit.score for hit in Analysis(powers, warp).hits())
+        return max(hit.score for hit in Analysis(powers, warp).find_hits())
 
     scores = {warp: best_score(warp) for warp in WARPS}
     warp = max(WARPS, key=lambda warp: scores[warp])
-    chance = min(1.0, count * math.exp(-scores[warp]))
-    if chance > FALSE_ALARMS:
-        return warp, scores[warp], chance
-    # What is found is found; a speed in between only makes spans and payload clearer.
-    near = [Warp(warp.speed * factor, warp.pitch) for factor in _NEARBY]
-    return max(near, key=best_score), scores[warp], chance
+    bound = min(1.0, tests * math.exp(-scores[warp]))
+    if bound > MAX_FALSE_POSITIVE_PROBABILITY:
+        return warp, scores[warp], bound
+    # The decision is made; a speed in between only makes spans and payload clearer.
+    candidates = [Warp(warp.speed * factor, warp.pitch) for factor in _FINE_FACTORS]
+    return max(candidates, key=best_score), scores[warp], bound
 
 
-def _chunks(length: int) -> Iterator[tuple[int, int]]:
+def _split_chunks(length: int) -> Iterator[tuple[int, int]]:
     step, overlap = round(_CHUNK * RATE), round(_OVERLAP * RATE)
     for start in range(0, max(1, length - overlap), step):
         yield start, min(length, start + step + overlap)
 
 
-def _spans(
-    analysis: Analysis, hits: list[Hit], least: float, offset: float, owner_key: bytes | None
+def _find_spans(
+    analysis: Analysis, hits: list[Hit], threshold: float, offset: float, owner_key: bytes | None
 ) -> Iterator[Span]:
-    """The spans of a chunk that begins `offset` seconds into the recording."""
-    taken = np.zeros(len(analysis.cells), bool)
+    """Yield the spans of a chunk that begins `offset` seconds into the recording."""
+    covered = np.zeros(len(analysis.cells), bool)
     for hit in sorted(hits, reverse=True):
-        if hit.score < least:
+        if hit.score < threshold:
             break
-        positions = analysis.positions(hit.phase)
-        if taken[positions[hit.first : hit.first + hit.columns]].any():
+        positions = analysis.column_positions(hit.phase)
+        if covered[positions[hit.first : hit.first + hit.columns]].any():
             continue
         shifts = (hit.shift + np.arange(len(positions))) % PERIOD
-        for first, last in _runs(analysis, hit, positions, shifts):
-            chosen = slice(first, last)
+        for first, last in _find_runs(analysis, hit, positions, shifts):
+            run = slice(first, last)
             start = positions[first]
             end = positions[last - 1] + round(analysis.column)
-            taken[start:end] = True
+            covered[start:end] = True
             payload = None
             if owner_key is not None:
-                payload = _read(analysis.cells[positions[chosen]], shifts[chosen], owner_key)
+                payload = _read_payload(analysis.cells[positions[run]], shifts[run], owner_key)
             yield Span(
                 offset + float(start) / FRAMES_PER_SECOND,
                 offset + float(end) / FRAMES_PER_SECOND,
@@ -169,57 +170,58 @@ def _spans(
             )
 
 
-def _runs(
+def _find_runs(
     analysis: Analysis, hit: Hit, positions: NDArray[np.int64], shifts: NDArray[np.int64]
 ) -> Iterator[tuple[int, int]]:
-    """The stretches of columns that are marked as the hit's are: first, and one after the last."""
-    angles = places(PUBLISHED_KEY, "presence")[shifts] * (2 * np.pi / GRID)
-    cells = np.where(PRESENCE[shifts], analysis.cells[positions], 0)
+    """Yield runs of columns watermarked in step with the hit: the first, and one past the last."""
+    angles = derive_dither(PUBLISHED_KEY, "presence")[shifts] * (2 * np.pi / STEP_SIZES)
+    cells = np.where(PRESENCE_MASK[shifts], analysis.cells[positions], 0)
     scores = (cells * np.exp(-1j * angles)).real.sum(axis=1)
     weights = np.abs(cells).sum(axis=1)
     squares = (np.abs(cells) ** 2).sum(axis=1)
-    own = slice(hit.first, hit.first + hit.columns)
-    # Unmarked columns have a mean score of 0, those of the hit one that is in part of the weight.
-    share = float(scores[own].sum() / weights[own].sum())
-    sums = np.convolve(scores - share / 2 * weights, np.ones(_SMOOTHED))
-    marked = sums[_SMOOTHED // 2 :][: len(positions)] > 0
-    if not marked[own].any():
-        marked[own] = True  # the test says so
-    edges = np.flatnonzero(np.diff(np.pad(marked.astype(np.int8), 1)))
+    hit_columns = slice(hit.first, hit.first + hit.columns)
+    # The mean score is 0 in columns without a watermark, and a share of the weight in the hit's.
+    share = float(scores[hit_columns].sum() / weights[hit_columns].sum())
+    smoothed = np.convolve(scores - share / 2 * weights, np.ones(_SMOOTHING))
+    watermarked = smoothed[_SMOOTHING // 2 :][: len(positions)] > 0
+    if not watermarked[hit_columns].any():
+        watermarked[hit_columns] = True  # as the test itself says
+    edges = np.flatnonzero(np.diff(np.pad(watermarked.astype(np.int8), 1)))
     for first, last in edges.reshape(-1, 2):
         score = max(0.0, float(scores[first:last].sum()))
-        if score**2 >= _SURE * float(squares[first:last].sum()):
+        if score**2 >= _MIN_RUN_SCORE * float(squares[first:last].sum()):
             yield int(first), int(last)
 
 
-def _read(
+def _read_payload(
     cells: NDArray[np.complex64], shifts: NDArray[np.int64], owner_key: bytes
 ) -> Payload | None:
-    """The payload in columns [n, BANDS] of the pattern's columns `shifts`; None if it is unsure."""
+    """Read the payload of columns [n, BANDS] at the pattern columns `shifts`; None if unsure."""
     index = np.full((PAYLOAD_PERIOD, BANDS), -1)
-    index[~PRESENCE[:PAYLOAD_PERIOD]] = np.arange(error_correction.SYMBOLS)
+    index[~PRESENCE_MASK[:PAYLOAD_PERIOD]] = np.arange(error_correction.SYMBOLS)
     index = index[shifts % PAYLOAD_PERIOD]
-    angles = payload_places(owner_key)[shifts] * (2 * np.pi / GRID)
+    angles = derive_payload_dither(owner_key)[shifts] * (2 * np.pi / STEP_SIZES)
     values = (cells * np.exp(-1j * angles))[index >= 0]
     symbols = np.zeros(error_correction.SYMBOLS, complex)
     np.add.at(symbols, index[index >= 0], values)
     payload = Payload.from_bits(error_correction.decode(symbols.real))
     fit = float(symbols.real @ error_correction.encode(payload.bits))
-    # The same bound as for the mark: a symbol heard more than once is one angle with more weight.
-    sure = max(0.0, fit) ** 2 >= _READABLE * float((np.abs(symbols) ** 2).sum())
-    known = payload.version == VERSION and payload.key == key_number(owner_key)
-    return payload if sure and known else None
+    # The bound of `search` holds: a symbol received several times is one angle with more weight.
+    readable = max(0.0, fit) ** 2 >= _READABLE_SCORE * float((np.abs(symbols) ** 2).sum())
+    expected = payload.version == VERSION and payload.key == key_fingerprint(owner_key)
+    return payload if readable and expected else None
 
 
-def _merged(spans: list[Span]) -> list[Span]:
-    """Spans in order, those that touch and do not contradict each other as one."""
+def _merge_spans(spans: list[Span]) -> list[Span]:
+    """Sort spans and merge those that touch and do not contradict each other."""
     merged: list[Span] = []
     for span in sorted(spans, key=lambda span: span.start):
-        before = merged[-1] if merged else None
-        payloads = {one.payload for one in (before, span) if one and one.payload}
-        if before and span.start <= before.end + _TOUCHING and len(payloads) < 2:
-            end = max(before.end, span.end)
-            merged[-1] = Span(before.start, end, before.payload or span.payload)
+        last = merged[-1] if merged else None
+        payloads = {
+            candidate.payload for candidate in (last, span) if candidate and candidate.payload
+        }
+        if last and span.start <= last.end + _MERGE_GAP and len(payloads) < 2:
+            merged[-1] = Span(last.start, max(last.end, span.end), last.payload or span.payload)
         else:
             merged.append(span)
     return merged

@@ -1,6 +1,6 @@
-"""The watermark: marks speech while it is made, so that it can be told from recordings later.
+"""Embedding the watermark into speech while it is generated.
 
-See `watermark.grid` for what is marked and why, `watermark.search` for how it is found again.
+See `watermark.grid` for what carries it, and `watermark.search` for how it is detected.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from valle.watermark.grid import (
     BANDS,
     COLUMN_HOPS,
     EDGES,
-    FURTHEST,
-    GRID,
     HOPS_PER_SECOND,
+    MAX_CHANGES,
     PAYLOAD_PERIOD,
     PERIOD,
-    PRESENCE,
+    PRESENCE_MASK,
     PUBLISHED_KEY,
+    STEP_SIZES,
     band_powers,
-    places,
-    window,
+    derive_dither,
+    frame_window,
 )
 
 VERSION = 1
-LOWEST_RATE = 8000
-"""Hz; below it not all bands are there."""
-# Windows reach over the borders of cells, which takes back so much of a change.
+MIN_SAMPLE_RATE = 8000
+"""Hz; lower rates do not contain all bands."""
+# Overlapping windows spread each change into the neighboring cells, which undoes part of it.
 _OVERDRIVE = 1.3
 _SILENCE = 1e-12  # power that keeps the logarithm of digital silence finite
 
@@ -43,141 +43,154 @@ _SILENCE = 1e-12  # power that keeps the logarithm of digital silence finite
 class Payload:
     """What the owner's key reads: 32 bits.
 
-    The owner knows the version and the key; that both are read as they should be is the check that
-    a reading is right, at no cost in bits. The receipt points into the owner's own records.
+    The owner knows the version and the key. That both are read as expected verifies the reading,
+    without spending bits on a checksum. The receipt points into the owner's own records.
     """
 
     receipt: int
     """0 to 65535: the first 16 bits of a consent receipt's id."""
     key: int
-    """0 to 4095: the first 12 bits of the hash of the owner's key."""
+    """0 to 4095: see `key_fingerprint`."""
     version: int = VERSION
     """0 to 15."""
 
     @classmethod
-    def of(cls, owner_key: bytes, receipt_id: str) -> Payload:
-        """For a receipt's id in hexadecimal, at least 4 digits."""
-        return cls(int(receipt_id[:4], 16), key_number(owner_key))
+    def for_receipt(cls, owner_key: bytes, receipt_id: str) -> Payload:
+        """Make the payload for a receipt id of 4 or more hexadecimal digits."""
+        return cls(int(receipt_id[:4], 16), key_fingerprint(owner_key))
 
     @classmethod
     def from_bits(cls, bits: int) -> Payload:
-        """From the number that `bits` gives."""
+        """Unpack the number that `bits` gives."""
         return cls(bits & 0xFFFF, bits >> 16 & 0xFFF, bits >> 28)
 
     @property
     def bits(self) -> int:
-        """All of it as one number, 0 to 2**32 - 1."""
+        """All fields packed into one number, 0 to 2**32 - 1."""
         return self.version << 28 | self.key << 16 | self.receipt
 
 
-def key_number(owner_key: bytes) -> int:
-    """The 12 bits by which a payload names the key that it is to be read with."""
-    return (
-        int.from_bytes(hashlib.sha256(b"valle key number\0" + owner_key).digest()[:2], "big") >> 4
-    )
+def key_fingerprint(owner_key: bytes) -> int:
+    """Return the 12 bits of an owner key's hash that identify it in payloads: 0 to 4095."""
+    digest = hashlib.sha256(b"valle key number\0" + owner_key).digest()
+    return int.from_bytes(digest[:2], "big") >> 4
 
 
-def payload_places(owner_key: bytes) -> NDArray[np.float64]:
-    """Where the steps of payload cells lie for a 0: [PERIOD, BANDS] dB, once every 2.56 s anew."""
-    own = places(owner_key, "payload")[:PAYLOAD_PERIOD]
-    return np.tile(own, (PERIOD // PAYLOAD_PERIOD, 1))
+def derive_payload_dither(owner_key: bytes) -> NDArray[np.float64]:
+    """Derive the dither of payload cells for the symbol +1: [PERIOD, BANDS] dB.
+
+    It repeats every `PAYLOAD_PERIOD` columns, 2.56 s.
+    """
+    dither = derive_dither(owner_key, "payload")[:PAYLOAD_PERIOD]
+    return np.tile(dither, (PERIOD // PAYLOAD_PERIOD, 1))
 
 
-class Marker:
-    """Marks a stream: `feed` gives what is ready, at most 50 ms late, `finish` the rest.
+class WatermarkEmbedder:
+    """Watermarks a stream: `feed` returns what is ready, at most 50 ms late, `finish` the rest.
 
-    All pieces together are as long as what was fed, and the same however it was cut. Where the
-    speech is silent, so is the mark.
+    The pieces returned are together as long as what was fed, and do not depend on how the stream
+    was divided. Digital silence stays silent.
     """
 
     def __init__(
         self, sample_rate: int, owner_key: bytes | None = None, payload: Payload | None = None
     ) -> None:
-        """The owner's key and the payload go together; without them the mark names no one.
+        """Set up the pattern to embed.
 
-        Raises UsageError for a sample rate under 8 kHz.
+        Args:
+            sample_rate: Hz, 8000 or more.
+            owner_key: Key that reads the payload. Without a key and a payload, the watermark says
+                only that valle made the speech.
+            payload: What to embed for the owner.
+
+        Raises:
+            UsageError: The sample rate is too low.
         """
-        if sample_rate < LOWEST_RATE:
+        if sample_rate < MIN_SAMPLE_RATE:
             raise UsageError(
-                f"speech at {sample_rate} Hz cannot be marked; a model must give {LOWEST_RATE} Hz "
-                "or more"
+                f"speech at {sample_rate} Hz cannot carry the watermark; a model must have "
+                f"{MIN_SAMPLE_RATE} Hz or more"
             )
         self._hop = round(sample_rate / HOPS_PER_SECOND)
-        self._window = window(self._hop)
-        self._places = places(PUBLISHED_KEY, "presence")
-        self._marked = PRESENCE
+        self._window = frame_window(self._hop)
+        self._dither = derive_dither(PUBLISHED_KEY, "presence")
+        self._carriers = PRESENCE_MASK
         self._payload = payload if owner_key is not None else None
         if owner_key is not None and payload is not None:
             symbols = np.zeros((PAYLOAD_PERIOD, BANDS))
-            symbols[~PRESENCE[:PAYLOAD_PERIOD]] = error_correction.encode(payload.bits)
-            shifted = np.tile(symbols < 0, (PERIOD // PAYLOAD_PERIOD, 1)) * (GRID / 2)
-            self._places = np.where(PRESENCE, self._places, payload_places(owner_key) + shifted)
-            self._marked = np.ones_like(PRESENCE)
+            symbols[~PRESENCE_MASK[:PAYLOAD_PERIOD]] = error_correction.encode(payload.bits)
+            # A symbol of -1 moves the lattice by half a step.
+            shift = np.tile(symbols < 0, (PERIOD // PAYLOAD_PERIOD, 1)) * (STEP_SIZES / 2)
+            payload_dither = derive_payload_dither(owner_key) + shift
+            self._dither = np.where(PRESENCE_MASK, self._dither, payload_dither)
+            self._carriers = np.ones_like(PRESENCE_MASK)
         self._column = 0
-        self._waiting: NDArray[np.floating] = np.zeros(0)
-        self._tail = np.zeros(self._hop)  # what the last frame adds to the samples after it
+        self._pending: NDArray[np.floating] = np.zeros(0)
+        self._overlap = np.zeros(self._hop)  # what the last frame adds to the samples after it
 
-    def described(self) -> dict[str, Any]:
-        """The mark, for the record of how speech was made: plain values."""
+    def describe(self) -> dict[str, Any]:
+        """Describe the watermark for the provenance record: JSON-compatible values."""
         payload = self._payload
         return {"version": VERSION, "payload": payload and f"{payload.bits:08x}"}
 
     def feed(self, samples: Samples) -> Samples:
-        """Samples [N] as they come; gives whole columns of 40 ms."""
-        self._waiting = np.concatenate((self._waiting, samples))
-        return self._mark()
+        """Add samples [N]; returns whole columns of 40 ms."""
+        self._pending = np.concatenate((self._pending, samples))
+        return self._process()
 
     def finish(self) -> Samples:
-        """What is still owed."""
-        owed = len(self._waiting)
-        self._waiting = np.pad(self._waiting, (0, -owed % (COLUMN_HOPS * self._hop) + self._hop))
-        return self._mark()[:owed]
+        """Return the samples that have not been returned yet."""
+        remaining = len(self._pending)
+        padding = -remaining % (COLUMN_HOPS * self._hop) + self._hop
+        self._pending = np.pad(self._pending, (0, padding))
+        return self._process()[:remaining]
 
-    def _mark(self) -> Samples:
+    def _process(self) -> Samples:
+        """Watermark the pending columns by overlap-add of windowed frames."""
         hop = self._hop
-        columns = max(0, len(self._waiting) - hop) // (COLUMN_HOPS * hop)
+        columns = max(0, len(self._pending) - hop) // (COLUMN_HOPS * hop)
         if not columns:
             return np.zeros(0, np.float32)
         end = columns * COLUMN_HOPS * hop
-        frames = np.lib.stride_tricks.sliding_window_view(self._waiting[: end + hop], 2 * hop)[
+        frames = np.lib.stride_tricks.sliding_window_view(self._pending[: end + hop], 2 * hop)[
             ::hop
         ]
-        if self._column == 0:  # in place of a frame before the first
-            self._tail = self._waiting[:hop] * self._window[hop:] ** 2
-        self._waiting = self._waiting[end:]
+        if self._column == 0:  # stands in for a frame before the first
+            self._overlap = self._pending[:hop] * self._window[hop:] ** 2
+        self._pending = self._pending[end:]
         spectra = np.fft.rfft(frames * self._window)
-        inside = spectra.reshape(columns, 2, COLUMN_HOPS // 2, -1)[..., EDGES[0] : EDGES[-1]]
-        factors = self._factors(band_powers(spectra))
-        inside[:, 0] *= factors[:, None]
-        inside[:, 1] /= factors[:, None]
-        made = (np.fft.irfft(spectra, 2 * hop) * self._window).reshape(-1, 2, hop)
-        marked = made[:, 0]
-        marked[0] += self._tail
-        marked[1:] += made[:-1, 1]
-        self._tail = made[-1, 1].copy()
-        return marked.reshape(-1).astype(np.float32)
+        halves = spectra.reshape(columns, 2, COLUMN_HOPS // 2, -1)[..., EDGES[0] : EDGES[-1]]
+        gains = self._compute_gains(band_powers(spectra))
+        halves[:, 0] *= gains[:, None]
+        halves[:, 1] /= gains[:, None]
+        waveforms = (np.fft.irfft(spectra, 2 * hop) * self._window).reshape(-1, 2, hop)
+        output = waveforms[:, 0]
+        output[0] += self._overlap
+        output[1:] += waveforms[:-1, 1]
+        self._overlap = waveforms[-1, 1].copy()
+        return output.reshape(-1).astype(np.float32)
 
-    def _factors(self, powers: NDArray[np.floating]) -> NDArray[np.float64]:
-        """What to multiply the first halves of columns with: [columns, bins inside the bands].
+    def _compute_gains(self, powers: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the gains of the first half of each column: [columns, bins inside the bands].
 
-        `powers` are those of the bands, [columns * 4, BANDS].
+        The second half is divided by them. `powers` are [columns * 4, BANDS].
         """
         halves = powers.reshape(-1, 2, COLUMN_HOPS // 2, BANDS).sum(axis=2) + _SILENCE
         index = (self._column + np.arange(len(halves))) % PERIOD
         self._column += len(halves)
-        away = 10 * np.log10(halves[:, 0] / halves[:, 1]) - self._places[index]
-        away -= GRID * np.rint(away / GRID)
-        change = -_OVERDRIVE * np.clip(away, -FURTHEST, FURTHEST) * self._marked[index]
-        # Half of the change to each half of the column, and the square root of a power's.
+        error = 10 * np.log10(halves[:, 0] / halves[:, 1]) - self._dither[index]
+        error -= STEP_SIZES * np.rint(error / STEP_SIZES)
+        change = -_OVERDRIVE * np.clip(error, -MAX_CHANGES, MAX_CHANGES) * self._carriers[index]
+        # Half of the change goes to each half of the column; /20 turns dB into amplitude.
         return np.repeat(10 ** (change / 40), np.diff(EDGES), axis=1)
 
 
-def mark(
+def embed_watermark(
     samples: Samples,
     sample_rate: int,
     owner_key: bytes | None = None,
     payload: Payload | None = None,
 ) -> Samples:
-    """Whole speech [N] marked as a stream of it is; see `Marker`."""
-    marker = Marker(sample_rate, owner_key, payload)
-    return np.concatenate((marker.feed(samples), marker.finish()))
+    """Watermark complete speech [N] exactly as a stream of it is; see `WatermarkEmbedder`."""
+    embedder = WatermarkEmbedder(sample_rate, owner_key, payload)
+    return np.concatenate((embedder.feed(samples), embedder.finish()))

@@ -1,0 +1,127 @@
+"""`speak`, `enroll` and `voices`: what they write and print."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+import valle
+from command_line import RunCommand, expect_failure
+from conftest import ATTEST
+from valle.cli.main import COMMANDS
+from valle.trust import ledger
+from valle.voices import registry
+
+
+def test_speak_writes_and_reports_the_file(speak: RunCommand) -> None:
+    code, out, err = speak("So be it.")
+    assert (code, out) == (0, "")
+    assert err.splitlines()[-1].startswith("speech.wav: ")
+    assert sorted(os.listdir()) == ["speech.wav", "speech.wav.json"]
+    with soundfile.SoundFile("speech.wav") as file:
+        assert file.samplerate == 16000
+        assert file.channels == 1
+        assert file.frames > 1600
+
+
+def test_speech_can_be_verified_until_it_is_altered(speak: RunCommand, run: RunCommand) -> None:
+    speak("So be it.")
+    code, out, _ = run("verify", "speech.wav")
+    assert code == 0
+    assert ledger.get_signing_key().id in out
+    samples, rate = soundfile.read("speech.wav", dtype="int16")
+    soundfile.write("speech.wav", samples[:-1], rate)
+    assert run("verify", "speech.wav")[0] == 8
+
+
+def test_quiet_prints_nothing(speak: RunCommand) -> None:
+    assert speak("So be it.", "-q", "-o", "a.flac") == (0, "", "")
+    assert soundfile.info("a.flac").format == "FLAC"
+
+
+def test_json_describes_the_speech(speak: RunCommand) -> None:
+    code, out, _ = speak("So be it. \U0001f980", "--json", "-q", "--seed", "5")
+    made = json.loads(out)
+    assert code == 0
+    assert made["file"] == "speech.wav"
+    assert [word["word"] for word in made["words"]] == ["So", "be", "it"]
+    assert made["seconds"] == soundfile.info("speech.wav").duration
+    assert made["skipped"][0]["text"] == "\U0001f980"
+    assert made["provenance"]["options"]["seed"] == 5
+    assert made["check"]["phoneme_error_rate"] >= 0
+
+
+def test_options_work_in_both_spellings(speak: RunCommand) -> None:
+    made = {}
+    for name, options in {
+        "plain": [],
+        "again": ["--seed", "0"],
+        "seed": ["--seed=7"],
+        "cold": ["--temperature", "0"],
+        "narrow": ["--top_p", "0.01"],
+        "narrow2": ["--top-p=0.01"],
+    }.items():
+        assert speak("So be it.", "-q", "-o", f"{name}.wav", *options)[0] == 0
+        made[name] = Path(f"{name}.wav").read_bytes()
+    assert made["plain"] == made["again"]
+    assert made["narrow"] == made["narrow2"]
+    assert len(set(made.values())) == 4
+    assert speak("So be it.", "-q", "--duration", "3")[0] == 0
+    assert soundfile.info("speech.wav").duration == 3.0
+
+
+def test_text_from_a_file_and_from_standard_input(
+    speak: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("text.txt").write_bytes("\ufeffSo be it.".encode())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"So be it.")))
+    for name, words in (("a", ["So be it."]), ("b", ["-i", "text.txt"]), ("c", ["-"])):
+        assert speak(*words, "-q", "-o", f"{name}.wav")[0] == 0
+    assert len({Path(f"{name}.wav").read_bytes() for name in "abc"}) == 1
+
+
+def test_existing_file_is_replaced(speak: RunCommand) -> None:
+    Path("speech.wav").write_bytes(b"old")
+    assert speak("So be it.", "-q")[0] == 0
+    assert soundfile.info("speech.wav").frames > 0
+
+
+def test_help_and_version_need_no_model(run: RunCommand) -> None:
+    for argv, parts in (
+        (["--help"], [*COMMANDS, "valle COMMAND --help"]),
+        (["--version"], [valle.__version__]),
+        (["speak", "--help"], ["--ref-audio", "--top-p", "0.25 to 4"]),
+        (["voices", "rename", "--help"], ["NEW-NAME"]),
+    ):
+        code, out, err = run(*argv)
+        assert (code, err) == (0, "")
+        assert all(part in out for part in parts)
+
+
+def test_enrolled_voice_can_be_listed_renamed_and_removed(
+    run: RunCommand, speak: RunCommand, debug_bundle: Path, recording: Path
+) -> None:
+    enroll = ["enroll", recording, "--attest", ATTEST, "--bundle", debug_bundle, "--name"]
+    code, out, _ = run(*enroll, "Ada", "--json")
+    assert code == 0
+    assert json.loads(out)["consent"]["statement"] == ATTEST
+    expect_failure(run(*enroll, "ada"), 2, "Ada")
+    assert run("voices") == (0, "Ada\n", "")
+    assert run("voices", "list", "--json") == (0, '["Ada"]\n', "")
+    code, out, _ = run("voices", "show", "Ada", "--json")
+    assert code == 0
+    assert json.loads(out)["name"] == "Ada"
+    assert json.loads(out)["seconds"] > 1.5
+    assert "name: Ada" in run("voices", "show", "Ada")[1]
+    assert run("voices", "rename", "Ada", "Grace")[:2] == (0, "")
+    assert registry.names() == ["Grace"]
+    assert speak("So be it.", "--voice", "Grace", "-q")[0] == 0
+    assert json.loads(Path("speech.wav.json").read_text())["voice"] == "Grace"
+    assert run("voices", "remove", "Grace")[0] == 0
+    assert run("voices") == (0, "", "")

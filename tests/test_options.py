@@ -1,23 +1,25 @@
-"""The options: ranges, exclusions, and messages that name the flag."""
+"""Options of synthesis: ranges, exclusions, and messages that name the flag."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 from valle.errors import UsageError
-from valle.options import SpeakOptions
+from valle.options import SpeakKeywords, SpeakOptions
 
 
-def test_defaults_are_the_voices_own() -> None:
-    options = SpeakOptions.of()
-    assert options.seed == 0 and options.speed == 1.0 and options.duration is None
+def test_default_is_the_voices_own_speed() -> None:
+    options = SpeakOptions.from_keywords()
+    assert options.seed == 0
+    assert options.speed == 1.0
+    assert options.duration is None
 
 
 @pytest.mark.parametrize(
-    ("values", "says"),
+    ("values", "message"),
     [
         ({"speed": 9}, "--speed must be less than or equal to 4"),
         ({"speed": 0.1}, "--speed must be greater than or equal to 0.25"),
@@ -28,15 +30,25 @@ def test_defaults_are_the_voices_own() -> None:
         ({"seed": 1.5}, "--seed"),
         ({"duration": 0}, "--duration"),
         ({"duration": math.inf}, "--duration"),
+        ({"best_of": 0}, "--best-of must be greater than or equal to 1"),
+        ({"retries": -1}, "--retries must be greater than or equal to 0"),
+        ({"retries": 33}, "--retries must be less than or equal to 32"),
         ({"speed": 2, "duration": 3}, "--speed and --duration exclude each other"),
         ({"temprature": 1}, "did you mean 'temperature'"),
         ({"zzz": 1}, "use seed, temperature"),
     ],
 )
-def test_refusals_name_the_flag(values: dict[str, Any], says: str) -> None:
-    with pytest.raises(UsageError, match=says):
-        SpeakOptions.of(**values)
+def test_refusals_name_the_flag(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        SpeakOptions.from_keywords(**values)
 
 
 def test_duration_alone_is_fine() -> None:
-    assert SpeakOptions.of(duration=2.5).duration == 2.5
+    assert SpeakOptions.from_keywords(duration=2.5).duration == 2.5
+
+
+def test_keywords_for_type_checkers_are_the_fields() -> None:
+    fields = {name: field.annotation for name, field in SpeakOptions.model_fields.items()}
+    assert get_type_hints(SpeakKeywords) == fields
+    options = SpeakOptions.from_keywords(seed=3, duration=2.0)
+    assert SpeakOptions.from_keywords(**options.as_keywords()) == options

@@ -115,7 +115,7 @@ def test_stream_with_retries_equals_speech(
     use_check(model, monkeypatch, error_rates)
     speech = model.speak(text, voice, seed=1)
     use_check(model, monkeypatch, error_rates)
-    joined = valle.Speech.join(model.stream(text, voice, **speech.options))  # type: ignore[arg-type]
+    joined = valle.Speech.join(model.stream(text, voice, **speech.options))
     np.testing.assert_array_equal(joined.audio, speech.audio)
     assert joined.provenance == speech.provenance
     use_check(model, monkeypatch, error_rates)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ from numpy.typing import NDArray
 
 import valle
 from conftest import ATTEST, RATE
+from valle.consent import challenge as challenges
+from valle.consent import verification
 from valle.runtime.alignment import Posteriors
 from valle.runtime.recognizer import PhonemeRecognizer
 from valle.text.symbols import LISTENER_SYMBOLS
+from valle.voices import registry
 
 
 def test_recording_is_accepted_in_every_form(
@@ -25,6 +29,22 @@ def test_recording_is_accepted_in_every_form(
     for form in forms:
         enrolled = model.enroll(form, name="Babble", attest=ATTEST)
         assert enrolled.to_bytes() == voice.to_bytes()
+
+
+def test_text_is_not_used_for_a_long_recording(
+    model: valle.Model, babble: NDArray[np.float32]
+) -> None:
+    enrolled = model.enroll((np.tile(babble, 21), RATE), ref_text="So be it.", attest=ATTEST)
+    assert (
+        enrolled.warnings[-2:]
+        == (
+            "the part from 0.0 s to 10.0 s was used",
+            "the text was not used, since the recording is longer than 60 s",
+        )
+        or "was used" in enrolled.warnings[-2]
+    )
+    assert "the text was not used" in enrolled.warnings[-1]
+    assert max(enrolled.stress) == 0  # so it was recognized
 
 
 def test_transcript_labels_the_recording(model: valle.Model) -> None:
@@ -69,23 +89,51 @@ def test_consent_arguments_exclude_each_other(model: valle.Model, recording: Pat
         model.enroll(recording, consent=recording, attest=ATTEST)
     with pytest.raises(valle.UsageError, match="--challenge goes with --consent"):
         model.enroll(recording, attest=ATTEST, challenge="0" * 16)
-    with pytest.raises(valle.ConsentError, match="no challenge .*is open.*valle consent new"):
-        model.enroll(recording, consent=recording)
+    with pytest.raises(valle.UsageError, match="--speaker goes with --consent"):
+        model.enroll(recording, attest=ATTEST, speaker="Ada")
+
+
+def test_challenge_is_looked_up_by_the_speaker_or_else_by_the_name(
+    model: valle.Model, recording: Path
+) -> None:
+    cases: list[tuple[dict[str, str], str]] = [
+        ({}, " is"),
+        ({"name": "ada-books"}, " for 'ada-books' is"),
+        ({"name": "ada-books", "speaker": "Zoë Ada"}, " for 'Zoë Ada' is"),
+    ]
+    for arguments, speaker in cases:
+        with pytest.raises(valle.ConsentError, match=f"no challenge{speaker}"):
+            model.enroll(recording, consent=recording, **arguments)
+
+
+def test_voice_may_have_another_name_than_its_speaker(
+    model: valle.Model, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = SimpleNamespace(find_faults=list, as_dict=dict)  # no faults
+    monkeypatch.setattr(verification, "score", lambda *arguments: scores)
+    statement = challenges.create("Zoë Núñez")
+    assert statement.text.startswith("My name is Zoë Núñez. I agree")
+    voice = model.enroll(recording, name="王小明", speaker="Zoe\u0308 Núñez", consent=recording)
+    assert voice.name == "王小明"
+    assert voice.consent["speaker"] == "Zoë Núñez"
+    registry.add(voice)
+    assert model.speak("So be it.", "王小明", retries=0).provenance["voice"] == "王小明"
 
 
 def test_receipt_has_the_attestation(voice: valle.Voice) -> None:
-    assert voice.consent["kind"] == "attested" and voice.consent["statement"] == ATTEST
+    assert voice.consent["kind"] == "attested"
+    assert voice.consent["statement"] == ATTEST
     assert len(voice.consent["id"]) == 64
 
 
 def test_recording_without_speech_is_refused(
     model: valle.Model, recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nothing(self: PhonemeRecognizer, samples: NDArray[np.float32]) -> Posteriors:
+    def hear_nothing(self: PhonemeRecognizer, samples: NDArray[np.float32]) -> Posteriors:
         heads = np.full((2, -(-len(samples) // 320), len(LISTENER_SYMBOLS)), -9.0, np.float32)
         heads[0, :, 0] = heads[1, :, 1] = 0.0  # blank everywhere, and a pause
         return Posteriors(heads[0], heads[1], LISTENER_SYMBOLS)
 
-    monkeypatch.setattr(PhonemeRecognizer, "compute_posteriors", nothing)
+    monkeypatch.setattr(PhonemeRecognizer, "compute_posteriors", hear_nothing)
     with pytest.raises(valle.RecordingError, match="no speech"):
         model.enroll(recording, attest=ATTEST)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from valle.arrays import Codes, Samples
-from valle.audio.recording import output_format, save_audio, write_audio
+from valle.audio.encoding import encode_audio, infer_audio_format, save_audio
 from valle.errors import UsageError
 from valle.files import write_atomically
 from valle.runtime.check import Check
@@ -130,7 +130,7 @@ class Speech:
         if str(path) == "-":
             save_audio("-", self.audio, self.sample_rate, self._make_comment())
             return
-        audio_format = output_format(path)
+        audio_format = infer_audio_format(path)
         signing_key = ledger.get_signing_key().private if key is None else key
         record = self.provenance | {
             "seconds": round(self.seconds, 3),
@@ -142,7 +142,7 @@ class Speech:
             write_atomically(path) as audio_part,
         ):
             comment = self._make_comment()
-            write_audio(audio_part, audio_format, self.audio, self.sample_rate, comment)
+            encode_audio(audio_part, audio_format, self.audio, self.sample_rate, comment)
             if credentials:
                 content_credentials.embed(audio_part, audio_format, record, signing_key)
             record["file_sha256"] = provenance.file_sha256(audio_part)

@@ -16,7 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valle.arrays import Ints, Samples
-from valle.audio.recording import Recording, best_excerpt, load_recording, resample
+from valle.audio.recording import (
+    EXCERPT_SECONDS,
+    Recording,
+    find_best_excerpt,
+    load_recording,
+    resample,
+)
 from valle.bundle.bundle import Bundle
 from valle.errors import RecordingError, TextError
 from valle.runtime.check import phoneme_error_rate
@@ -26,7 +32,6 @@ from valle.text.symbols import BORDERS, START
 from valle.voices.names import check_name
 from valle.voices.voice import Voice
 
-EXCERPT_SECONDS = 10.0  # of the recording that are used at most
 MAX_TRANSCRIBED_SECONDS = 60.0  # of a recording that is aligned with its transcript
 MAX_PHONEME_ERROR_RATE = 0.6  # above it, a transcript probably belongs to another recording
 
@@ -102,7 +107,7 @@ def enroll(
 
 def _choose_excerpt(recording: Recording, warnings: list[str]) -> slice:
     """Return the samples to use of a whole recording; warns if they are not all of it."""
-    start, end = best_excerpt(recording.samples, recording.sample_rate, EXCERPT_SECONDS)
+    start, end = find_best_excerpt(recording.samples, recording.sample_rate, EXCERPT_SECONDS)
     if end - start < len(recording.samples):
         seconds = start / recording.sample_rate, end / recording.sample_rate
         warnings.append(f"the part from {seconds[0]:.1f} s to {seconds[1]:.1f} s was used")

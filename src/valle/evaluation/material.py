@@ -1,14 +1,14 @@
-"""What an evaluation is made of: held-out speakers, their prompts and recordings, new sentences.
+"""Evaluation material: held-out speakers, their prompts and recordings, and new sentences.
 
-Everything here is chosen by rule from the files, never by chance, so two runs, and runs of two
-models, say the same sentences with the same prompts.
+All of it is selected by rule from the files, never at random, so that two runs, and runs of two
+models, synthesize the same sentences from the same prompts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -21,36 +21,23 @@ from valle.audio.recording import load_recording, resample
 from valle.corpora.recordings import read_heldout, read_manifest
 from valle.corpora.split import is_evaluation_sentence, plain_words
 from valle.errors import UsageError
-from valle.evaluation.metrics.judges import JUDGE_RATE, SentenceChooser
+from valle.evaluation.metrics import EVALUATION_RATE
 
+ATTESTATION = "These recordings were published for research, and this is an evaluation."
 PROMPT_SECONDS = 3.0
-_FEWEST = 4  # originals that a speaker must have
-_WORDS = range(5, 15)  # words of a sentence, originals too: of the length that prompts are
-_SHORTEST_ORIGINAL = 2.5  # seconds; a voice is not told reliably from less
-# Plain prose only: what is judged is the voice, not the reading of numbers and brackets.
+_FEWEST_UTTERANCES = 4  # that a speaker of the closed-set protocols must have
+_WORDS = range(5, 15)  # per sentence and utterance, as many as a prompt of 3 s holds
+_SHORTEST_UTTERANCE = 2.5  # seconds; a speaker is not recognized reliably from less
+# Plain prose only: the voice is evaluated, not the reading of numbers and brackets.
 _PROSE = re.compile(r"[A-Z][A-Za-z',-]*(?: [A-Za-z',-]+)*[.?!]")
 
-
-@dataclass(frozen=True)
-class Protocol:
-    """How much is said and judged."""
-
-    name: str
-    per_speaker: int
-    """Sentences that each speaker says; as many originals are heard, of those that have them."""
-    choices: int
-    """Sentences that the judge chooses between."""
-    quality: bool
-    """Whether the quality of the sound is rated too."""
-
-
-QUICK = Protocol("quick", 4, 40, quality=False)
-DEFAULT = Protocol("default", 8, 100, quality=True)
+# A row of a manifest, with `audio` as a full path.
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Original:
-    """One of a speaker's own recordings, and what it says."""
+class HeldoutUtterance:
+    """One of a held-out speaker's recordings, and its transcript."""
 
     path: Path
     text: str
@@ -67,111 +54,144 @@ class Speaker:
     name: str
     corpus: str
     prompt: Samples
-    """3 s at 16 kHz, of a recording that is not among the originals."""
-    originals: tuple[Original, ...]
+    """3 s at 16 kHz, of a recording that is not among the utterances."""
+    utterances: tuple[HeldoutUtterance, ...]
+    """Ground truth: recordings with transcripts."""
 
 
 def read_samples(path: Path) -> Samples:
-    """A recording, mono at 16 kHz."""
+    """Read a recording, mono at 16 kHz."""
     recording = load_recording(path)
-    return resample(recording.samples, recording.sample_rate, JUDGE_RATE)
+    return resample(recording.samples, recording.sample_rate, EVALUATION_RATE)
 
 
 def loudest(samples: Samples, length: int) -> Samples:
-    """The `length` samples in a row with the most energy: speech, not the silence around it."""
+    """The window of `length` samples with the most energy: speech, not the silence around it."""
     energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
     start = int(np.argmax(energy[length:] - energy[:-length])) if len(samples) > length else 0
     return samples[start : start + length]
 
 
+def read_manifests(manifests: Sequence[Path]) -> list[Row]:
+    """The rows of several manifests one after another, `audio` resolved to a full path.
+
+    Raises:
+        UsageError: a manifest is missing.
+    """
+    return [
+        row | {"audio": manifest.parent / row["audio"]}
+        for manifest in manifests
+        for row in read_manifest(manifest)
+    ]
+
+
+def read_names(heldout: Sequence[Path]) -> frozenset[str]:
+    """The speakers of several held-out lists together.
+
+    Raises:
+        UsageError: a list is missing.
+    """
+    return frozenset(name for path in heldout for name in read_heldout(path) if name)
+
+
+def rows_by_speaker(manifests: Sequence[Path], names: Collection[str]) -> dict[str, list[Row]]:
+    """The manifest rows of each of some speakers, in order of the names; may be empty."""
+    rows: dict[str, list[Row]] = {name: [] for name in sorted(names)}
+    for row in read_manifests(manifests):
+        if row["speaker"] in rows:
+            rows[row["speaker"]].append(row)
+    return rows
+
+
+def make_speaker(name: str, prompt: Row, utterances: Iterable[Row]) -> Speaker:
+    """A speaker from manifest rows: the prompt is the loudest 3 s of its recording."""
+    samples = loudest(read_samples(prompt["audio"]), round(PROMPT_SECONDS * EVALUATION_RATE))
+    transcribed = tuple(HeldoutUtterance(row["audio"], row["text"]) for row in utterances)
+    return Speaker(name, prompt["corpus"], samples, transcribed)
+
+
 def read_speakers(
-    manifest: Path, heldout: Path, chooser: SentenceChooser, originals: int = _FEWEST
+    manifests: Sequence[Path],
+    heldout: Sequence[Path],
+    is_known: Callable[[str], bool],
+    most: int = _FEWEST_UTTERANCES,
 ) -> list[Speaker]:
-    """The held-out speakers with a prompt and originals, corpora taking turns.
+    """The held-out speakers of the closed-set protocols, corpora interleaved.
 
-    Each has as many of the wanted originals as there are, and four at least.
+    No two utterances have the same words, so that each transcript identifies one of them.
 
-    No two originals say the same words, so that the right choice is the only one.
+    Args:
+        manifests: JSONL lists of recordings.
+        heldout: lists of speaker names.
+        is_known: whether every word of a text is in the identifier's dictionary.
+        most: utterances per speaker; each has as many as there are, and at least four.
 
     Raises:
         UsageError: a file is missing, or a speaker has too few recordings.
     """
-    for path, option in ((manifest, "--manifest"), (heldout, "--heldout")):
-        _need(path, option)
-    names = read_heldout(heldout)
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in sorted(names)}
-    for row in read_manifest(manifest):
-        if row["speaker"] in names:
-            rows[row["speaker"]].append(row)
+    rows = rows_by_speaker(manifests, read_names(heldout))
     taken: set[str] = set()
-    speakers = [
-        _read_speaker(name, own, manifest.parent, chooser, taken, originals)
-        for name, own in rows.items()
-    ]
-    return _taking_turns(speakers)
-
-
-def _read_speaker(
-    name: str,
-    rows: list[dict[str, Any]],
-    folder: Path,
-    chooser: SentenceChooser,
-    taken: set[str],
-    wanted: int,
-) -> Speaker:
-    originals: list[dict[str, Any]] = []
-    prompts: list[dict[str, Any]] = []
-    for row in rows:
-        words = plain_words(row["text"] or "")
-        key = " ".join(words)
-        fits = len(words) in _WORDS and row["seconds"] >= _SHORTEST_ORIGINAL and key not in taken
-        if fits and len(originals) < wanted and chooser.knows(key):
-            taken.add(key)
-            originals.append(row)
-        elif row["seconds"] >= PROMPT_SECONDS:
-            prompts.append(row)
-    if len(originals) < min(_FEWEST, wanted) or not prompts:
-        raise UsageError(
-            f"speaker {name} has too few recordings with text: an evaluation needs {_FEWEST} "
-            f"of {_SHORTEST_ORIGINAL} s or more, and another of {PROMPT_SECONDS} s or more"
-        )
-    prompt = loudest(read_samples(folder / prompts[0]["audio"]), round(PROMPT_SECONDS * JUDGE_RATE))
-    return Speaker(
-        name,
-        rows[0]["corpus"],
-        prompt,
-        tuple(Original(folder / row["audio"], row["text"]) for row in originals),
+    return interleave_corpora(
+        _read_speaker(name, recordings, is_known, taken, most) for name, recordings in rows.items()
     )
 
 
-def _taking_turns(speakers: list[Speaker]) -> list[Speaker]:
-    """One speaker of each corpus after another, so that the first few stand for all corpora."""
+def _read_speaker(
+    name: str, rows: list[Row], is_known: Callable[[str], bool], taken: set[str], most: int
+) -> Speaker:
+    utterances: list[Row] = []
+    prompts: list[Row] = []
+    for row in rows:
+        words = plain_words(row["text"] or "")
+        key = " ".join(words)
+        fits = len(words) in _WORDS and row["seconds"] >= _SHORTEST_UTTERANCE and key not in taken
+        if fits and len(utterances) < most and is_known(key):
+            taken.add(key)
+            utterances.append(row)
+        elif row["seconds"] >= PROMPT_SECONDS:
+            prompts.append(row)
+    if len(utterances) < min(_FEWEST_UTTERANCES, most) or not prompts:
+        raise UsageError(
+            f"speaker {name} has too few recordings with text: an evaluation needs "
+            f"{_FEWEST_UTTERANCES} of {_SHORTEST_UTTERANCE} s or more, and another of "
+            f"{PROMPT_SECONDS} s or more"
+        )
+    return make_speaker(name, prompts[0], utterances)
+
+
+def interleave_corpora(speakers: Iterable[Speaker]) -> list[Speaker]:
+    """One speaker of each corpus after another, so that the first few represent all corpora."""
     by_corpus: dict[str, list[Speaker]] = {}
     for speaker in speakers:
         by_corpus.setdefault(speaker.corpus, []).append(speaker)
-    turns = zip_longest(*by_corpus.values())
-    return [speaker for turn in turns for speaker in turn if speaker is not None]
+    rounds = zip_longest(*by_corpus.values())
+    return [speaker for turn in rounds for speaker in turn if speaker is not None]
 
 
-def draw_sentences(
-    sentences: Path, manifest: Path, chooser: SentenceChooser, count: int = QUICK.choices
+def select_sentences(
+    sentences: Path,
+    manifests: Sequence[Path],
+    count: int | None,
+    is_known: Callable[[str], bool] = lambda text: True,
 ) -> list[str]:
     """Short plain sentences that no training text contains, whole or as a part.
 
     Args:
-        sentences: lines of source, tab, sentence; those that the split keeps for evaluation are
-            drawn from, all others are training texts.
-        manifest: its transcripts are training texts too.
-        chooser: knows every word of what is drawn.
+        sentences: lines of source, tab, sentence. Those that the split keeps for evaluation are
+            candidates; all others are training texts.
+        manifests: their transcripts are training texts too.
+        count: how many; None takes all that fit.
+        is_known: whether every word of a text is in a dictionary.
 
     Raises:
-        UsageError: a file is missing, or holds too few such sentences.
+        UsageError: a file is missing, or has too few such sentences.
     """
-    _need(sentences, "--text")
+    if not sentences.is_file():
+        raise UsageError(f"there is no file {sentences}; give the sentences with --text")
     lines = sentences.read_text(encoding="utf-8").splitlines()
     texts = [line.split("\t", 1)[-1].strip() for line in lines]
-    spoken = (row["text"] for row in read_manifest(manifest) if row["text"])
-    training = _one_text([*(t for t in texts if not is_evaluation_sentence(t)), *spoken])
+    transcripts = (row["text"] for row in read_manifests(manifests) if row["text"])
+    training = _join_words([*(t for t in texts if not is_evaluation_sentence(t)), *transcripts])
     candidates = {
         key: text
         for text in texts
@@ -180,25 +200,20 @@ def draw_sentences(
         and len(plain_words(text)) in _WORDS
         for key in [" ".join(plain_words(text))]
     }
-    drawn: list[str] = []
-    # By hash, so that neither the order of the file nor a line added to it shuffles the draw.
+    selected: list[str] = []
+    # By hash, so that neither the order of the file nor an added line reorders the selection.
     for key in sorted(candidates, key=lambda key: hashlib.sha256(key.encode()).hexdigest()):
-        if len(drawn) == count:
+        if len(selected) == count:
             break
-        if chooser.knows(key) and f" {key} " not in training:
-            drawn.append(candidates[key])
-    if len(drawn) < count:
+        if is_known(key) and f" {key} " not in training:
+            selected.append(candidates[key])
+    if len(selected) < (count or 1):
         raise UsageError(
-            f"{sentences} has {len(drawn)} sentences fit for evaluation, {count} are needed"
+            f"{sentences} has {len(selected)} sentences fit for evaluation, {count or 1} are needed"
         )
-    return drawn
+    return selected
 
 
-def _one_text(texts: Iterable[str]) -> str:
-    """All texts as plain words in one string, in which any run of words can be searched."""
+def _join_words(texts: Iterable[str]) -> str:
+    """The plain words of all texts in one string, in which any run of words can be searched."""
     return "|".join(f" {' '.join(plain_words(text))} " for text in texts)
-
-
-def _need(path: Path, option: str) -> None:
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}; say where it is with {option}")

@@ -1,4 +1,4 @@
-"""A picture of speech: waveform, spectrogram, and the words under their time (extra `plot`)."""
+"""A plot of speech: waveform, spectrogram, and the words at their times (extra `plot`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valle.errors import UsageError
-from valle.files import replacing
+from valle.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 # (word, start, end), times in seconds.
 TimedWord = tuple[str, float, float]
 
-_RANGE_DB = 70.0  # from the loudest to what is drawn as silence
+_RANGE_DB = 70.0  # from the loudest point to what is drawn as silence
 _WINDOW_SECONDS = 0.025
 _STEP_SECONDS = 0.005
 
 
 def spectrogram(samples: NDArray[np.floating[Any]], sample_rate: int) -> NDArray[np.float64]:
-    """Levels in dB under the loudest point, [frequencies, times], not lower than -70.
+    """Levels in dB below the loudest point, [frequencies, times], clipped at -70.
 
-    Rows go from 0 Hz to half the sample rate; columns are 5 ms apart, the first centred on 0 s.
+    Rows go from 0 Hz to half the sample rate; columns are 5 ms apart, the first centered on 0 s.
     """
     window = np.hanning(round(_WINDOW_SECONDS * sample_rate))
     half = len(window) // 2
@@ -40,10 +40,10 @@ def spectrogram(samples: NDArray[np.floating[Any]], sample_rate: int) -> NDArray
 
 
 def new_figure(target: str | Path, inches: tuple[float, float]) -> tuple[Figure, str]:
-    """An empty figure, and the format that the ending of `target` names.
+    """An empty figure, and the image format by the suffix of `target`.
 
     Raises:
-        UsageError: matplotlib is not installed, or the ending is unknown.
+        UsageError: matplotlib is not installed, or the suffix is unknown.
     """
     try:
         from matplotlib.figure import Figure
@@ -53,10 +53,10 @@ def new_figure(target: str | Path, inches: tuple[float, float]) -> tuple[Figure,
         ) from error
     # A Figure of its own, not pyplot: no window system, and no state shared between callers.
     figure = Figure(figsize=inches, layout="constrained")
-    kind = Path(target).suffix.lower().removeprefix(".")
-    if kind not in figure.canvas.get_supported_filetypes():
-        raise UsageError(f"cannot draw into {str(target)!r}: end its name in .png, .svg or .pdf")
-    return figure, kind
+    image_format = Path(target).suffix.lower().removeprefix(".")
+    if image_format not in figure.canvas.get_supported_filetypes():
+        raise UsageError(f"cannot plot to {str(target)!r}: end its name in .png, .svg or .pdf")
+    return figure, image_format
 
 
 def save_plot(
@@ -66,23 +66,23 @@ def save_plot(
     words: Sequence[TimedWord] = (),
     title: str = "",
 ) -> None:
-    """Draw speech into an image file; its format goes by the ending (png, svg, pdf).
+    """Plot speech to an image file, whose suffix is its format (png, svg, pdf).
 
     Args:
-        target: replaced only when the picture is complete.
+        target: replaced only when the plot is complete.
         samples: [N] in [-1, 1], N at least 1.
         sample_rate: Hz.
         words: what is said, with start and end in seconds.
-        title: a line above the picture.
+        title: a line above the plot.
 
     Raises:
-        UsageError: matplotlib is not installed, there is nothing to draw, or the ending is unknown.
+        UsageError: matplotlib is not installed, there are no samples, or the suffix is unknown.
         OutputError: the file cannot be written.
     """
     if len(samples) == 0:
-        raise UsageError("there are no samples to draw")
+        raise UsageError("there are no samples to plot")
     seconds = len(samples) / sample_rate
-    figure, kind = new_figure(target, (min(40.0, max(8.0, 2.0 * seconds)), 5.0))
+    figure, image_format = new_figure(target, (min(40.0, max(8.0, 2.0 * seconds)), 5.0))
     waves, spectrum, text = figure.subplots(3, 1, sharex=True, height_ratios=(2.0, 4.0, 1.0))
     waves.set_title(title, loc="left")
     waves.plot(np.arange(len(samples)) / sample_rate, samples, linewidth=0.4, color="#205080")
@@ -101,21 +101,21 @@ def save_plot(
             for edge in {start, end}:
                 axes.axvline(edge, color="#808080", linewidth=0.5, alpha=0.6)
     _write_words(figure, text, words)
-    with replacing(target) as part:
-        figure.savefig(part, format=kind, dpi=100)
+    with write_atomically(target) as part:
+        figure.savefig(part, format=image_format, dpi=100)
 
 
 def _write_words(figure: Figure, axes: Axes, words: Sequence[TimedWord]) -> None:
-    """Each word centred under its time, on the first line where it touches no other word."""
+    """Each word centered below its time, on the first line where it touches no other word."""
     axes.set(xlabel="seconds", ylim=(0.0, 1.0), yticks=[])
     axes.spines[["top", "left", "right"]].set_visible(False)
-    figure.draw_without_rendering()  # fixes the places, so that widths can be measured
+    figure.draw_without_rendering()  # fixes the layout, so that widths can be measured
     lines = [0.82, 0.5, 0.18]
-    ends = [-np.inf] * len(lines)  # where each line's last word ends, in pixels
+    ends = [-np.inf] * len(lines)  # right edge of the last word of each line, in pixels
     for word, start, end in words:
         label = axes.text((start + end) / 2, 0.5, word, ha="center", va="center", fontsize=9)
         box = label.get_window_extent()
-        line = next((k for k, taken in enumerate(ends) if box.x0 > taken), int(np.argmin(ends)))
+        line = next((k for k, edge in enumerate(ends) if box.x0 > edge), int(np.argmin(ends)))
         label.set_y(lines[line])
         ends[line] = box.x1 + 3
         axes.plot((start, end), (0.99, 0.99), color="#205080", linewidth=2, solid_capstyle="butt")

@@ -1,45 +1,52 @@
-"""From judged clips to figures: a table for the eye, JSON for the record."""
+"""From evaluated clips to figures with intervals: a table to read, JSON for the record."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from valle.evaluation.metrics.statistics import bootstrap_interval
-from valle.files import replacing
+from valle.evaluation.metrics.statistics import bootstrap_interval, bootstrap_median
+from valle.evaluation.metrics.word_errors import WordErrors
+from valle.files import write_atomically
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One judged recording."""
+    """One evaluated clip; None stands for what was not measured."""
 
     row: str
+    """How the clip was made: ground truth, codec resynthesis, synthesized, ..."""
     speaker: str
     corpus: str
     text: str
-    chosen: str | None
-    """The sentence that the judge heard among all, None when it heard none of them."""
-    similarity: float
-    """To the speaker's own prompt, 0 to 1."""
-    others: float
-    """Mean similarity to the other speakers' prompts, 0 to 1."""
-    nearest_is_own: bool
-    """Whether no other speaker's prompt is more similar."""
-    quality: float | None
-    """DNSMOS, 1 to 5; None where it was not asked for."""
-    phoneme_errors: float | None
-    """Edits by our own listener; None without a model."""
-    phonemes: int
     seconds: float
-    work_seconds: float | None
-    """Time that it took to make; None for a recording."""
+    similarity: float
+    """Speaker similarity to the speaker's own prompt, 0 to 1."""
+    similarity_to_others: float
+    """Mean similarity to the other speakers' prompts, 0 to 1."""
+    speaker_identified: bool
+    """Closed-set speaker identification: no other prompt is as similar."""
+    pitch_range: float | None
+    """10th to 90th percentile, in semitones; None where too little is voiced."""
+    choices: int = 0
+    """Size of the closed set of sentences; 0 where none was to be identified."""
+    identified: str | None = None
+    """The sentence identified in the closed set, None when none of them was recognized."""
+    words: WordErrors | None = None
+    quality: float | None = None
+    """DNSMOS, 1 to 5."""
+    phoneme_errors: float | None = None
+    """Edits by the bundle's own recognizer."""
+    phonemes: int = 0
+    work_seconds: float | None = None
+    """Time it took to synthesize; None for a recording."""
 
 
 @dataclass(frozen=True)
@@ -50,72 +57,156 @@ class Figure:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
-# Each figure is a ratio of sums over clips; a clip without a numerator has no such figure.
-_FIGURES: dict[str, Callable[[Clip], tuple[float | None, float]]] = {
-    "sentence_right": lambda clip: (float(clip.chosen == clip.text), 1.0),
-    "similarity": lambda clip: (clip.similarity, 1.0),
-    "similarity_to_others": lambda clip: (clip.others, 1.0),
-    "nearest_is_own": lambda clip: (float(clip.nearest_is_own), 1.0),
-    "quality": lambda clip: (clip.quality, 1.0),
-    "phoneme_error_rate": lambda clip: (clip.phoneme_errors, float(clip.phonemes)),
-    "rtf": lambda clip: (clip.work_seconds, clip.seconds),
+
+@dataclass(frozen=True)
+class Metric:
+    """How a figure is made of clips: a ratio of sums, or a median of numerators."""
+
+    heading: str
+    parts: Callable[[Clip], tuple[float | None, float]]
+    """Numerator and denominator of a clip; without a numerator, the clip does not count."""
+    median: bool = False
+
+
+def _per_word(count: Callable[[WordErrors], float]) -> Callable[[Clip], tuple[float | None, float]]:
+    return lambda clip: (count(clip.words), clip.words.words) if clip.words else (None, 0.0)
+
+
+def _per_clip(
+    value: Callable[[Clip], float | None],
+) -> Callable[[Clip], tuple[float | None, float]]:
+    return lambda clip: (value(clip), 1.0)
+
+
+def _is_identified(clip: Clip) -> float | None:
+    return float(clip.identified == clip.text) if clip.choices else None
+
+
+def _is_error_free(clip: Clip) -> float | None:
+    return float(clip.words.word_edits == 0) if clip.words else None
+
+
+METRICS = {
+    "word_error_rate": Metric("WER", _per_word(lambda words: words.word_edits)),
+    "character_error_rate": Metric(
+        "CER",
+        lambda clip: (
+            (clip.words.character_edits, clip.words.characters) if clip.words else (None, 0.0)
+        ),
+    ),
+    "error_free_clips": Metric("clips without an error", _per_clip(_is_error_free)),
+    "deletion_rate": Metric("deletions per word", _per_word(lambda words: words.deletions)),
+    "insertion_rate": Metric("insertions per word", _per_word(lambda words: words.insertions)),
+    "substitution_rate": Metric(
+        "substitutions per word", _per_word(lambda words: words.substitutions)
+    ),
+    "sentence_identification_accuracy": Metric(
+        "sentence identification", _per_clip(_is_identified)
+    ),
+    "speaker_similarity": Metric("speaker similarity", _per_clip(lambda clip: clip.similarity)),
+    "similarity_to_others": Metric(
+        "similarity to others", _per_clip(lambda clip: clip.similarity_to_others)
+    ),
+    "speaker_identification_accuracy": Metric(
+        "speaker identification", _per_clip(lambda clip: float(clip.speaker_identified))
+    ),
+    "dnsmos": Metric("DNSMOS", _per_clip(lambda clip: clip.quality)),
+    "pitch_range_semitones": Metric(
+        "pitch range, semitones", _per_clip(lambda clip: clip.pitch_range), median=True
+    ),
+    "phoneme_error_rate": Metric(
+        "phoneme error rate", lambda clip: (clip.phoneme_errors, float(clip.phonemes))
+    ),
+    "rtf": Metric("RTF", lambda clip: (clip.work_seconds, clip.seconds)),
 }
-_HEADINGS = ("sentence right", "similarity", "to others", "nearest own", "DNSMOS", "PER", "RTF")
+WORD_METRICS = (
+    "word_error_rate",
+    "character_error_rate",
+    "error_free_clips",
+    "deletion_rate",
+    "insertion_rate",
+    "substitution_rate",
+)
 
 
-def figures(clips: list[Clip]) -> dict[str, Figure | None]:
-    """The figures of some clips; None where no clip has what the figure is made of."""
-    result: dict[str, Figure | None] = {}
-    speakers = sorted({clip.speaker for clip in clips})
-    for name, of in _FIGURES.items():
-        sums = np.zeros((len(speakers), 2))
-        for clip in clips:
-            numerator, denominator = of(clip)
-            if numerator is not None:
-                sums[speakers.index(clip.speaker)] += (numerator, denominator)
-        some = sums[:, 1].sum() > 0
-        result[name] = Figure(*bootstrap_interval(sums[:, 0], sums[:, 1])) if some else None
-    return result
+def summarize(clips: Sequence[Clip]) -> dict[str, Figure | None]:
+    """All figures of some clips; None where no clip has what a figure is made of."""
+    return {name: _figure(metric, clips) for name, metric in METRICS.items()}
 
 
-def table(clips: list[Clip]) -> str:
-    """The figures of all rows as lines of text, intervals in brackets."""
-    lines = [f"{'':10}" + "".join(f"{heading:>22}" for heading in _HEADINGS)]
-    for row in dict.fromkeys(clip.row for clip in clips):
-        cells = [
-            f"{f.value:.3f} [{f.low:.3f}, {f.high:.3f}]" if f else "-"
-            for f in figures([clip for clip in clips if clip.row == row]).values()
-        ]
-        lines.append(f"{row:10}" + "".join(f"{cell:>22}" for cell in cells))
+def _figure(metric: Metric, clips: Sequence[Clip]) -> Figure | None:
+    by_speaker: dict[str, list[tuple[float, float]]] = {}
+    for clip in clips:
+        numerator, denominator = metric.parts(clip)
+        if numerator is not None:
+            by_speaker.setdefault(clip.speaker, []).append((numerator, denominator))
+    pairs = [np.array(by_speaker[speaker]) for speaker in sorted(by_speaker)]
+    if not sum(pair[:, 1].sum() for pair in pairs):
+        return None
+    if metric.median:
+        return Figure(*bootstrap_median([pair[:, 0] for pair in pairs]))
+    numerators, denominators = np.array([pair.sum(axis=0) for pair in pairs]).T
+    return Figure(*bootstrap_interval(numerators, denominators))
+
+
+def group_by_row(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
+    """The clips of each row, in the order in which the rows first appear."""
+    rows: dict[str, list[Clip]] = {}
+    for clip in clips:
+        rows.setdefault(clip.row, []).append(clip)
+    return rows
+
+
+def table(clips: Sequence[Clip], metrics: Sequence[str] = tuple(METRICS)) -> str:
+    """The figures as text: one line per metric, one column per row of the report.
+
+    Args:
+        clips: of all rows.
+        metrics: names in `METRICS`. What was not measured is shown as "-".
+    """
+    rows = {row: summarize(in_row) for row, in_row in group_by_row(clips).items()}
+    width = max(24, *(len(row) + 2 for row in rows))
+    lines = [f"{'':24}" + "".join(f"{row:>{width}}" for row in rows)]
+    for name in metrics:
+        cells = (str(figures[name] or "-") for figures in rows.values())
+        lines.append(f"{METRICS[name].heading:24}" + "".join(f"{cell:>{width}}" for cell in cells))
     return "\n".join(lines)
 
 
-def clip_rows(clips: list[Clip]) -> dict[str, Any]:
-    """Figures by row and by corpus, and every clip."""
+def clip_rows(clips: Sequence[Clip]) -> dict[str, Any]:
+    """Figures by row and by corpus, and every clip: what the JSON of a report holds."""
     rows: dict[str, Any] = {}
-    for row in dict.fromkeys(clip.row for clip in clips):
-        own = [clip for clip in clips if clip.row == row]
-        rows[row] = {"clips": len(own), "speakers": len({clip.speaker for clip in own})}
-        rows[row] |= {name: f and asdict(f) for name, f in figures(own).items()}
+    for row, in_row in group_by_row(clips).items():
+        figures = summarize(in_row)
+        corpora = sorted({clip.corpus for clip in in_row})
+        rows[row] = {"clips": len(in_row), "speakers": len({clip.speaker for clip in in_row})}
+        rows[row] |= {name: figure and asdict(figure) for name, figure in figures.items()}
         rows[row]["by_corpus"] = {
-            corpus: {
-                name: f and round(f.value, 4)
-                for name, f in figures([clip for clip in own if clip.corpus == corpus]).items()
-            }
-            for corpus in sorted({clip.corpus for clip in own})
+            corpus: _values([clip for clip in in_row if clip.corpus == corpus])
+            for corpus in corpora
         }
     return {"rows": rows, "clips": [asdict(clip) for clip in clips]}
 
 
-def report(protocol: str, found: dict[str, Any], **settings: Any) -> dict[str, Any]:
-    """All that was measured, ready to be written as JSON, with where and how it was measured."""
+def _values(clips: Sequence[Clip]) -> dict[str, float | None]:
+    """Figures without their intervals, to four digits."""
+    return {
+        name: None if figure is None else round(figure.value, 4)
+        for name, figure in summarize(clips).items()
+    }
+
+
+def report(protocol: str, content: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """All results of a protocol, with where and how they were measured, ready for `write_json`."""
     return {
         "protocol": protocol,
         "interval": "95 %, bootstrap over speakers",
         "settings": settings,
         "machine": {"platform": platform.platform(), "processors": os.cpu_count()},
-        **found,
+        **content,
     }
 
 
@@ -126,5 +217,5 @@ def write_json(target: Path, content: dict[str, Any]) -> None:
         OutputError: it cannot be written.
     """
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    with replacing(target) as part:
+    with write_atomically(target) as part:
         part.write_text(text, encoding="utf-8")

@@ -1,1 +1,7 @@
-"""What is measured of speech, and how sure a figure is."""
+"""Metrics of speech, most of them by instruments that never saw this project's models.
+
+All of them take mono samples in [-1, 1] at `EVALUATION_RATE`.
+"""
+
+EVALUATION_RATE = 16_000
+"""Hz: the only rate that PocketSphinx, Resemblyzer, DNSMOS, Whisper and wide-band PESQ accept."""

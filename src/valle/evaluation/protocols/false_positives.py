@@ -1,8 +1,8 @@
-"""`valle evaluate alarms`: how often a recording without a mark is said to have one.
+"""`valle evaluate false-positives`: unmarked recordings in which a watermark is detected.
 
 The bound of `watermark.search` holds for any recording; this counts, in case it, or the program,
-is wrong. Recordings, and sentences by espeak-ng, are joined to files of ten minutes: other
-speeds and pitches are looked for once a file, which would be most of the work.
+is wrong. Recordings, and sentences by espeak-ng, are joined to files of ten minutes: other speeds
+and pitches are searched once per file, and would otherwise be most of the work.
 """
 
 from __future__ import annotations
@@ -18,104 +18,117 @@ import numpy as np
 from tqdm import tqdm
 
 from valle.arrays import Samples
-from valle.corpora.recordings import read_manifest
-from valle.corpora.synthetic import say
-from valle.corpora.synthetic_speaker import MadeSpeaker
+from valle.corpora.synthetic import synthesize_speaker
+from valle.corpora.synthetic_speaker import SyntheticSpeaker
 from valle.errors import RecordingError
-from valle.evaluation.material import read_samples
-from valle.evaluation.metrics.judges import JUDGE_RATE
-from valle.watermark.detect import FALSE_ALARMS, detect
+from valle.evaluation.material import read_manifests, read_samples
+from valle.evaluation.metrics import EVALUATION_RATE
+from valle.watermark.detect import MAX_FALSE_POSITIVE_PROBABILITY, detect_watermark
 
-REAL, MADE = "real", "made"
+RECORDED, SYNTHETIC = "recorded", "synthetic"
 FILE_SECONDS = 600.0
-_TEXTS = 8  # sentences of one made speaker
-_MADE_SEED = 1_300_000_000  # made speakers from here on are in no training corpus
-_SEED_APART = 1_000_000  # speakers that belong to one seed
+_TEXTS = 8  # sentences per synthetic speaker
+_SPEAKER_SEED = 1_300_000_000  # synthetic speakers from here on are in no training corpus
+_SPEAKERS_PER_SEED = 1_000_000
 
 
 @dataclass(frozen=True)
-class Searched:
-    """One file without a mark, and what was found in it."""
+class SearchedFile:
+    """One unmarked file, and the result of the detector."""
 
     kind: str
     seconds: float
-    found: bool
-    chance: float
-    """That so much is found where there is no mark, as `detect` bounds it."""
+    detected: bool
+    probability: float
+    """Upper bound of the probability of such a score without a watermark."""
     score: float
-    needed: float
-    """The best score in nats, and what it had to reach, at the speed that speech is made at."""
+    """The best score in nats, at the original speed."""
+    threshold: float
+    """What the score has to reach."""
 
 
-def real_speech(manifest: Path) -> Iterator[Samples]:
-    """The manifest's recordings with sound enough to be read, [N] at 16 kHz.
+def read_recordings(manifests: Sequence[Path]) -> Iterator[Samples]:
+    """The manifests' recordings that can be decoded and are not silent, [N] at 16 kHz.
 
-    Raises UsageError if it is missing.
+    Raises:
+        UsageError: a manifest is missing.
     """
-    for row in read_manifest(manifest):
+    for row in read_manifests(manifests):
         with contextlib.suppress(RecordingError):
-            yield read_samples(manifest.parent / row["audio"])
+            yield read_samples(row["audio"])
 
 
-def made_speech(texts: Sequence[str], seed: int = 0) -> Iterator[Samples]:
-    """Sentences by espeak-ng without end, [N] at 16 kHz; a new speaker for every few.
+def synthesize_sentences(texts: Sequence[str], seed: int = 0) -> Iterator[Samples]:
+    """Endless sentences by espeak-ng, [N] at 16 kHz, the speaker changing every few.
 
     Other seeds give other speakers, so that the hours of several runs add up.
     """
     for number in itertools.count():
-        chosen = [texts[(number * _TEXTS + turn) % len(texts)] for turn in range(_TEXTS)]
-        who = MadeSpeaker.draw(_MADE_SEED + _SEED_APART * seed + number, {"espeak": 1.0})
-        for utterance in say(who, chosen)[0]:
+        chosen = [texts[(number * _TEXTS + index) % len(texts)] for index in range(_TEXTS)]
+        speaker = SyntheticSpeaker.sample(
+            _SPEAKER_SEED + _SPEAKERS_PER_SEED * seed + number, {"espeak": 1.0}
+        )
+        for utterance in synthesize_speaker(speaker, chosen)[0]:
             yield utterance.samples
 
 
 def run(
     kind: str, speech: Iterable[Samples], hours: float, quiet: bool = True
-) -> Iterator[Searched]:
-    """Search `hours` of speech, or all that there is, in files of ten minutes."""
+) -> Iterator[SearchedFile]:
+    """Search `hours` of speech, or as much as there is, in files of ten minutes."""
     total = 0.0
-    length = round(FILE_SECONDS * JUDGE_RATE)
+    length = round(FILE_SECONDS * EVALUATION_RATE)
     with tqdm(total=round(hours * 3600), desc=kind, unit="s", disable=quiet or None) as bar:
-        waiting: list[Samples] = []
+        buffered: list[Samples] = []
         for samples in speech:
-            waiting.append(samples)
-            if sum(map(len, waiting)) < length:
+            buffered.append(samples)
+            if sum(map(len, buffered)) < length:
                 continue
-            joined, waiting = np.concatenate(waiting), []
-            found = detect(joined, JUDGE_RATE)
-            seconds = len(joined) / JUDGE_RATE
+            joined, buffered = np.concatenate(buffered), []
+            result = detect_watermark(joined, EVALUATION_RATE)
+            seconds = len(joined) / EVALUATION_RATE
             total += seconds
             bar.update(round(seconds))
-            yield Searched(kind, seconds, found.found, found.chance, found.score, found.needed)
+            yield SearchedFile(
+                kind,
+                seconds,
+                result.found,
+                result.false_positive_bound,
+                result.score,
+                result.threshold,
+            )
             if total >= hours * 3600:
                 break
 
 
-def results(searched: Sequence[Searched]) -> dict[str, Any]:
-    """By kind: hours, files, false alarms, the least chance that was named, and the score that came
-    nearest to the one it had to reach."""
+def summarize(files: Sequence[SearchedFile]) -> dict[str, Any]:
+    """By kind: hours, files, false positives, the lowest probability bound, and the score that came
+    closest to its threshold."""
     kinds = {}
-    for kind in dict.fromkeys(one.kind for one in searched):
-        own = [one for one in searched if one.kind == kind]
-        nearest = max(own, key=lambda one: one.score - one.needed)
+    for kind in dict.fromkeys(file.kind for file in files):
+        of_kind = [file for file in files if file.kind == kind]
+        closest = max(of_kind, key=lambda file: file.score - file.threshold)
         kinds[kind] = {
-            "hours": round(sum(one.seconds for one in own) / 3600, 3),
-            "files": len(own),
-            "alarms": sum(one.found for one in own),
-            "least_chance": min(one.chance for one in own),
-            "greatest_score": nearest.score,
-            "score_needed": nearest.needed,
+            "hours": round(sum(file.seconds for file in of_kind) / 3600, 3),
+            "files": len(of_kind),
+            "false_positives": sum(file.detected for file in of_kind),
+            "lowest_probability": min(file.probability for file in of_kind),
+            "highest_score": closest.score,
+            "threshold": closest.threshold,
         }
-    return {"limit": FALSE_ALARMS, "kinds": kinds}
+    return {"limit": MAX_FALSE_POSITIVE_PROBABILITY, "kinds": kinds}
 
 
-def table(found: dict[str, Any]) -> str:
-    """The counts as lines of text."""
-    lines = [f"{'':8}{'hours':>8}{'files':>8}{'alarms':>8}  least chance  score of needed"]
-    for kind, row in found["kinds"].items():
+def table(summary: dict[str, Any]) -> str:
+    """The counts as text."""
+    lines = [
+        f"{'':10}{'hours':>8}{'files':>8}{'false positives':>17}"
+        "  lowest probability  score / threshold"
+    ]
+    for kind, row in summary["kinds"].items():
         lines.append(
-            f"{kind:8}{row['hours']:8.2f}{row['files']:8}{row['alarms']:8}"
-            f"  {row['least_chance']:12.1e}"
-            f"  {row['greatest_score']:.1f} of {row['score_needed']:.1f}"
+            f"{kind:10}{row['hours']:8.2f}{row['files']:8}{row['false_positives']:17}"
+            f"  {row['lowest_probability']:18.1e}"
+            f"  {row['highest_score']:.1f} / {row['threshold']:.1f}"
         )
     return "\n".join(lines)

@@ -1,9 +1,9 @@
-"""`valle evaluate hard`: texts that speech models trip over, and how many words get lost.
+"""`valle evaluate hard`: words lost and repeated in texts that are hard for speech models.
 
 A hundred texts (repetitions, tongue twisters, numbers, letters, single words, sixty words without a
-stop) in the voices of held-out speakers, each with several seeds. The listener's forced alignment
-tells what is missing or doubled. Beside them stand the speakers' own recordings through the codec:
-what is flagged there is the error of the measurement.
+full stop) in the voices of held-out speakers, each with several seeds. Forced alignment by the
+bundle's recognizer tells which words are deleted or repeated. The codec resynthesis of the
+speakers' own recordings is checked in the same way: what is flagged there is measurement error.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from valle.arrays import Samples
 from valle.audio.recording import resample
 from valle.errors import UsageError
-from valle.evaluation.material import Speaker
-from valle.evaluation.metrics.judges import JUDGE_RATE
+from valle.evaluation.material import ATTESTATION, Speaker
+from valle.evaluation.metrics import EVALUATION_RATE
 from valle.evaluation.metrics.statistics import bootstrap_interval
-from valle.evaluation.metrics.words import Said, said, words_of
-from valle.evaluation.protocols.zero_shot import ATTESTATION
+from valle.evaluation.metrics.word_alignment import WordCheck, check_words, spoken_words
 from valle.evaluation.report import Figure
-from valle.runtime.recognizer import Listener
-from valle.text.phonemes import to_sentences
+from valle.runtime.recognizer import PhonemeRecognizer
+from valle.text.segmentation import split_sentences
 
 if TYPE_CHECKING:
     from valle import Model, Voice
 
 TEXTS = Path(__file__).with_name("hard_texts.tsv")
 SEEDS = 5
-ORIGINALS = "originals through the codec"
+CODEC = "codec resynthesis"
 _ALL = "all hard texts"
 
 
@@ -42,35 +42,35 @@ class Trial:
     """One clip."""
 
     row: str
-    """The kind of its text, or `ORIGINALS`."""
+    """The kind of its text, or `CODEC`."""
     speaker: str
     text: str
     seed: int | None
     seconds: float
-    said: Said
+    check: WordCheck
 
 
 @dataclass(frozen=True)
 class Row:
-    """The figures of some clips: shares, with intervals by bootstrap over the speakers."""
+    """The figures of some clips: rates, with intervals by bootstrap over the speakers."""
 
     row: str
     clips: int
     words: int
-    missing: Figure
-    """Of all words."""
-    doubled: Figure
-    """Of all words."""
-    cut_short: Figure
-    """Of all clips."""
-    runs_on: Figure
-    """Of all clips."""
+    deleted: Figure
+    """Per word."""
+    repeated: Figure
+    """Per word."""
+    truncated: Figure
+    """Per clip."""
+    run_on: Figure
+    """Per clip."""
     flagged: Figure
-    """Of all clips: those with any of these."""
+    """Per clip: those with any of these."""
 
 
 def read_texts(path: Path = TEXTS) -> list[tuple[str, str]]:
-    """The hard texts, (kind, text), kinds taking turns so that the first few stand for all.
+    """The hard texts, (kind, text), kinds interleaved so that the first few represent all.
 
     Raises:
         UsageError: a line has no kind.
@@ -82,115 +82,112 @@ def read_texts(path: Path = TEXTS) -> list[tuple[str, str]]:
             if not tab:
                 raise UsageError(f"{path}: {line[:40]!r} is not a kind, a tab and a text")
             by_kind.setdefault(kind, []).append(text)
-    # By the place in its kind as a share of it: kinds of unequal size are spread evenly.
+    # By the relative position within the kind, so that kinds of unequal size are spread evenly.
     placed = [
-        ((place + 0.5) / len(texts), kind, text)
+        ((index + 0.5) / len(texts), kind, text)
         for kind, texts in by_kind.items()
-        for place, text in enumerate(texts)
+        for index, text in enumerate(texts)
     ]
-    return [(kind, text) for _, kind, text in sorted(placed, key=lambda one: one[0])]
+    return [(kind, text) for _, kind, text in sorted(placed, key=lambda item: item[0])]
 
 
-def trials(
+def run_trials(
     model: Model,
     speakers: Sequence[Speaker],
     texts: Sequence[tuple[str, str]],
     seeds: Sequence[int],
     quiet: bool = True,
 ) -> Iterator[Trial]:
-    """Say every text with every seed, speakers taking turns; then the originals.
+    """Synthesize every text with every seed, in alternating voices; then the codec resynthesis.
 
-    Sentences are said again as for a user, by `Model.speak`'s own rule.
+    Failed sentences are retried as for a user, by `Model.speak`'s own rule.
     """
-    listener = Listener(model.bundle)
-    originals = [(s, original) for s in speakers for original in s.originals]
-    total = len(texts) * len(seeds) + len(originals)
+    recognizer = PhonemeRecognizer(model.bundle)
+    utterances = [(speaker, utterance) for speaker in speakers for utterance in speaker.utterances]
+    total = len(texts) * len(seeds) + len(utterances)
     voices: dict[str, Voice] = {}
     with tqdm(total=total, desc="hard texts", unit="clip", disable=quiet or None) as bar:
-        for turn, seed in enumerate(seeds):
-            for place, (kind, text) in enumerate(texts):
-                speaker = speakers[(place + turn) % len(speakers)]
+        for round_, seed in enumerate(seeds):
+            for index, (kind, text) in enumerate(texts):
+                speaker = speakers[(index + round_) % len(speakers)]
                 if speaker.name not in voices:
-                    prompt = (speaker.prompt, JUDGE_RATE)
+                    prompt = (speaker.prompt, EVALUATION_RATE)
                     voices[speaker.name] = model.enroll(prompt, attest=ATTESTATION)
                 speech = model.speak(text, voices[speaker.name], seed=seed)
-                found = _judge(model, listener, text, speech.audio)
-                yield Trial(kind, speaker.name, text, seed, speech.seconds, found)
+                check = _check(model, recognizer, text, speech.audio)
+                yield Trial(kind, speaker.name, text, seed, speech.seconds, check)
                 bar.update()
-        for speaker, original in originals:
-            given = resample(original.samples(), JUDGE_RATE, model.sample_rate)
-            coded = model.codec.decode(model.codec.encode(given))[: len(given)]
-            found = _judge(model, listener, original.text, coded)
+        for speaker, utterance in utterances:
+            samples = resample(utterance.samples(), EVALUATION_RATE, model.sample_rate)
+            coded = model.codec.decode(model.codec.encode(samples))[: len(samples)]
+            check = _check(model, recognizer, utterance.text, coded)
             seconds = len(coded) / model.sample_rate
-            yield Trial(ORIGINALS, speaker.name, original.text, None, seconds, found)
+            yield Trial(CODEC, speaker.name, utterance.text, None, seconds, check)
             bar.update()
 
 
-def _judge(model: Model, listener: Listener, text: str, samples: Samples) -> Said:
-    sentences, _ = to_sentences(text)
+def _check(model: Model, recognizer: PhonemeRecognizer, text: str, samples: Samples) -> WordCheck:
+    sentences, _ = split_sentences(text)
     classes = model.bundle.config.listener_symbols
     seconds = len(samples) / model.sample_rate
-    return said(listener.ctc(samples), classes, words_of(sentences), seconds)
+    return check_words(
+        recognizer.compute_posteriors(samples).ctc, classes, spoken_words(sentences), seconds
+    )
 
 
-def results(found: Sequence[Trial]) -> list[Row]:
-    """Figures of every kind of text, of all, and of the originals."""
-    kinds = [row for row in dict.fromkeys(t.row for t in found) if row != ORIGINALS]
-    made = [trial for trial in found if trial.row != ORIGINALS]
-    groups = [(kind, [trial for trial in made if trial.row == kind]) for kind in kinds]
-    groups += [(_ALL, made), (ORIGINALS, [trial for trial in found if trial.row == ORIGINALS])]
-    return [_row(name, group) for name, group in groups if group]
+def summarize(trials: Sequence[Trial]) -> list[Row]:
+    """Figures of every kind of text, of all texts, and of the codec resynthesis."""
+    kinds = [row for row in dict.fromkeys(t.row for t in trials) if row != CODEC]
+    synthesized = [trial for trial in trials if trial.row != CODEC]
+    groups = [(kind, [trial for trial in synthesized if trial.row == kind]) for kind in kinds]
+    groups += [(_ALL, synthesized), (CODEC, [trial for trial in trials if trial.row == CODEC])]
+    return [_summarize_row(name, group) for name, group in groups if group]
 
 
-def _row(name: str, group: Sequence[Trial]) -> Row:
-    speakers = sorted({trial.speaker for trial in group})
+def _summarize_row(name: str, trials: Sequence[Trial]) -> Row:
+    speakers = sorted({trial.speaker for trial in trials})
     columns = np.zeros((len(speakers), 7))
-    for trial in group:
-        one = trial.said
+    for trial in trials:
+        check = trial.check
         columns[speakers.index(trial.speaker)] += (
             1,
-            one.words,
-            len(one.missing),
-            len(one.doubled),
-            one.cut_short,
-            one.runs_on,
-            one.flagged,
+            check.words,
+            len(check.deleted),
+            len(check.repeated),
+            check.truncated,
+            check.run_on,
+            check.flagged,
         )
-    clips, words, missing, doubled, short, long, flagged = columns.T
+    clips, words, deleted, repeated, truncated, run_on, flagged = columns.T
 
-    def share(part: Any, whole: Any) -> Figure:
-        return Figure(*bootstrap_interval(part, whole))
+    def rate(counts: NDArray[np.float64], totals: NDArray[np.float64]) -> Figure:
+        return Figure(*bootstrap_interval(counts, totals))
 
     return Row(
         name,
         int(clips.sum()),
         int(words.sum()),
-        share(missing, words),
-        share(doubled, words),
-        share(short, clips),
-        share(long, clips),
-        share(flagged, clips),
+        rate(deleted, words),
+        rate(repeated, words),
+        rate(truncated, clips),
+        rate(run_on, clips),
+        rate(flagged, clips),
     )
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The figures as lines of text, intervals in brackets."""
-    names = ("missing", "doubled", "cut_short", "runs_on", "flagged")
+    """The figures as text, intervals in brackets."""
+    names = ("deleted", "repeated", "truncated", "run_on", "flagged")
     lines = [f"{'':28}{'clips':>6}{'words':>7}" + "".join(f"{name:>22}" for name in names)]
     for row in rows:
-        cells = [
-            f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
-            for figure in (getattr(row, name) for name in names)
-        ]
-        lines.append(
-            f"{row.row:28}{row.clips:>6}{row.words:>7}" + "".join(f"{cell:>22}" for cell in cells)
-        )
+        cells = "".join(f"{getattr(row, name)!s:>22}" for name in names)
+        lines.append(f"{row.row:28}{row.clips:>6}{row.words:>7}{cells}")
     return "\n".join(lines)
 
 
-def as_json(found: Sequence[Trial]) -> dict[str, Any]:
+def as_json(trials: Sequence[Trial]) -> dict[str, Any]:
     """Figures and clips as plain values."""
     return {
-        "rows": [asdict(row) for row in results(found)],
-        "trials": [asdict(trial) for trial in found],
+        "rows": [asdict(row) for row in summarize(trials)],
+        "trials": [asdict(trial) for trial in trials],
     }

@@ -1,8 +1,8 @@
-"""`valle evaluate watermark`: what the watermark withstands, what it costs, and that it is not seen
-where it is not.
+"""`valle evaluate watermark`: robustness, audio quality and false positives of the watermark.
 
-On held-out speakers and on speech of espeak-ng. Each piece is marked whole; what is judged are 3 s
-(or 1 s) from any place in it, changed as speech is on its way through the world.
+On held-out speakers and on speech by espeak-ng. The watermark is embedded in all of a segment;
+detection is tried on 3 s (or 1 s) from any place in it, after common transmission channels and
+edits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,129 +22,141 @@ from tqdm import tqdm
 from valle.arrays import Samples
 from valle.audio.recording import resample
 from valle.corpora import augmentation
-from valle.corpora.recordings import read_heldout, read_manifest
-from valle.corpora.synthetic import say
-from valle.corpora.synthetic_speaker import MadeSpeaker
+from valle.corpora.synthetic import synthesize_speaker
+from valle.corpora.synthetic_speaker import SyntheticSpeaker
 from valle.errors import UsageError
-from valle.evaluation.material import loudest, read_samples
-from valle.evaluation.metrics import signals
-from valle.evaluation.metrics.judges import JUDGE_RATE
+from valle.evaluation.material import (
+    Row,
+    loudest,
+    read_manifests,
+    read_names,
+    read_samples,
+)
+from valle.evaluation.metrics import EVALUATION_RATE, audio_quality, coding
 from valle.evaluation.metrics.statistics import bootstrap_interval, wilson_interval
 from valle.evaluation.report import Figure
-from valle.watermark.detect import detect
-from valle.watermark.embed import Payload, key_number, mark
-from valle.watermark.grid import GRID, PERIOD, PRESENCE, PUBLISHED_KEY, places
-from valle.watermark.search import Analysis, spectrogram
+from valle.watermark.detect import detect_watermark
+from valle.watermark.embed import Payload, embed_watermark, key_fingerprint
+from valle.watermark.grid import PERIOD, PRESENCE_MASK, PUBLISHED_KEY, STEP_SIZES, derive_dither
+from valle.watermark.search import Analysis, compute_spectrogram
 
 if TYPE_CHECKING:
     from valle import Model
 
-SECONDS = 3.0  # in which the mark is to be found
+SECONDS = 3.0  # of speech in which the watermark is to be detected
 SHORT_SECONDS = 1.0
-MADE_SHARE = 0.25  # of the pieces, by espeak-ng
-_SPARE = 0.6  # seconds that a piece is longer, so that the mark begins anywhere
+SYNTHETIC_SHARE = 0.25  # of the segments, by espeak-ng
+_MARGIN = 0.6  # seconds by which a segment is longer, so that the excerpt starts anywhere in it
 _KEY = b"the key of an evaluation's owner"
-_MADE_SEED = 1_100_000_000  # made speakers from here on are in no training corpus
+_SPEAKER_SEED = 1_100_000_000  # synthetic speakers from here on are in no training corpus
 _SEMITONE = 2 ** (1 / 12)
-_NULL_TESTS = 500  # of each unmarked piece
+_NULL_TESTS = 500  # per unmarked segment
 _NULL_LEVELS = (1.0, 2.0, 4.0, 6.0)
+UNMARKED = "unmarked"
 
 Attack = Callable[[Samples], Samples]
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Speech that is not marked."""
+class Segment:
+    """Unmarked speech."""
 
     speaker: str
     samples: Samples
-    """`SECONDS` and a little more, at 16 kHz."""
+    """A little more than `SECONDS`, at 16 kHz."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One search in one changed piece."""
+    """One detection in one attacked excerpt."""
 
     row: str
     speaker: str
     seconds: float
-    found: bool
-    payload: bool
-    """Whether the right payload was read."""
-    misread: bool
-    """Whether a wrong one was."""
+    detected: bool
+    payload_correct: bool
+    payload_wrong: bool
     score: float
 
 
 @dataclass(frozen=True)
 class Result:
-    """A figure over all pieces."""
+    """A figure over all segments."""
 
     row: str
     name: str
     figure: Figure
-    pieces: int
+    segments: int
 
 
-def real_pieces(manifest: Path, heldout: Path, count: int) -> list[Piece]:
-    """The loudest part of recordings of held-out speakers, who take turns.
+def read_segments(manifests: Sequence[Path], heldout: Sequence[Path], count: int) -> list[Segment]:
+    """The loudest part of recordings of held-out speakers, speakers interleaved.
 
     Raises:
         UsageError: a file is missing, or there are too few recordings.
     """
-    names = read_heldout(heldout)
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for row in read_manifest(manifest):
-        if row["speaker"] in names and row["seconds"] >= SECONDS + _SPARE:
-            rows.setdefault(row["speaker"], []).append(row)
-    turns = [row for turn in zip_longest(*rows.values()) for row in turn if row is not None]
-    if len(turns) < count:
+    names = read_names(heldout)
+    by_speaker: dict[str, list[Row]] = {}
+    for row in read_manifests(manifests):
+        if row["speaker"] in names and row["seconds"] >= SECONDS + _MARGIN:
+            by_speaker.setdefault(row["speaker"], []).append(row)
+    rounds = zip_longest(*by_speaker.values())
+    interleaved = [row for turn in rounds for row in turn if row is not None]
+    if len(interleaved) < count:
         raise UsageError(
-            f"{manifest} has {len(turns)} recordings of held-out speakers of "
-            f"{SECONDS + _SPARE} s or more, {count} are needed; give fewer --pieces"
+            f"the manifests have {len(interleaved)} recordings of held-out speakers of "
+            f"{SECONDS + _MARGIN} s or more, {count} are needed; give fewer --segments"
         )
-    length = round((SECONDS + _SPARE) * JUDGE_RATE)
+    length = round((SECONDS + _MARGIN) * EVALUATION_RATE)
     return [
-        Piece(row["speaker"], loudest(read_samples(manifest.parent / row["audio"]), length))
-        for row in turns[:count]
+        Segment(row["speaker"], loudest(read_samples(row["audio"]), length))
+        for row in interleaved[:count]
     ]
 
 
-def made_pieces(texts: Sequence[str], count: int) -> list[Piece]:
-    """Sentences by espeak-ng, a speaker each; `texts` long enough for a piece are taken in turn."""
-    length = round((SECONDS + _SPARE) * JUDGE_RATE)
-    pieces: list[Piece] = []
+def synthesize_segments(texts: Sequence[str], count: int) -> list[Segment]:
+    """Sentences by espeak-ng, each by another speaker.
+
+    Args:
+        texts: long enough for a segment, used in order.
+        count: of the segments.
+
+    Raises:
+        UsageError: too few sentences are long enough.
+    """
+    length = round((SECONDS + _MARGIN) * EVALUATION_RATE)
+    segments: list[Segment] = []
     for number, text in enumerate(texts):
-        if len(pieces) == count:
+        if len(segments) == count:
             break
-        speaker = MadeSpeaker.draw(_MADE_SEED + number, {"espeak": 1.0})
-        for utterance in say(speaker, [text])[0]:
+        speaker = SyntheticSpeaker.sample(_SPEAKER_SEED + number, {"espeak": 1.0})
+        for utterance in synthesize_speaker(speaker, [text])[0]:
             if len(utterance.samples) >= length:
-                pieces.append(Piece(speaker.name, loudest(utterance.samples, length)))
-    if len(pieces) < count:
-        raise UsageError(f"only {len(pieces)} sentences were long enough, {count} are needed")
-    return pieces
+                segments.append(Segment(speaker.name, loudest(utterance.samples, length)))
+    if len(segments) < count:
+        raise UsageError(f"only {len(segments)} sentences were long enough, {count} are needed")
+    return segments
 
 
 def attacks(model: Model) -> dict[str, Attack]:
-    """What is done to marked speech, by name: [N] at 16 kHz to about as many."""
+    """The attacks on watermarked speech, by name: [N] at 16 kHz to about as many samples."""
 
     def noise(decibels: float) -> Attack:
         def add(samples: Samples) -> Samples:
-            drawn = np.random.default_rng(len(samples)).standard_normal(len(samples))
+            white = np.random.default_rng(len(samples)).standard_normal(len(samples))
             level = np.sqrt(np.mean(np.square(samples, dtype=np.float64)))
-            return (samples + drawn * level * 10 ** (-decibels / 20)).astype(np.float32)
+            return (samples + white * level * 10 ** (-decibels / 20)).astype(np.float32)
 
         return add
 
-    def opus(bits: int) -> Attack:
-        return lambda samples: signals.through_opus(samples, bits)[0]
+    def opus(bit_rate: int) -> Attack:
+        return lambda samples: coding.opus_round_trip(samples, bit_rate)[0]
 
     def mp3(samples: Samples) -> Samples:
-        return signals.through_mp3(samples, 64_000)
+        return coding.mp3_round_trip(samples, 64_000)
 
     def telephone_rate(samples: Samples) -> Samples:
-        return resample(resample(samples, JUDGE_RATE, 8000), 8000, JUDGE_RATE)
+        return resample(resample(samples, EVALUATION_RATE, 8000), 8000, EVALUATION_RATE)
 
     def quieter(samples: Samples) -> Samples:
         return (np.rint(samples * (10 ** (-12 / 20) * 32768)) / 32768).astype(np.float32)
@@ -153,7 +165,7 @@ def attacks(model: Model) -> dict[str, Attack]:
         return augmentation.band_limit(samples, 300.0, 3400.0)
 
     def faster(samples: Samples, factor: float = 1.05) -> Samples:
-        return resample(samples, round(JUDGE_RATE * factor), JUDGE_RATE)
+        return resample(samples, round(EVALUATION_RATE * factor), EVALUATION_RATE)
 
     def higher(samples: Samples) -> Samples:
         return augmentation.tempo(faster(samples, _SEMITONE), 1 / _SEMITONE)
@@ -183,114 +195,115 @@ def attacks(model: Model) -> dict[str, Attack]:
     }
 
 
-def trials(model: Model, pieces: Sequence[Piece], quiet: bool = True) -> Iterator[Trial]:
-    """Every attack on every piece; unattacked, a second alone too; and pieces without a mark.
+def run_trials(model: Model, segments: Sequence[Segment], quiet: bool = True) -> Iterator[Trial]:
+    """Every attack on every segment; one second without an attack; and unmarked excerpts.
 
     Args:
         model: whose codec is one of the attacks.
-        pieces: from `real_pieces` and `made_pieces`.
+        segments: from `read_segments` and `synthesize_segments`.
         quiet: no progress bar.
     """
     rng = np.random.default_rng(0)
     changes = attacks(model)
-    for piece in tqdm(pieces, desc="watermark", unit="piece", disable=quiet or None):
-        payload = Payload(int(rng.integers(1 << 16)), key_number(_KEY))
-        marked = mark(piece.samples, JUDGE_RATE, _KEY, payload)
-        start = int(rng.integers(round(_SPARE * JUDGE_RATE)))
-        part = slice(start, start + round(SECONDS * JUDGE_RATE))
-        second = slice(start, start + round(SHORT_SECONDS * JUDGE_RATE))
-        yield _trial("not marked", piece, piece.samples[part], payload)
-        yield _trial("nothing", piece, marked[second], payload)
-        for name, change in changes.items():
-            yield _trial(name, piece, change(marked[part]), payload)
+    for segment in tqdm(segments, desc="watermark", unit="segment", disable=quiet or None):
+        payload = Payload(int(rng.integers(1 << 16)), key_fingerprint(_KEY))
+        marked = embed_watermark(segment.samples, EVALUATION_RATE, _KEY, payload)
+        start = int(rng.integers(round(_MARGIN * EVALUATION_RATE)))
+        excerpt = slice(start, start + round(SECONDS * EVALUATION_RATE))
+        short = slice(start, start + round(SHORT_SECONDS * EVALUATION_RATE))
+        yield _detect(UNMARKED, segment.speaker, segment.samples[excerpt], payload)
+        yield _detect("nothing", segment.speaker, marked[short], payload)
+        for name, attack in changes.items():
+            yield _detect(name, segment.speaker, attack(marked[excerpt]), payload)
 
 
-def _trial(row: str, piece: Piece, samples: Samples, payload: Payload) -> Trial:
-    found = detect(samples, JUDGE_RATE, _KEY)
-    read = {span.payload for span in found.spans if span.payload is not None}
+def _detect(row: str, speaker: str, samples: Samples, payload: Payload) -> Trial:
+    detection = detect_watermark(samples, EVALUATION_RATE, _KEY)
+    payloads = {span.payload for span in detection.spans if span.payload is not None}
     return Trial(
         row,
-        piece.speaker,
-        len(samples) / JUDGE_RATE,
-        found.found,
-        read == {payload},
-        bool(read - {payload}),
-        found.score,
+        speaker,
+        len(samples) / EVALUATION_RATE,
+        detection.found,
+        payloads == {payload},
+        bool(payloads - {payload}),
+        detection.score,
     )
 
 
-def trial_results(made: Sequence[Trial]) -> list[Result]:
-    """Shares found, read and misread, with Wilson's intervals, and the scores' fifth percentile."""
+def summarize_trials(trials: Sequence[Trial]) -> list[Result]:
+    """Rates of detection and of correct and wrong payloads, with Wilson intervals."""
     results = []
-    short = SHORT_SECONDS
-    for row, brief in dict.fromkeys((t.row, t.seconds <= short) for t in made):
-        own = [t for t in made if (t.row, t.seconds <= short) == (row, brief)]
-        name = f"{row}, {SHORT_SECONDS:.0f} s" if brief else row
-        for figure, values in (
-            ("found", [t.found for t in own]),
-            ("payload right", [t.payload for t in own]),
-            ("payload wrong", [t.misread for t in own]),
+    for row, short in dict.fromkeys((t.row, t.seconds <= SHORT_SECONDS) for t in trials):
+        matching = [t for t in trials if (t.row, t.seconds <= SHORT_SECONDS) == (row, short)]
+        name = f"{row}, {SHORT_SECONDS:.0f} s" if short else row
+        for metric, values in (
+            ("detected", [t.detected for t in matching]),
+            ("payload correct", [t.payload_correct for t in matching]),
+            ("payload wrong", [t.payload_wrong for t in matching]),
         ):
             interval = wilson_interval(sum(values), len(values))
-            results.append(Result(name, figure, Figure(*interval), len(own)))
+            results.append(Result(name, metric, Figure(*interval), len(matching)))
     return results
 
 
-def quality_results(pieces: Sequence[Piece], quiet: bool = True) -> list[Result]:
-    """PESQ of marked against unmarked, change of DNSMOS, and seconds of work a second marked."""
-    judge = signals.QualityJudge()
-    names = sorted({piece.speaker for piece in pieces})
+def measure_quality(segments: Sequence[Segment], quiet: bool = True) -> list[Result]:
+    """PESQ of watermarked against unmarked speech, the change of DNSMOS, and the real-time factor
+    of embedding."""
+    quality = audio_quality.DNSMOS()
+    names = sorted({segment.speaker for segment in segments})
     sums = {name: np.zeros((len(names), 2)) for name in ("PESQ", "DNSMOS change", "rtf")}
-    for piece in tqdm(pieces, desc="quality", unit="piece", disable=quiet or None):
+    payload = Payload(0, key_fingerprint(_KEY))
+    for segment in tqdm(segments, desc="quality", unit="segment", disable=quiet or None):
         start = time.process_time()
-        marked = mark(piece.samples, JUDGE_RATE, _KEY, Payload(0, key_number(_KEY)))
+        marked = embed_watermark(segment.samples, EVALUATION_RATE, _KEY, payload)
         work = time.process_time() - start
-        index = names.index(piece.speaker)
-        sums["rtf"][index] += (work, len(piece.samples) / JUDGE_RATE)
-        change = judge.overall(marked) - judge.overall(piece.samples)
+        index = names.index(segment.speaker)
+        sums["rtf"][index] += (work, len(segment.samples) / EVALUATION_RATE)
+        change = quality.rate(marked) - quality.rate(segment.samples)
         sums["DNSMOS change"][index] += (change, 1)
-        pesq = signals.pesq(piece.samples, marked)
+        pesq = audio_quality.pesq(segment.samples, marked)
         if pesq is not None:
             sums["PESQ"][index] += (pesq, 1)
     return [
-        Result("marking", name, Figure(*bootstrap_interval(*rows.T)), len(pieces))
+        Result("embedding", name, Figure(*bootstrap_interval(*rows.T)), len(segments))
         for name, rows in sums.items()
     ]
 
 
-def null_results(pieces: Sequence[Piece]) -> list[Result]:
-    """How often single tests of unmarked pieces reach a score s, beside the bound exp(-s).
+def measure_null(segments: Sequence[Segment]) -> list[Result]:
+    """How often single tests of unmarked segments reach a score s, compared with the bound exp(-s).
 
-    `value` is the share that reaches it, divided by the bound: above 1, the bound would be wrong.
+    `value` is the rate divided by the bound: above 1, the bound would be violated.
     """
-    scores = np.concatenate([_null_scores(piece, seed) for seed, piece in enumerate(pieces)])
+    scores = np.concatenate([_null_scores(segment, seed) for seed, segment in enumerate(segments)])
     results = []
     for level in _NULL_LEVELS:
         interval = np.array(wilson_interval(int((scores >= level).sum()), len(scores)))
         figure = Figure(*(interval / math.exp(-level)).tolist())
-        results.append(Result("not marked", f"tests over {level:.0f} / bound", figure, len(pieces)))
+        results.append(Result(UNMARKED, f"tests over {level:.0f} / bound", figure, len(segments)))
     return results
 
 
-def _null_scores(piece: Piece, seed: int) -> NDArray[np.float64]:
-    """Scores of tests over all of the piece at offsets and shifts that are drawn."""
+def _null_scores(segment: Segment, seed: int) -> NDArray[np.float64]:
+    """Scores of tests over all of the segment at random offsets and shifts."""
     rng = np.random.default_rng(seed)
-    analysis = Analysis(spectrogram(piece.samples))
-    turns = places(PUBLISHED_KEY, "presence") * (2 * np.pi / GRID)
+    analysis = Analysis(compute_spectrogram(segment.samples))
+    phases = derive_dither(PUBLISHED_KEY, "presence") * (2 * np.pi / STEP_SIZES)
     scores = []
     for _ in range(_NULL_TESTS):
-        positions = analysis.positions(int(rng.integers(int(analysis.column))))
+        positions = analysis.column_positions(int(rng.integers(int(analysis.column))))
         shifts = (int(rng.integers(PERIOD)) + np.arange(len(positions))) % PERIOD
-        cells = np.where(PRESENCE[shifts], analysis.cells[positions], 0)
-        heard = (cells * np.exp(-1j * turns[shifts])).real.sum()
-        scores.append(max(0.0, float(heard)) ** 2 / float((np.abs(cells) ** 2).sum()))
+        cells = np.where(PRESENCE_MASK[shifts], analysis.cells[positions], 0)
+        correlation = (cells * np.exp(-1j * phases[shifts])).real.sum()
+        scores.append(max(0.0, float(correlation)) ** 2 / float((np.abs(cells) ** 2).sum()))
     return np.array(scores)
 
 
 def table(results: Sequence[Result]) -> str:
-    """The figures as lines of text: row, figure, value, interval, pieces."""
+    """The results as text: row, metric, value, interval, segments."""
     return "\n".join(
         f"{r.row:20}{r.name:22}{r.figure.value:9.4f}"
-        f"  [{r.figure.low:.4f}, {r.figure.high:.4f}]{r.pieces:6d}"
+        f"  [{r.figure.low:.4f}, {r.figure.high:.4f}]{r.segments:6d}"
         for r in results
     )

@@ -1,173 +1,177 @@
-"""`valle evaluate quick|default`: held-out speakers say new sentences, judges of others listen.
+"""`valle evaluate quick|default`: held-out speakers cloned from 3 s, by independent metrics.
 
-Three rows are judged alike: `originals`, the speakers' own recordings, the best that can be hoped
-for; `codec`, the same through the codec and back, the best that our codes can carry; `ours`, new
-sentences in the voice of a 3 s prompt. The originals' row also tells whether the judges work.
+Three rows are evaluated alike: *ground truth*, the speakers' own recordings, the upper bound;
+*codec resynthesis*, the same through the codec and back, the upper bound of our codes;
+*synthesized*, new sentences in the voice of a 3 s prompt. The ground truth also shows whether the
+metrics work.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
 from tqdm import tqdm
 
 from valle.arrays import Samples
 from valle.audio.recording import resample
-from valle.evaluation.material import QUICK, Original, Protocol, Speaker
-from valle.evaluation.metrics.judges import JUDGE_RATE, SentenceChooser, VoiceJudge
-from valle.evaluation.metrics.signals import QualityJudge
+from valle.evaluation.evaluator import Evaluator, Metrics, Sample, phoneme_errors_by
+from valle.evaluation.material import ATTESTATION, Speaker
+from valle.evaluation.metrics import EVALUATION_RATE
 from valle.evaluation.report import Clip
-from valle.runtime.check import phoneme_error_rate
-from valle.runtime.recognizer import Listener
-from valle.text.phonemes import to_sentences
-from valle.text.symbols import BORDERS
+from valle.runtime.recognizer import PhonemeRecognizer
 
 if TYPE_CHECKING:
     from valle import Model, Voice
 
-ATTESTATION = "These recordings were published for research, and this is an evaluation."
+GROUND_TRUTH = "ground truth"
+CODEC = "codec resynthesis"
+SYNTHESIZED = "synthesized"
+REPORTED = (
+    "word_error_rate",
+    "sentence_identification_accuracy",
+    "speaker_similarity",
+    "similarity_to_others",
+    "speaker_identification_accuracy",
+    "dnsmos",
+    "phoneme_error_rate",
+    "rtf",
+)
+"""Metrics of the table."""
+
+SaveClip = Callable[[str, Samples], None]
+"""Takes a name such as "synthesized/SPEAKER-2" and samples at 16 kHz."""
 
 
-class Panel:
-    """The judges, with the prompts of all held-out speakers before them."""
+@dataclass(frozen=True)
+class Scale:
+    """How much is synthesized and measured."""
 
-    def __init__(
-        self, speakers: list[Speaker], chooser: SentenceChooser, quality: bool = False
-    ) -> None:
-        self._chooser = chooser
-        self._quality = QualityJudge() if quality else None
-        self._judge = VoiceJudge()
-        self._names = [speaker.name for speaker in speakers]
-        self._prompts = np.stack([self._judge.embed(speaker.prompt) for speaker in speakers])
-
-    def judge(
-        self,
-        row: str,
-        speaker: Speaker,
-        text: str,
-        choices: list[str],
-        samples: Samples,
-        phoneme_errors: tuple[float, int] | None = None,
-        work_seconds: float | None = None,
-    ) -> Clip:
-        """Judge a clip (mono at 16 kHz) that should say `text`, which is one of the choices."""
-        index = self._chooser.choose(samples, choices)
-        similar = self._prompts @ self._judge.embed(samples)
-        own = self._names.index(speaker.name)
-        others = np.delete(similar, own)
-        errors, phonemes = phoneme_errors or (None, 0)
-        return Clip(
-            row=row,
-            speaker=speaker.name,
-            corpus=speaker.corpus,
-            text=text,
-            chosen=None if index is None else choices[index],
-            similarity=float(similar[own]),
-            others=float(others.mean()) if len(others) else 0.0,
-            nearest_is_own=bool((others < similar[own]).all()),
-            quality=self._quality.overall(samples) if self._quality else None,
-            phoneme_errors=errors,
-            phonemes=phonemes,
-            seconds=len(samples) / JUDGE_RATE,
-            work_seconds=work_seconds,
-        )
+    name: str
+    per_speaker: int
+    """Sentences per speaker, and utterances of those who have as many."""
+    choices: int
+    """Size of the closed set of sentence identification."""
+    quality: bool
+    """Whether DNSMOS is measured too."""
 
 
-def evaluate(
+QUICK = Scale("quick", 4, 40, quality=False)
+DEFAULT = Scale("default", 8, 100, quality=True)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is synthesized."""
+
+    scale: Scale = QUICK
+    speakers: int | None = None
+    """How many of the speakers to evaluate; None evaluates all."""
+    per_speaker: int | None = None
+    """Clips per speaker in each row; None takes the scale's."""
+    seed: int = 0
+    """Of the first clip; every further clip takes the next number."""
+    best_of: int = 1
+    """Candidates per sentence, of which the bundle's own recognizer picks the best: its phoneme
+    error rate is then biased."""
+    quiet: bool = True
+    """No progress bar."""
+
+    @property
+    def clips(self) -> int:
+        """Clips per speaker in each row."""
+        return self.scale.per_speaker if self.per_speaker is None else self.per_speaker
+
+
+def run(
     model: Model | None,
-    speakers: list[Speaker],
-    sentences: list[str],
-    chooser: SentenceChooser,
-    protocol: Protocol = QUICK,
-    limit_speakers: int = 20,
-    limit_sentences: int | None = None,
-    seed: int = 0,
-    best_of: int = 1,
-    keep: Callable[[str, Samples], None] = lambda name, samples: None,
-    quiet: bool = True,
+    speakers: Sequence[Speaker],
+    sentences: Sequence[str],
+    metrics: Metrics,
+    settings: Settings,
+    save: SaveClip = lambda name, samples: None,
 ) -> list[Clip]:
-    """Make and judge all clips.
+    """Make and evaluate all clips.
 
     Args:
-        model: None judges the originals only.
+        model: None evaluates the ground truth only.
         speakers: from `read_speakers`; every clip is compared with the prompts of all of them.
-        sentences: from `draw_sentences`; the judge always chooses between all of them.
-        chooser: the judge of sentences.
-        protocol: how many sentences are said, and what is judged.
-        limit_speakers: how many of the speakers to hear.
-        limit_sentences: how many clips of each speaker in each row (default: the protocol's).
-        seed: of the first clip; every further clip takes the next number.
-        best_of: how often a sentence is said to keep the best, which our listener chooses: phoneme
-            errors are then its own judgement of its own choice.
-        keep: called with a name such as "ours/SPEAKER-2" and the samples (16 kHz) of every clip
-            that was made, and of the prompts.
-        quiet: no progress bar, not even on a terminal.
+        sentences: from `select_sentences`, the closed set of the synthesized row.
+        metrics: the optional ones; the phoneme error rate is added where there is a model.
+        settings: numbers and seeds.
+        save: called with every clip that was made, and with the prompts.
     """
-    panel = Panel(speakers, chooser, protocol.quality)
-    transcripts = [original.text for speaker in speakers for original in speaker.originals]
-    heard = speakers[:limit_speakers]
-    limit = protocol.per_speaker if limit_sentences is None else limit_sentences
-    maker = None if model is None else _Maker(model, keep, best_of)
+    synthesizer = None
+    if model is not None:
+        synthesizer = _Synthesizer(model, save, settings.best_of)
+        recognizer = PhonemeRecognizer(model.bundle)
+        errors = phoneme_errors_by(recognizer, model.codec.sample_rate)
+        metrics = dataclasses.replace(metrics, phoneme_errors=errors)
+    evaluator = Evaluator(speakers, metrics)
+    transcripts = [utterance.text for speaker in speakers for utterance in speaker.utterances]
     clips: list[Clip] = []
-    originals = sum(len(speaker.originals[:limit]) for speaker in heard)
-    rounds = originals if model is None else 2 * originals + limit * len(heard)
-    with tqdm(total=rounds, desc="evaluate", unit="clip", disable=quiet or None) as bar:
-        for number, speaker in enumerate(heard):
-            keep(f"prompts/{_plain(speaker.name)}", speaker.prompt)
-            for turn, original in enumerate(speaker.originals[:limit]):
-                index = transcripts.index(original.text)
-                # The transcript itself and those that follow it in a ring.
-                choices = (transcripts[index:] + transcripts[:index])[: protocol.choices]
-                name = f"{_plain(speaker.name)}-{turn + 1}"
-                clips += _judge_original(panel, maker, speaker, original, choices, name, bar)
-            if maker is None:
-                continue
-            voice = maker.enroll(speaker)
-            for turn in range(limit):
-                place = number * protocol.per_speaker + turn
-                text = sentences[place % len(sentences)]
-                name = f"ours/{_plain(speaker.name)}-{turn + 1}"
-                samples, work = maker.speak(text, voice, seed + place, name)
-                errors = maker.phoneme_errors(samples, text)
-                clips.append(panel.judge("ours", speaker, text, sentences, samples, errors, work))
-                bar.update()
+    evaluated = speakers[: settings.speakers]
+    for place, speaker in enumerate(
+        tqdm(evaluated, desc="evaluate", unit="speaker", disable=settings.quiet or None)
+    ):
+        save(f"prompts/{_file_name(speaker.name)}", speaker.prompt)
+        samples = _resynthesize(synthesizer, speaker, transcripts, settings)
+        clips += map(evaluator.evaluate, samples)
+        if synthesizer is not None:
+            first = place * settings.scale.per_speaker
+            samples = _synthesize(synthesizer, speaker, sentences, first, settings)
+            clips += map(evaluator.evaluate, samples)
     return clips
 
 
-def _judge_original(
-    panel: Panel,
-    maker: _Maker | None,
+def _resynthesize(
+    synthesizer: _Synthesizer | None,
     speaker: Speaker,
-    original: Original,
-    choices: list[str],
-    name: str,
-    bar: Any,
-) -> Iterator[Clip]:
-    samples, text = original.samples(), original.text
-    errors = maker.phoneme_errors(samples, text) if maker else None
-    yield panel.judge("originals", speaker, text, choices, samples, errors)
-    bar.update()
-    if maker:
-        coded, work = maker.through_codec(samples, f"codec/{name}")
-        errors = maker.phoneme_errors(coded, text)
-        yield panel.judge("codec", speaker, text, choices, coded, errors, work)
-        bar.update()
+    transcripts: list[str],
+    settings: Settings,
+) -> Iterator[Sample]:
+    """A speaker's utterances, and each through the codec."""
+    for index, utterance in enumerate(speaker.utterances[: settings.clips]):
+        place = transcripts.index(utterance.text)
+        # The transcript itself and those that follow it, cyclically.
+        choices = (transcripts[place:] + transcripts[:place])[: settings.scale.choices]
+        samples, text = utterance.samples(), utterance.text
+        yield Sample(GROUND_TRUTH, speaker, text, samples, choices)
+        if synthesizer is not None:
+            name = f"codec/{_file_name(speaker.name)}-{index + 1}"
+            coded, work = synthesizer.through_codec(samples, name)
+            yield Sample(CODEC, speaker, text, coded, choices, work)
 
 
-class _Maker:
-    """The model as this evaluation uses it: 16 kHz in and out, with the time that it took."""
+def _synthesize(
+    synthesizer: _Synthesizer,
+    speaker: Speaker,
+    sentences: Sequence[str],
+    first: int,
+    settings: Settings,
+) -> Iterator[Sample]:
+    """New sentences in a speaker's voice, from the `first` on."""
+    voice = synthesizer.enroll(speaker)
+    for index in range(settings.clips):
+        text = sentences[(first + index) % len(sentences)]
+        name = f"synthesized/{_file_name(speaker.name)}-{index + 1}"
+        samples, work = synthesizer.speak(text, voice, settings.seed + first + index, name)
+        yield Sample(SYNTHESIZED, speaker, text, samples, sentences, work)
 
-    def __init__(self, model: Model, keep: Callable[[str, Samples], None], best_of: int) -> None:
+
+class _Synthesizer:
+    """The model at 16 kHz in and out, timed."""
+
+    def __init__(self, model: Model, save: SaveClip, best_of: int) -> None:
         self._model = model
         self._best_of = best_of
-        self._listener = Listener(model.bundle)
-        self._keep = keep
+        self._save = save
 
     def enroll(self, speaker: Speaker) -> Voice:
-        voice = self._model.enroll((speaker.prompt, JUDGE_RATE), attest=ATTESTATION)
+        voice = self._model.enroll((speaker.prompt, EVALUATION_RATE), attest=ATTESTATION)
         # The first sentence of a voice also pays for sessions and caches that later ones share.
         self._model.speak("Yes.", voice=voice, seed=0)
         return voice
@@ -176,35 +180,20 @@ class _Maker:
         start = time.perf_counter()
         speech = self._model.speak(text, voice=voice, seed=seed, best_of=self._best_of)
         work = time.perf_counter() - start
-        samples = resample(speech.audio, speech.sample_rate, JUDGE_RATE)
-        self._keep(name, samples)
+        samples = resample(speech.audio, speech.sample_rate, EVALUATION_RATE)
+        self._save(name, samples)
         return samples, work
 
     def through_codec(self, samples: Samples, name: str) -> tuple[Samples, float]:
         codec = self._model.codec
-        given = resample(samples, JUDGE_RATE, codec.sample_rate)
+        resampled = resample(samples, EVALUATION_RATE, codec.sample_rate)
         start = time.perf_counter()
-        coded = codec.decode(codec.encode(given))[: len(given)]
+        decoded = codec.decode(codec.encode(resampled))[: len(resampled)]
         work = time.perf_counter() - start
-        coded = resample(coded, codec.sample_rate, JUDGE_RATE)
-        self._keep(name, coded)
+        coded = resample(decoded, codec.sample_rate, EVALUATION_RATE)
+        self._save(name, coded)
         return coded, work
 
-    def phoneme_errors(self, samples: Samples, text: str) -> tuple[float, int]:
-        given = resample(samples, JUDGE_RATE, self._model.codec.sample_rate)
-        return phoneme_errors(self._listener, given, text)
 
-
-def phoneme_errors(listener: Listener, samples: Samples, text: str) -> tuple[float, int]:
-    """Edits between what our listener hears (at the bundle's rate) and the text's phonemes, and how
-    many those are."""
-    said, _ = to_sentences(text)
-    asked = [p.symbol for sentence in said for p in sentence.phonemes]
-    asked = [symbol for symbol in asked if symbol not in BORDERS]
-    # Best guesses, not only what it is sure of: the usual phoneme error rate.
-    heard = listener.hear(samples).guesses
-    return phoneme_error_rate(asked, heard) * len(asked), len(asked)
-
-
-def _plain(name: str) -> str:
-    return name.replace("/", "_")
+def _file_name(speaker: str) -> str:
+    return speaker.replace("/", "_")

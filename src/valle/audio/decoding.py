@@ -1,4 +1,6 @@
-"""Opening what holds audio, and refusing what is missing, cut off, damaged or no audio."""
+"""Opening and decoding audio; what is missing, cut off, damaged or not audio is refused."""
+
+from __future__ import annotations
 
 import contextlib
 import io
@@ -17,77 +19,79 @@ from numpy.typing import NDArray
 
 from valle.errors import RecordingError
 
-MIN_RATE = 4_000  # Hz; below it there is no speech
+MIN_RATE = 4_000  # Hz; below it speech is not intelligible
 MAX_CHANNELS = 64
-_MAX_PIPE = 1 << 30  # bytes taken from a pipe, which must be held in memory
+_MAX_PIPE_BYTES = 1 << 30  # taken from a pipe, which must be held in memory
 
-# libsndfile quietly shortens files that end before their header says; its log tells.
-# The lengths that writers to a pipe leave in the header are no claim.
-_SHORT = re.compile(
+# libsndfile silently shortens files that end before their header says; only its log reports it.
+# The placeholder lengths that writers to a pipe leave in the header do not count.
+_SHORTENED = re.compile(
     r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.M
 )
 _UNKNOWN_LENGTH = 0x7FFFF000
-_OGG_PAGE = 65_307  # bytes of the longest page
-_MP3_SLACK = 2 * 1152  # samples; encoders count their own first frame or do not
+_MAX_OGG_PAGE = 65_307  # bytes
+_MP3_TOLERANCE = 2 * 1152  # samples; some encoders count their own first frame
 
 
-class Source:
-    """Audio that can be read in blocks, from any place, more than once."""
+class AudioSource:
+    """Audio that can be read in blocks, from any position, more than once."""
 
     def __init__(
         self,
         name: str,
         rate: int,
-        audio: "soundfile.SoundFile | NDArray[np.generic]",
-        claims_length: bool = True,
+        audio: soundfile.SoundFile | NDArray[np.generic],
+        has_length: bool = True,
     ):
-        self.name = name  # how messages call it
+        self.name = name  # in error messages
         self.rate = rate  # Hz
         self._audio = audio
         if isinstance(audio, np.ndarray):
-            self.channels, self._claimed = audio.shape[1], len(audio)
+            self.channels, self._stated_frames = audio.shape[1], len(audio)
         else:
-            self.channels, self._claimed = audio.channels, audio.frames if claims_length else 0
+            self.channels, self._stated_frames = audio.channels, audio.frames if has_length else 0
         if rate < MIN_RATE:
             raise RecordingError(
-                f"{name} is sampled at {rate} Hz, too few for speech; 16 kHz or more is good"
+                f"{name} is sampled at {rate} Hz, too low for speech; use 16 kHz or more"
             )
         if not 1 <= self.channels <= MAX_CHANNELS:
-            raise RecordingError(f"{name} has {self.channels} channels; one is good")
+            raise RecordingError(f"{name} has {self.channels} channels; use one")
 
-    def blocks(self, first: int, last: int, size: int) -> Iterator[NDArray[np.float32]]:
-        """[size, channels] pieces of samples `first` to `last`, the last one shorter.
+    def read_blocks(self, first: int, last: int, size: int) -> Iterator[NDArray[np.float32]]:
+        """Yield samples `first` to `last` in blocks of [size, channels]; the last may be shorter.
 
-        Raises RecordingError where the audio is damaged or ends before it should.
+        Raises:
+            RecordingError: The audio is damaged or ends before it should.
         """
         if isinstance(self._audio, np.ndarray):
             for start in range(first, min(last, len(self._audio)), size):
-                yield _as_floats(self._audio[start : min(start + size, last)])
+                yield _to_floats(self._audio[start : min(start + size, last)])
             return
-        at = first
+        position = first
         try:
             self._audio.seek(first)
-            while at < last:
-                with _quiet(self._audio.format == "MP3"):
-                    block = self._audio.read(min(size, last - at), "float32", always_2d=True)
+            while position < last:
+                with _silence_mp3_decoder(self._audio.format == "MP3"):
+                    block = self._audio.read(min(size, last - position), "float32", always_2d=True)
                 if not len(block):
                     break
-                at += len(block)
+                position += len(block)
                 yield block
         except (soundfile.SoundFileError, RuntimeError) as error:
-            raise RecordingError(_damaged(self.name, error)) from error
-        if at < min(last, self._claimed - _MP3_SLACK):
+            raise RecordingError(_describe_damage(self.name, error)) from error
+        if position < min(last, self._stated_frames - _MP3_TOLERANCE):
             raise RecordingError(
-                f"{self.name} is cut off: it says it lasts {self._claimed / self.rate:.1f} s, "
-                f"but ends at {at / self.rate:.1f} s; copy it again or export it anew"
+                f"{self.name} is cut off: it should last {self._stated_frames / self.rate:.1f} s, "
+                f"but ends at {position / self.rate:.1f} s; copy or export it again"
             )
 
 
 @contextlib.contextmanager
-def open_source(source: object) -> Iterator[Source]:
+def open_audio(source: object) -> Iterator[AudioSource]:
     """Open a path, an open binary file or (samples, sample rate).
 
-    Raises RecordingError with what is wrong with it.
+    Raises:
+        RecordingError: The source cannot be read as audio; the message says why.
     """
     if isinstance(source, tuple):
         yield _from_array(source)
@@ -102,30 +106,32 @@ def open_source(source: object) -> Iterator[Source]:
             audio = (name if os.name == "nt" else os.fsencode(name)) if by_path else file
         else:
             name = "the recording"
-            audio = file = _seekable(source)
+            audio = file = _make_seekable(source)
         if not file.seek(0, io.SEEK_END):
             raise RecordingError(f"{name} is empty (0 bytes)")
-        if _ogg_is_cut(file):
+        if _ogg_is_truncated(file):
             raise RecordingError(f"{name} is cut off: its last page is incomplete; copy it again")
-        claims_length = _mp3_length_is_known(file)
+        has_length = _mp3_length_is_known(file)
         file.seek(0)
         try:
-            with _quiet(True):
+            with _silence_mp3_decoder(True):
                 opened = stack.enter_context(soundfile.SoundFile(audio))
         except (soundfile.SoundFileError, TypeError, RuntimeError) as error:
-            raise RecordingError(_damaged(name, error)) from error
-        for claimed, found in _SHORT.findall(opened.extra_info):
-            if int(found) < int(claimed) < _UNKNOWN_LENGTH:
+            raise RecordingError(_describe_damage(name, error)) from error
+        for stated, actual in _SHORTENED.findall(opened.extra_info):
+            if int(actual) < int(stated) < _UNKNOWN_LENGTH:
                 raise RecordingError(
-                    f"{name} is cut off: {int(claimed) - int(found)} bytes of its audio are "
-                    "missing; copy it again or export it anew"
+                    f"{name} is cut off: {int(stated) - int(actual)} bytes of its audio are "
+                    "missing; copy or export it again"
                 )
         if opened.frames > 1 << 48:  # FLAC from a pipe, which libsndfile reads with errors
-            raise RecordingError(f"{name} does not tell its length; convert it to WAV")
-        yield Source(name, opened.samplerate, opened, opened.format != "MP3" or claims_length)
+            raise RecordingError(f"{name} does not state its length; convert it to WAV")
+        yield AudioSource(name, opened.samplerate, opened, opened.format != "MP3" or has_length)
 
 
 def _open_path(name: str) -> BinaryIO:
+    if not name:
+        raise RecordingError("the name of the recording is empty; give the path of an audio file")
     try:
         mode = os.stat(name).st_mode
         if stat.S_ISDIR(mode):
@@ -143,13 +149,13 @@ def _open_path(name: str) -> BinaryIO:
     raise RecordingError(f"{name} is neither a file nor a pipe")
 
 
-def _seekable(source: Any) -> BinaryIO:
-    """A file object that can go back to its beginning; a pipe is held in memory."""
+def _make_seekable(source: Any) -> BinaryIO:
+    """Return a file object that can be rewound; a pipe is read into memory."""
     try:
         try:
             source.seek(0)
             start = source.read(1)
-        except OSError:  # a pipe, or not for reading: then this fails as well
+        except OSError:  # a pipe; for a file not open for reading, this fails as well
             return _read_all(source)
     except (AttributeError, TypeError, ValueError, OSError) as error:
         raise RecordingError(
@@ -162,13 +168,15 @@ def _seekable(source: Any) -> BinaryIO:
 
 
 def _read_all(pipe: BinaryIO) -> BinaryIO:
-    data = pipe.read(_MAX_PIPE + 1)
-    if len(data) > _MAX_PIPE:
-        raise RecordingError("more than 1 GiB came through the pipe; give the file's name instead")
+    data = pipe.read(_MAX_PIPE_BYTES + 1)
+    if len(data) > _MAX_PIPE_BYTES:
+        raise RecordingError(
+            "more than 1 GiB came through the pipe; give the name of a file instead"
+        )
     return io.BytesIO(data)
 
 
-def _from_array(source: tuple[object, ...]) -> Source:
+def _from_array(source: tuple[object, ...]) -> AudioSource:
     try:
         values, rate = source
         array = np.asarray(values)
@@ -176,7 +184,7 @@ def _from_array(source: tuple[object, ...]) -> Source:
         if whole != rate or isinstance(rate, bool):
             raise ValueError
     except (TypeError, ValueError):
-        raise RecordingError("a recording as array is (samples, sample rate in Hz)") from None
+        raise RecordingError("a recording in memory is (samples, sample rate in Hz)") from None
     if array.dtype.kind not in "fiu" or (array.dtype.kind != "f" and array.itemsize > 4):
         raise RecordingError(
             f"samples of type {array.dtype} are not audio; give floats in [-1, 1] or int16"
@@ -190,24 +198,25 @@ def _from_array(source: tuple[object, ...]) -> Source:
     # Time is the longer axis: the shortest usable recording has thousands of samples.
     if array.shape[0] < array.shape[1]:
         array = array.T
-    return Source("the recording", whole, array)
+    return AudioSource("the recording", whole, array)
 
 
-def _as_floats(block: NDArray[np.generic]) -> NDArray[np.float32]:
+def _to_floats(block: NDArray[np.generic]) -> NDArray[np.float32]:
     if block.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is refused
+        # What is beyond float32 becomes infinite, which is refused.
+        with np.errstate(over="ignore"):
             return block.astype(np.float32)
     half = 2.0 ** (8 * block.itemsize - 1)
     zero = half if block.dtype.kind == "u" else 0.0
     return ((block.astype(np.float64) - zero) / half).astype(np.float32)
 
 
-def _ogg_is_cut(file: BinaryIO) -> bool:
-    """Whether an Ogg file ends inside a page; libsndfile would read up to there and say nothing."""
+def _ogg_is_truncated(file: BinaryIO) -> bool:
+    """Whether an Ogg file ends inside a page; libsndfile would read it without an error."""
     file.seek(0)
     if file.read(4) != b"OggS":
         return False
-    file.seek(-min(file.seek(0, io.SEEK_END), _OGG_PAGE), io.SEEK_END)
+    file.seek(-min(file.seek(0, io.SEEK_END), _MAX_OGG_PAGE), io.SEEK_END)
     tail = file.read()
     page = tail[max(tail.rfind(b"OggS\0"), 0) :]
     if page[:5] != b"OggS\0":
@@ -228,39 +237,39 @@ def _mp3_length_is_known(file: BinaryIO) -> bool:
     return b"Xing" in first_frame or b"Info" in first_frame
 
 
-def _damaged(name: str, error: Exception) -> str:
+def _describe_damage(name: str, error: Exception) -> str:
     detail = getattr(error, "error_string", "") or str(error)
     if "lost sync" in detail:
         return f"{name} is cut off or damaged: its audio cannot be decoded to the end"
     return f"{name} cannot be read as audio; give a WAV, FLAC, MP3 or Ogg file, whole and undamaged"
 
 
-_NOISE = re.compile(rb"\[src/libmpg123|Note: |Warning: Xing")
+_MP3_REMARK = re.compile(rb"\[src/libmpg123|Note: |Warning: Xing")
 _stderr_lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def _quiet(decoding_mp3: bool) -> Iterator[None]:
-    """Keep the MP3 decoder's own remarks off stderr; it writes them even for good files.
+def _silence_mp3_decoder(is_mp3: bool) -> Iterator[None]:
+    """Keep the remarks of the MP3 decoder off stderr; it writes them even for good files.
 
-    What others write to stderr meanwhile comes through, a little later.
+    What other threads write to stderr meanwhile comes through, a little later.
     """
     try:
-        kept = os.dup(2) if decoding_mp3 else None
-    except OSError:  # no stderr, nothing to keep clean
-        kept = None
-    if kept is None:
+        original = os.dup(2) if is_mp3 else None
+    except OSError:  # there is no stderr
+        original = None
+    if original is None:
         yield
         return
-    with _stderr_lock, tempfile.TemporaryFile() as said:
+    with _stderr_lock, tempfile.TemporaryFile() as captured:
         sys.stderr.flush()
-        os.dup2(said.fileno(), 2)
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            said.seek(0)
-            for line in said:
-                if not _NOISE.match(line):
+            os.dup2(original, 2)
+            os.close(original)
+            captured.seek(0)
+            for line in captured:
+                if not _MP3_REMARK.match(line):
                     os.write(2, line)

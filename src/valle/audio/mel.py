@@ -10,7 +10,16 @@ from valle.arrays import Floats
 
 
 def mel_filters(bins: int, mels: int, sample_rate: int) -> Floats:
-    """Triangular filters on the mel scale (HTK formula), each of unit height: [bins, mels]."""
+    """Return triangular filters on the mel scale (HTK formula), each of unit height.
+
+    Args:
+        bins: Frequencies of the spectrum, from 0 to half the sample rate.
+        mels: Filters.
+        sample_rate: In Hz.
+
+    Returns:
+        [bins, mels] weights.
+    """
 
     def to_mel(hertz: float) -> float:
         return 2595.0 * math.log10(1.0 + hertz / 700.0)

@@ -100,7 +100,7 @@ def measure_speaker_consistency(
     Returns:
         The lowest cosine between two thirds, -1 to 1. Silence at the ends is left out.
     """
-    speech = levels.sound(levels.powers(samples, sample_rate))
+    speech = levels.detect_sound(levels.compute_power(samples, sample_rate))
     (active,) = np.nonzero(speech)
     step = sample_rate // levels.STEPS_PER_SECOND
     trimmed = samples[active[0] * step : (active[-1] + 1) * step] if len(active) else samples

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import CertificateBuilder
 
 MIME_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac"}
-"""The formats that can hold a manifest, by the names of `valle.audio.recording.FORMATS`."""
+"""The formats that can hold a manifest, by the names of `valle.audio.encoding.FORMATS`."""
 
 _RECORD_LABEL = "org.valle.synthesis.speech"  # of the assertion that holds the record
 _SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"

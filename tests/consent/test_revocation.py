@@ -1,0 +1,116 @@
+"""Revoked and expired consent: voices stop at once, and nothing but new consent renews it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import valle
+from command_line import RunCommand
+from conftest import ATTEST
+from consent_steps import assert_refused, enroll_with_consent, set_clock
+from valle.consent.validity import check_usable
+from valle.trust import ledger
+from valle.voices import registry
+
+pytestmark = pytest.mark.usefixtures("empty_ledger")
+
+
+def test_revocation_by_name_takes_effect_at_once(
+    run: RunCommand, model: valle.Model, voice: valle.Voice, recording: Path
+) -> None:
+    registry.add(voice)
+    stream = model.stream("So be it. Then it rains. Then it stops.", voice)
+    pieces = [next(stream)]
+    code, out, _ = run("consent", "revoke", "babble")
+    assert (code, out) == (0, f"revoked {voice.consent['id']}\n")
+    with pytest.raises(valle.ConsentError, match="was revoked"):
+        pieces.extend(stream)  # it stops before its second sentence
+    assert sum(len(piece.words) for piece in pieces) <= 3
+    assert_refused(run("speak", "So be it.", "--voice", "Babble"), "was revoked")
+    assert_refused(run("consent", "revoke", "Babble"), "revoked already")
+    for words in (ATTEST, "I was told that I may"):
+        assert_refused(run("enroll", recording, "--name", "B", "--attest", words), "was revoked")
+    with pytest.raises(valle.ConsentError, match="was revoked"):
+        model.enroll(recording, attest="Another word for it")
+    assert [line["what"] for line in ledger.read_lines()] == ["speak", "revoke"]
+
+
+def test_consent_can_be_given_again_after_revocation_by_id(
+    run: RunCommand,
+    model: valle.Model,
+    recording: Path,
+    statement: Path,
+    fake_scores: dict[str, Any],
+) -> None:
+    receipt = enroll_with_consent(model, recording, statement).consent["id"]
+    assert run("consent", "list")[1].startswith(f"{receipt[:16]}  consented  valid ")
+    assert run("consent", "revoke", receipt[:12])[0] == 0
+    assert "  revoked  " in run("consent", "list")[1]
+    fake_scores["replay"] = 0.5  # a new recording of the new statement
+    again = enroll_with_consent(model, recording, statement)
+    assert again.consent["id"] != receipt
+    check_usable(again)
+    for bad in (receipt[:7], "f" * 63, "nobody", "../Ada"):
+        code, _, err = run("consent", "revoke", bad)
+        assert code == 2 and "valle consent list" in err
+
+
+def test_deleting_the_ledger_does_not_undo_a_revocation(
+    run: RunCommand, model: valle.Model, voice: valle.Voice, recording: Path, home: Path
+) -> None:
+    registry.add(voice)
+    model.speak("So be it.", voice, retries=0)
+    assert run("consent", "revoke", "Babble")[0] == 0
+    for name in (ledger.LEDGER_FILE, ledger.HEAD_FILE):
+        (home / "safety" / name).unlink()
+        assert_refused(run("speak", "So be it.", "--voice", "Babble"), "altered or damaged")
+        assert_refused(
+            run("enroll", recording, "--name", "B", "--attest", ATTEST), "altered or damaged"
+        )
+    shutil.rmtree(home / "safety")
+    assert_refused(run("speak", "So be it.", "--voice", "Babble"), "key that is not known here")
+
+
+def test_setting_the_clock_back_does_not_renew_consent(
+    run: RunCommand,
+    model: valle.Model,
+    recording: Path,
+    statement: Path,
+    fake_scores: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry.add(enroll_with_consent(model, recording, statement, expires="3"))
+    speak = ("speak", "So be it.", "--voice", "Ada")
+    set_clock(monkeypatch, 2)
+    assert run(*speak, "-q", "-o", "in.flac")[0] == 0
+    Path("in.flac.json").unlink()
+    set_clock(monkeypatch, 5)
+    assert_refused(run(*speak), "ended with")
+    assert "  expired  " in run("consent", "list")[1]
+    assert_refused(run("enroll", recording, "--name", "B", "--attest", ATTEST), "ended with")
+    set_clock(monkeypatch, 2)
+    assert_refused(run(*speak), "clock says", "set the clock right")
+    set_clock(monkeypatch, 0)
+    assert_refused(run(*speak), "clock says")
+    with pytest.raises(valle.ConsentError, match="clock says"):
+        model.speak("So be it.", "Ada")
+    assert_refused(run("enroll", recording, "--name", "B", "--attest", ATTEST), "clock says")
+
+
+def test_stream_ends_when_consent_expires(
+    model: valle.Model,
+    recording: Path,
+    statement: Path,
+    fake_scores: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    voice = enroll_with_consent(model, recording, statement, expires="0")
+    stream = model.stream(iter(["So be it. ", "Then it rains. ", "Then it stops."]), voice)
+    next(stream)
+    set_clock(monkeypatch, 1)
+    with pytest.raises(valle.ConsentError, match="ended with"):
+        list(stream)

@@ -13,6 +13,9 @@ import soundfile
 from numpy.typing import NDArray
 
 import valle
+from valle.bundle.session import disable_telemetry
+
+disable_telemetry()  # before a test module imports ONNX Runtime by itself
 
 ATTEST = "I hold the rights to this voice"
 RATE = 16000

@@ -1,3 +1,5 @@
+"""Bundles are loaded, verified and written completely, and refused with a reason."""
+
 from __future__ import annotations
 
 import hashlib
@@ -29,7 +31,7 @@ def change_config(folder: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_what_was_written_is_what_loads(folder: Path) -> None:
+def test_written_bundle_loads(folder: Path) -> None:
     bundle = Bundle.load(folder)
     config = bundle.config
     assert config.model_copy(update={"graphs": {}}) == tiny_config()
@@ -47,16 +49,17 @@ def test_what_was_written_is_what_loads(folder: Path) -> None:
     bundle.verify()
 
 
-def test_a_string_path_does_too(folder: Path) -> None:
+def test_string_path_loads(folder: Path) -> None:
     assert Bundle.load(str(folder)).config.name == "tiny"
 
 
-def test_sessions_run_and_are_made_once(folder: Path) -> None:
+def test_sessions_run_and_are_created_once(folder: Path) -> None:
     bundle = Bundle.load(folder, threads=1)
     session = bundle.session("codec_encoder")
     assert session.get_session_options().intra_op_num_threads == 1
     codes = session.run(None, {"waveform": np.full((2, HOP), 0.5, np.float32)})[0]
-    assert codes.shape == (2, 1, 8) and codes[0, 0, 0] == 768
+    assert codes.shape == (2, 1, 8)
+    assert codes[0, 0, 0] == 768
     assert bundle.session("codec_encoder") is session
 
 
@@ -66,12 +69,12 @@ def test_threads_below_one_are_refused(folder: Path, threads: int) -> None:
         Bundle.load(folder, threads=threads)
 
 
-def test_an_altered_graph_is_refused_by_name(folder: Path) -> None:
+def test_altered_graph_is_refused_by_name(folder: Path) -> None:
     path = folder / "codec_encoder.onnx"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    bundle = Bundle.load(folder)  # the other graph is still of use
+    bundle = Bundle.load(folder)  # the other graph still works
     bundle.session("codec_decoder")
     with pytest.raises(BundleError, match=r"codec_encoder\.onnx.*SHA-256.*export it again"):
         bundle.session("codec_encoder")
@@ -79,38 +82,38 @@ def test_an_altered_graph_is_refused_by_name(folder: Path) -> None:
         bundle.verify()
 
 
-def test_verify_names_all_that_is_wrong(folder: Path) -> None:
+def test_verify_lists_all_problems(folder: Path) -> None:
     (folder / "codec_encoder.onnx").unlink()
     (folder / "codec_decoder.onnx").write_bytes(b"")
     with pytest.raises(BundleError, match=r"codec_encoder\.onnx.*codec_decoder\.onnx"):
         Bundle.load(folder).verify()
 
 
-def test_a_graph_the_bundle_lacks(folder: Path) -> None:
+def test_missing_graph_is_named(folder: Path) -> None:
     with pytest.raises(BundleError, match="no graph 'nar'.*codec_decoder, codec_encoder"):
         Bundle.load(folder).session("nar")
 
 
-def test_a_later_format_is_refused_before_its_new_keys(folder: Path) -> None:
+def test_later_format_is_refused_before_its_new_keys(folder: Path) -> None:
     change_config(folder, format=5, something_new=1)
     with pytest.raises(BundleError, match="format 5.*reads up to 4.*upgrade"):
         Bundle.load(folder)
 
 
-def test_an_earlier_format_is_refused_by_its_name(folder: Path) -> None:
+def test_earlier_format_is_refused(folder: Path) -> None:
     change_config(folder, format=3)
     with pytest.raises(BundleError, match="format 3, whose models.*reads format 4.*newer bundle"):
         Bundle.load(folder)
 
 
-def test_a_misspelt_key_is_answered_with_what_was_meant(folder: Path) -> None:
+def test_misspelled_key_gets_a_suggestion(folder: Path) -> None:
     change_config(folder, codebook_sise=3)
     with pytest.raises(BundleError, match="codebook_sise: unknown key, did you mean 'codebook_s"):
         Bundle.load(folder)
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"hop": 0}, "hop"),
         ({"hop": "three"}, "hop"),
@@ -121,9 +124,9 @@ def test_a_misspelt_key_is_answered_with_what_was_meant(folder: Path) -> None:
         ({"ar": {"layers": 1}}, r"ar\.heads"),
     ],
 )
-def test_a_wrong_value_is_named(folder: Path, changes: dict[str, object], words: str) -> None:
+def test_invalid_value_is_named(folder: Path, changes: dict[str, object], message: str) -> None:
     change_config(folder, **changes)
-    with pytest.raises(BundleError, match=words):
+    with pytest.raises(BundleError, match=message):
         Bundle.load(folder)
 
 
@@ -134,7 +137,7 @@ def test_heads_must_divide_the_width() -> None:
 
 
 @pytest.mark.parametrize("file", ["../codec.onnx", "/etc/passwd", "a/b.onnx", "..", ""])
-def test_a_file_outside_the_bundle_is_refused(folder: Path, file: str) -> None:
+def test_file_outside_the_bundle_is_refused(folder: Path, file: str) -> None:
     graphs = json.loads((folder / "config.json").read_text())["graphs"]
     graphs["codec_encoder"]["file"] = file
     change_config(folder, graphs=graphs)
@@ -143,23 +146,23 @@ def test_a_file_outside_the_bundle_is_refused(folder: Path, file: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [(b"{", "not JSON"), (b"\xff\xfe\xfa", "not UTF-8"), (b"[]", "no format version")],
 )
-def test_a_damaged_config(folder: Path, content: bytes, words: str) -> None:
+def test_damaged_config_is_refused(folder: Path, content: bytes, message: str) -> None:
     (folder / "config.json").write_bytes(content)
-    with pytest.raises(BundleError, match=words):
+    with pytest.raises(BundleError, match=message):
         Bundle.load(folder)
 
 
-def test_no_folder_and_no_config(tmp_path: Path) -> None:
+def test_missing_folder_or_config_is_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no bundle at .*nowhere"):
         Bundle.load(tmp_path / "nowhere")
     with pytest.raises(BundleError, match=r"config\.json cannot be read"):
         Bundle.load(tmp_path)
 
 
-def test_a_missing_default_says_where_it_should_be(
+def test_missing_default_bundle_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(valle.bundle.bundle, "DEFAULT_FOLDER", tmp_path / "default")
@@ -170,46 +173,44 @@ def test_a_missing_default_says_where_it_should_be(
 # Writing
 
 
-def test_a_bundle_is_replaced_whole(folder: Path) -> None:
+def test_bundle_is_replaced_completely(folder: Path) -> None:
     write_bundle(folder, tiny_config(name="second"), {})
     assert Bundle.load(folder).config.name == "second"
     assert [path.name for path in folder.iterdir()] == ["config.json"]
     assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
 
 
-def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
+def test_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(OutputError, match="something other"):
         write_bundle(tmp_path, tiny_config(), {})
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
-def test_a_failed_write_leaves_the_old_bundle(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(self: Path, *args: object, **kwargs: object) -> int:
+def test_failed_write_leaves_the_old_bundle(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raise_disk_full(self: Path, *args: object, **kwargs: object) -> int:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
+        patch.setattr(Path, "write_bytes", raise_disk_full)
         with pytest.raises(OutputError, match="No space left"):
             write_bundle(folder, tiny_config(name="second"), codec_graphs())
     assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
     Bundle.load(folder).verify()
 
 
-def test_a_graph_that_does_not_run_is_not_written(tmp_path: Path) -> None:
+def test_graph_that_does_not_run_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="'ar' cannot be run"):
         write_bundle(tmp_path / "b", tiny_config(), {"ar": NewGraph(b"not a graph")})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_document_cannot_climb_out(tmp_path: Path) -> None:
+def test_document_outside_the_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be the name"):
         write_bundle(tmp_path / "b", tiny_config(), {}, {"../README.md": ""})
 
 
-# The hub, without a network
+# The Hub, without a network
 
 
 @pytest.fixture
@@ -218,7 +219,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-def plant_hub(monkeypatch: pytest.MonkeyPatch, download: object) -> None:
+def fake_hub(monkeypatch: pytest.MonkeyPatch, download: object) -> None:
     module = types.ModuleType("huggingface_hub")
     module.snapshot_download = download  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "huggingface_hub", module)
@@ -227,54 +228,54 @@ def plant_hub(monkeypatch: pytest.MonkeyPatch, download: object) -> None:
 @pytest.mark.parametrize(
     ("source", "revision"), [("hf://someone/tiny", None), ("hf://someone/tiny@v1.2", "v1.2")]
 )
-def test_the_hub_is_asked_for_the_repository(
+def test_repository_is_requested_from_the_hub(
     folder: Path,
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
     source: str,
     revision: str | None,
 ) -> None:
-    asked = []
+    requests = []
 
     def download(repository: str, revision: str | None, allow_patterns: list[str]) -> str:
-        asked.append((repository, revision))
+        requests.append((repository, revision))
         return str(folder)
 
-    plant_hub(monkeypatch, download)
+    fake_hub(monkeypatch, download)
     Bundle.load(source).verify()
-    assert asked == [("someone/tiny", revision)]
+    assert requests == [("someone/tiny", revision)]
 
 
-def test_offline_the_message_says_where_to_put_the_files(
+def test_message_offline_says_where_to_put_the_files(
     folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def download(*args: object, **kwargs: object) -> str:
         raise ConnectionError("no route to host")
 
-    plant_hub(monkeypatch, download)
-    place = home / "bundles" / "someone" / "tiny"
-    with pytest.raises(BundleError, match="no route to host") as caught:
+    fake_hub(monkeypatch, download)
+    folder_by_hand = home / "bundles" / "someone" / "tiny"
+    with pytest.raises(BundleError, match="no route to host") as error:
         Bundle.load("hf://someone/tiny")
-    assert str(place) in str(caught.value)
-    place.parent.mkdir(parents=True)
-    folder.rename(place)  # what the message asks for
+    assert str(folder_by_hand) in str(error.value)
+    folder_by_hand.parent.mkdir(parents=True)
+    folder.rename(folder_by_hand)  # as the message says
     Bundle.load("hf://someone/tiny").verify()
 
 
-def test_without_the_hub_package(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_hub_package_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # makes the import fail
-    with pytest.raises(BundleError, match="pip install .valle\[hub\].") as caught:
+    with pytest.raises(BundleError, match=r"pip install 'valle\[hub\]'") as error:
         Bundle.load("hf://someone/tiny")
-    assert str(home / "bundles" / "someone" / "tiny") in str(caught.value)
+    assert str(home / "bundles" / "someone" / "tiny") in str(error.value)
 
 
 @pytest.mark.parametrize("source", ["hf://tiny", "hf://a/b/c", "hf://../b", "hf:///", "hf://a/.."])
-def test_a_hub_address_of_another_form(home: Path, source: str) -> None:
+def test_invalid_hub_address_is_refused(home: Path, source: str) -> None:
     with pytest.raises(BundleError, match="not of the form"):
         Bundle.load(source)
 
 
-def test_importing_loads_no_runtime() -> None:
+def test_import_does_not_load_onnxruntime() -> None:
     code = (
         "import sys, valle.bundle.bundle, valle.runtime.codec; "
         "sys.exit('onnxruntime' in sys.modules)"

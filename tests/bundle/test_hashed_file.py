@@ -1,4 +1,4 @@
-"""A file that is hashed and then read is the same file, whatever happens to its name."""
+"""The file that is hashed is the one that is read, whatever happens to its name."""
 
 from __future__ import annotations
 
@@ -16,27 +16,33 @@ def read(model: bytes | str) -> bytes:
     return model if isinstance(model, bytes) else Path(model).read_bytes()
 
 
-@pytest.mark.parametrize(("data", "wanted"), [(b"abc", ABC), (b"a" * 1_000_000, MILLION)])
-@pytest.mark.parametrize("system", ["this", "without paths of open files"])
+@pytest.mark.parametrize(("data", "sha256"), [(b"abc", ABC), (b"a" * 1_000_000, MILLION)])
+@pytest.mark.parametrize("has_descriptor_paths", [True, False])
 def test_known_hashes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, wanted: str, system: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    data: bytes,
+    sha256: str,
+    has_descriptor_paths: bool,
 ) -> None:
     (tmp_path / "file").write_bytes(data)
-    if system != "this":
+    if not has_descriptor_paths:
         monkeypatch.setattr(Path, "exists", lambda path: False)
-    with open_hashed(tmp_path / "file") as (found, model):
-        assert (found, read(model)) == (wanted, data)
-        assert system == "this" or isinstance(model, bytes)
+    with open_hashed(tmp_path / "file") as (digest, model):
+        assert digest == sha256
+        assert read(model) == data
+        assert has_descriptor_paths or isinstance(model, bytes)
 
 
-def test_another_file_of_that_name_is_not_read(tmp_path: Path) -> None:
+def test_file_that_takes_the_name_meanwhile_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
     (tmp_path / "other").write_bytes(b"something else")
-    with open_hashed(tmp_path / "file") as (found, model):
+    with open_hashed(tmp_path / "file") as (digest, model):
         (tmp_path / "other").replace(tmp_path / "file")
-        assert (found, read(model)) == (ABC, b"abc")
+        assert digest == ABC
+        assert read(model) == b"abc"
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_file_raises(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), open_hashed(tmp_path / "file"):
         pass

@@ -1,7 +1,7 @@
 """ONNX Runtime sessions: no telemetry, as many threads as pay off, and little memory kept.
 
-Threads are chosen per session from what the caller allows. ONNX Runtime is imported only here, so
-that its telemetry is off wherever a bundle runs.
+Threads are chosen per session from what the caller allows. The running half imports ONNX Runtime
+only here, so that its telemetry is off wherever a bundle runs.
 """
 
 from __future__ import annotations
@@ -31,15 +31,23 @@ _RARELY_RUN = ("codec_encoder", "listener", "speaker")
 _MAX_FOLDED_BYTES = 1_500_000  # in fp32
 
 
-def import_onnxruntime() -> ModuleType:
-    """Import ONNX Runtime with its telemetry off, unless the user has set the variable otherwise.
+def disable_telemetry() -> None:
+    """Turn off the telemetry of ONNX Runtime in this process and those that it starts.
 
     Since version 1.29, its wheels store a device identifier and a database of events in the user's
-    cache folder, and upload them. `ORT_DISABLE_TELEMETRY=1` before the first import is the switch
-    that stops all of it; `disable_telemetry_events()` comes too late (Privacy.md in its wheel).
-    Call it inside functions: importing ONNX Runtime takes longer than `valle --help` should.
+    cache folder, and look up a host to upload them. Setting `ORT_DISABLE_TELEMETRY` before the
+    first import stops all of that; its function `disable_telemetry_events` comes too late
+    (Privacy.md in the wheel). If the variable is set already, it stays as it is.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+def import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime without its telemetry.
+
+    Call it inside functions: the import takes longer than `valle --help` should.
+    """
+    disable_telemetry()
     import onnxruntime
 
     module: ModuleType = onnxruntime

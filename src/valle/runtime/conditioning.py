@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeGuard
 import numpy as np
 
 from valle.arrays import Ints
-from valle.audio.prosody import CLASSES, STYLES, UNSET
+from valle.audio.prosody import CLASSES, STYLES, UNSPECIFIED
 from valle.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ def make_style_input(config: BundleConfig, style: Ints | None) -> dict[str, Ints
         if is_style_set(style):
             raise UsageError(f"the bundle {config.name!r} was trained without styles")
         return {}
-    classes = np.full(len(STYLES), UNSET, np.int64) if style is None else style
-    if classes.shape != (len(STYLES),) or classes.min() < UNSET or classes.max() > CLASSES:
-        raise UsageError(f"a style has {len(STYLES)} classes from {UNSET} (unset) to {CLASSES}")
+    classes = np.full(len(STYLES), UNSPECIFIED, np.int64) if style is None else style
+    if classes.shape != (len(STYLES),) or classes.min() < UNSPECIFIED or classes.max() > CLASSES:
+        raise UsageError(
+            f"a style has {len(STYLES)} classes from {UNSPECIFIED} (unset) to {CLASSES}"
+        )
     return {"style": classes[None]}

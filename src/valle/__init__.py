@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 # Imported at first use: numpy and ONNX Runtime take longer to import than `valle --help` may.
-_HOMES = {
+_MODULES = {
     "Model": "valle.synthesis.model",
     "Speech": "valle.synthesis.speech",
     "Voice": "valle.voices.voice",
@@ -54,12 +54,12 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'valle' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_MODULES})

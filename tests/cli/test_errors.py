@@ -150,13 +150,13 @@ def test_full_disk_is_reported(speak: RunCommand, tmp_path: Path) -> None:
         (["speak", "Hi.", "--voice", "A", "--challenge", "x"], "--challenge"),
         (["enroll", "a.wav", "--name", "A", "--attest", "mine", "--challenge", "x"], "--consent"),
         (["consent"], "ACTION"),
-        (["consent", "new"], "--name"),
-        (["consent", "new", "--name", "x" * 100], "--name"),
-        (["consent", "new", "--name", "A", "--languages", "tlh"], "tlh"),
-        (["consent", "new", "--name", "A", "--expires", "2020-01-01"], "past"),
-        (["consent", "new", "--name", "A", "--expires", "soon"], "soon"),
-        (["consent", "new", "--name", "A", "--purpose", "[[x]]"], "--purpose"),
-        (["consent", "new", "--name", "A", "--user", "\n"], "--user"),
+        (["consent", "new"], "--speaker"),
+        (["consent", "new", "--name", "x" * 100], "--speaker"),
+        (["consent", "new", "--speaker", "A", "--languages", "tlh"], "tlh"),
+        (["consent", "new", "--speaker", "A", "--expires", "2020-01-01"], "past"),
+        (["consent", "new", "--speaker", "A", "--expires", "soon"], "soon"),
+        (["consent", "new", "--speaker", "A", "--purpose", "[[x]]"], "--purpose"),
+        (["consent", "new", "--speaker", "A", "--user", "\n"], "--user"),
         (["consent", "revoke", "nobody"], "nobody"),
         (["ledger", "burn"], "burn"),
     ],
@@ -189,7 +189,9 @@ def test_missing_extra_is_named(run: RunCommand, monkeypatch: pytest.MonkeyPatch
         raise ModuleNotFoundError(name=f"torch_missing_for_{name}")
 
     monkeypatch.setattr(cli.importlib, "import_module", import_module)
-    expect_failure(run("train"), 2, "torch_missing_for_valle_needs_torch", "pip install 'valle[train]'")
+    expect_failure(
+        run("train"), 2, "torch_missing_for_valle_needs_torch", "pip install 'valle[train]'"
+    )
 
 
 def test_internal_error_is_one_line(run: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,9 +53,9 @@ def bundle(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return Bundle.load(folder, threads=1)
 
 
-def tensors(*arrays: np.ndarray) -> tuple[Tensor, ...]:
-    """Return arrays as tensors, each a batch of one."""
-    return tuple(torch.from_numpy(np.ascontiguousarray(array))[None] for array in arrays)
+def tensor(array: np.ndarray) -> Tensor:
+    """Return an array as a tensor with a batch of one."""
+    return torch.from_numpy(np.ascontiguousarray(array))[None]
 
 
 @torch.no_grad()
@@ -76,18 +76,25 @@ def test_training_and_inference_of_the_nar_are_conditioned_alike(
     )
     styled, unconditional = (
         models.nar.forward_training(
-            tensors(prompt_inputs.codes, prompt_inputs.symbols, prompt_inputs.stress),
-            tensors(masked, symbols, stress),
-            tensors(prompt.voice)[0],
+            (
+                tensor(prompt_inputs.codes),
+                tensor(prompt_inputs.symbols),
+                tensor(prompt_inputs.stress),
+            ),
+            (tensor(masked), tensor(symbols), tensor(stress)),
+            tensor(prompt.voice),
             torch.tensor([len(prompt_inputs)]),
             torch.tensor([len(masked)]),
-            tensors(classes)[0],
+            tensor(classes),
         )
         for classes in (style, 0 * style)
     )
     cached = nar.prefill(prompt_inputs, prompt.voice)
     correction = residual_correction(
-        models.nar.tables[0], *tensors(first_codes), *tensors(cached.first_codes, cached.residual)
+        models.nar.tables[0],
+        tensor(first_codes),
+        tensor(cached.first_codes),
+        tensor(cached.residual),
     )
     vectors = styled + correction + GUIDANCE_SCALE * (styled - unconditional)
     expected = residual_codes(models.nar.tables[1:], vectors[0]).numpy()

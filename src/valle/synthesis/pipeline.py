@@ -43,7 +43,7 @@ class SpeechRequest:
     segments: Iterable[TextSegment]
     """Its sentences, as they come."""
     text: str | None
-    """The whole text, or None where it comes in pieces."""
+    """The whole text, or None where it comes in parts."""
     voice: Voice
     options: SpeakOptions
 
@@ -65,7 +65,7 @@ class Pipeline:
 
         Raises:
             UsageError: A sentence does not fit into the duration.
-            TextError: The text comes in pieces, and none holds anything to say.
+            TextError: The text comes in parts, and none has words.
             ConsentError: The voice may not be used.
         """
         prompt = self.acoustic_model.prompt(request.voice)
@@ -73,7 +73,7 @@ class Pipeline:
         selector = CandidateSelector(self.acoustic_model, self.recognizer, prompt, request.options)
         skipped: list[Skipped] = []  # of the text read so far, not reported yet
         utterances = self._read_utterances(request, prompt, skipped)
-        # Of a text that comes in pieces, the next sentence may not be there yet.
+        # Of a text that comes in parts, the next sentence may not be there yet.
         depth = PREFETCH_SENTENCES if request.text is not None else 0
         queue = Prefetcher(utterances, selector.start, depth)
         for utterance, candidates in queue:

@@ -1,1 +1,1 @@
-"""Voices: what one is, how it is enrolled, where it is kept."""
+"""Voices: their files, enrollment, and the registry of the user's own voices."""

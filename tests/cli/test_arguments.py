@@ -134,6 +134,7 @@ def test_the_page_documents_every_option_of_every_command(options: list[Option])
         names = option.action.option_strings or [option.name]
         if option.command.startswith(("voices", "consent revoke")):
             continue  # shown by example
+        names = [word for name in names for word in name.split("|")]
         missing += [f"{option.command} {name}" for name in names if name not in section | common]
     assert missing == []
 

@@ -72,9 +72,7 @@ def test_the_exit_code_tells(monkeypatch: pytest.MonkeyPatch, root: Path) -> Non
     assert check.main([]) == 0
     (root / "a.md").write_text("made speech")
     monkeypatch.setattr(check, "list_files", lambda: iter([root / "a.md"]))
-    monkeypatch.setattr(
-        check, "find", lambda files, words: (f"{file.name}: found" for file in files)
-    )
+    monkeypatch.setattr(check, "find", lambda files, _: (f"{file.name}: found" for file in files))
     assert check.main([]) == 1
 
 

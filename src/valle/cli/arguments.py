@@ -158,6 +158,12 @@ def add_consent(parser: argparse.ArgumentParser) -> None:
         help="recording of the speaker reading what `valle consent new` printed",
     )
     parser.add_argument(
+        "--speaker",
+        type=nonempty,
+        metavar="NAME",
+        help="the speaker's name in the consent statement (default: the voice's name)",
+    )
+    parser.add_argument(
         "--challenge",
         type=nonempty,
         metavar="ID",

@@ -28,24 +28,25 @@ def consent_arguments(parser: argparse.ArgumentParser) -> None:
     )
     new = _add_action(actions, "new", "print a statement for a speaker to read aloud")
     new.add_argument(
+        "--speaker",
         "--name",
         type=nonempty,
         required=True,
         metavar="NAME",
-        help="name of the speaker, and of the voice to enroll",
+        help="the speaker's name, as the statement says it",
     )
     new.add_argument(
         "--purpose",
         type=nonempty,
         metavar="TEXT",
-        default=challenge.PURPOSE,
+        default=challenge.DEFAULT_PURPOSE,
         help="what the voice may be used for (default: %(default)s)",
     )
     new.add_argument(
         "--user",
         type=nonempty,
         metavar="TEXT",
-        default=challenge.USER,
+        default=challenge.DEFAULT_USER,
         help="who may use the voice (default: %(default)s)",
     )
     new.add_argument(
@@ -84,7 +85,7 @@ def consent(arguments: argparse.Namespace) -> None:
     if arguments.action == "new":
         _create_statement(arguments)
     elif arguments.action == "list":
-        entries = revocation.entries()
+        entries = revocation.list_receipts()
         rows = [
             f"{e.id[:_HASH_SHOWN]}  {e.kind:9}  {e.state:7}  {e.expires or '-':10}  {e.voice}"
             for e in entries
@@ -98,8 +99,8 @@ def consent(arguments: argparse.Namespace) -> None:
 
 
 def _create_statement(arguments: argparse.Namespace) -> None:
-    statement = challenge.new(
-        arguments.name,
+    statement = challenge.create(
+        arguments.speaker,
         arguments.user,
         arguments.purpose,
         arguments.languages,
@@ -107,7 +108,7 @@ def _create_statement(arguments: argparse.Namespace) -> None:
     )
     text = (
         f"{statement.text}\n\nChallenge {statement.id}: record the speaker reading this, then "
-        f'enroll with --name "{statement.name}" --consent RECORDING by {statement.ends}.'
+        f'enroll with --speaker "{statement.speaker}" --consent RECORDING by {statement.expires}.'
     )
     print_result(arguments, statement.model_dump(), text)
 

@@ -11,18 +11,18 @@ from valle.audio.recording import load_recording
 from valle.bundle.bundle import Bundle
 from valle.cli.arguments import add_bundle, add_json, nonempty
 from valle.cli.console import print_json
-from valle.detection.detector import KINDS, judge
-from valle.detection.plot import save_picture
+from valle.detection.detector import KINDS, SYNTHETIC, classify
+from valle.detection.plot import save_detection_plot
 from valle.detection.report import (
-    detector_facts,
-    own_watermark_key,
-    provenance_facts,
+    describe_provenance,
+    describe_verdict,
+    describe_watermark,
+    load_watermark_key,
     read_owner_key,
-    watermark_facts,
 )
 from valle.errors import ProvenanceError, RecordingError
 from valle.files import check_target
-from valle.watermark.detect import detect as detect_watermark
+from valle.watermark.detect import detect_watermark
 
 _MIN_PROBABILITY = 1e-99  # shown; below it the estimate means nothing
 _MIN_SECONDS = 0.5  # of sound: in less, a watermark is rarely found
@@ -68,23 +68,25 @@ def detect(arguments: argparse.Namespace) -> None:
     """
     if arguments.picture is not None:
         check_target(arguments.picture)
-    own_key = own_watermark_key()
+    own_key = load_watermark_key()
     key = own_key if arguments.owner_key is None else read_owner_key(arguments.owner_key)
-    recording = load_recording(arguments.recording, least=_MIN_SECONDS)
+    recording = load_recording(arguments.recording, min_seconds=_MIN_SECONDS)
     detection = detect_watermark(recording.samples, recording.sample_rate, key)
-    verdict = judge(Bundle.load(arguments.bundle), recording.samples, recording.sample_rate)
+    verdict = classify(Bundle.load(arguments.bundle), recording.samples, recording.sample_rate)
     # Receipts of other owners are in their ledgers, not in this one.
     result = {
         "file": arguments.recording,
         "seconds": round(recording.seconds, 3),
-        "watermark": watermark_facts(detection, in_ledger=key == own_key),
-        "detector": detector_facts(verdict),
-        "provenance": provenance_facts(arguments.recording),
+        "watermark": describe_watermark(detection, in_ledger=key == own_key),
+        "detector": describe_verdict(verdict),
+        "provenance": describe_provenance(arguments.recording),
     }
     if arguments.picture is not None:
         spans = [(span.start, span.end) for span in detection.spans]
-        made = None if verdict is None else verdict.seconds[:, KINDS.index("made")]
-        save_picture(arguments.picture, recording.samples, recording.sample_rate, spans, made)
+        synthetic = None if verdict is None else verdict.seconds[:, KINDS.index(SYNTHETIC)]
+        save_detection_plot(
+            arguments.picture, recording.samples, recording.sample_rate, spans, synthetic
+        )
     if arguments.json:
         print_json(result)
         return
@@ -120,7 +122,7 @@ def verify(arguments: argparse.Namespace) -> None:
     name = arguments.recording
     if not Path(name).is_file():
         raise RecordingError(f"there is no file {name}")
-    result = provenance_facts(name)
+    result = describe_provenance(name)
     if arguments.json:
         print_json({"file": name} | result)
     else:
@@ -147,8 +149,9 @@ def _watermark_line(result: dict[str, Any]) -> str:
     spans = ", ".join(f"{span['start']:.2f} to {span['end']:.2f} s" for span in result["spans"])
     warped = result["speed"] != 1 or result["pitch"] != 1
     warp = f"at speed {result['speed']:.3f} and pitch {result['pitch']:.3f}; " if warped else ""
-    chance = f"false-positive probability at most {max(result['chance'], _MIN_PROBABILITY):.0e}"
-    return f"made by valle, {spans}; {warp}{chance}; {_payload_line(result['payload'])}"
+    bound = max(result["false_positive_bound"], _MIN_PROBABILITY)
+    probability = f"false-positive probability at most {bound:.0e}"
+    return f"made by valle, {spans}; {warp}{probability}; {_payload_line(result['payload'])}"
 
 
 def _payload_line(payload: dict[str, Any] | None) -> str:
@@ -169,12 +172,12 @@ def _detector_lines(result: dict[str, Any]) -> list[str]:
         return [f"detector:   not checked: {result['why']}"]
     whole = ", ".join(f"{kind} {share:.0%}" for kind, share in result["probability"].items())
     seconds = " ".join(
-        f"{100 * second['made']:.0f}" for second in result["seconds"][:_MAX_SECONDS_SHOWN]
+        f"{100 * second[SYNTHETIC]:.0f}" for second in result["seconds"][:_MAX_SECONDS_SHOWN]
     )
     more = " ..." if len(result["seconds"]) > _MAX_SECONDS_SHOWN else ""
     return [
         f"detector:   sounds {result['kind']}: {whole}",
-        f"            made, % per second: {seconds}{more}",
+        f"            synthetic, % per second: {seconds}{more}",
         f"            it cannot know: {result['cannot_know']}",
     ]
 

@@ -86,6 +86,12 @@ def add_recordings(parser: argparse.ArgumentParser) -> None:
 
 def add_speakers(parser: argparse.ArgumentParser) -> None:
     """`--manifest`, `--heldout` and `--speakers`."""
+    add_heldout(parser)
+    add_speaker_limit(parser)
+
+
+def add_heldout(parser: argparse.ArgumentParser) -> None:
+    """`--manifest` and `--heldout`."""
     add_recordings(parser)
     parser.add_argument(
         "--heldout",
@@ -96,7 +102,6 @@ def add_speakers(parser: argparse.ArgumentParser) -> None:
         help="list of speakers that no model was trained on, one name per line; may be given "
         "several times",
     )
-    add_speaker_limit(parser)
 
 
 def add_speaker_limit(parser: argparse.ArgumentParser) -> None:

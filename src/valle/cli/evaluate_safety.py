@@ -12,6 +12,7 @@ from valle.cli.evaluate_common import (
     COUNT,
     Outcome,
     Protocol,
+    add_heldout,
     add_model,
     add_output,
     add_plot,
@@ -74,7 +75,7 @@ def _consent(arguments: argparse.Namespace) -> Outcome:
 
 def _watermark_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser, "the model whose codec is one of the attacks (default: the built-in one)")
-    add_speakers(parser)
+    add_heldout(parser)
     parser.add_argument(
         "--segments",
         type=Integer(4),
@@ -174,7 +175,7 @@ def _tampering(arguments: argparse.Namespace) -> Outcome:
 
 def _detector_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser, "the model whose detector is evaluated (default: the built-in one)")
-    add_speakers(parser)
+    add_heldout(parser)
     add_sentences(parser)
     parser.add_argument(
         "--per-speaker",

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from valle.bundle.session import disable_telemetry
 from valle.errors import Error, OutputError, UsageError
 from valle.version import __version__
 
@@ -97,6 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> None:
+    disable_telemetry()  # here too, for packages that import ONNX Runtime by themselves
     argv = _hyphenate(argv)
     overview = Parser(
         prog="valle",

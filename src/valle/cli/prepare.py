@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Callable
 from typing import NamedTuple
 
+from valle.audio_format import HOP, SAMPLE_RATE
 from valle.bundle.bundle import Bundle
 from valle.cli.arguments import (
     POSITIVE,
@@ -24,7 +25,7 @@ from valle.cli.arguments import (
 )
 from valle.corpora.recordings import prepare_recordings
 from valle.corpora.speed_perturbation import FASTEST, SLOWEST, prepare_speed_perturbed
-from valle.corpora.store import HOP, SAMPLE_RATE, Store
+from valle.corpora.store import Store
 from valle.corpora.styles import prepare_styles
 from valle.corpora.synthetic_store import prepare_synthetic
 

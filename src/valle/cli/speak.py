@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from valle.audio.recording import output_format
+from valle.audio.encoding import infer_audio_format
 from valle.cli.arguments import (
     add_bundle,
     add_consent,
@@ -21,7 +21,7 @@ from valle.cli.arguments import (
 )
 from valle.cli.console import note, note_warnings, print_json
 from valle.cli.voices import enroll_recording
-from valle.consent.agreement import check_given
+from valle.consent.issuing import check_given
 from valle.errors import OutputError, TextError, UsageError
 from valle.files import check_target
 from valle.options import SpeakOptions, flag
@@ -86,7 +86,7 @@ def speak(arguments: argparse.Namespace) -> None:
     # Everything that can be refused is refused before the model is read.
     given = vars(arguments)
     options = {name: given[name] for name in SpeakOptions.model_fields if name in given}
-    SpeakOptions.from_keywords(**options)
+    speak_options = SpeakOptions.from_keywords(**options)
     _check_output(arguments)
     _check_voice(arguments)
     text = _read_text(arguments)
@@ -94,7 +94,7 @@ def speak(arguments: argparse.Namespace) -> None:
     model = load(arguments.bundle, threads=arguments.threads)
     if voice is None:
         voice = enroll_recording(model, arguments.ref_audio, arguments)
-    chunks = model.stream(text, voice, **options)
+    chunks = model.stream(text, voice, **speak_options.as_keywords())
     speech = Speech.join(_show_progress(chunks, arguments.quiet))
     speech.save(arguments.output)
     _report(arguments, speech, voice)
@@ -106,7 +106,7 @@ def _check_output(arguments: argparse.Namespace) -> None:
         raise UsageError("-o - and --json both write to standard output; give -o a file")
     if not to_stdout:
         check_target(arguments.output)
-        output_format(arguments.output)
+        infer_audio_format(arguments.output)
     elif sys.stdout is None:
         raise OutputError("standard output is closed; name a file with -o")
 
@@ -117,9 +117,9 @@ def _check_voice(arguments: argparse.Namespace) -> None:
     if (arguments.voice is None) == (arguments.ref_audio is None):
         raise UsageError("give the voice in one way: --voice NAME|FILE or --ref-audio FILE")
     if arguments.voice is None:
-        check_given(arguments.attest, arguments.consent, arguments.challenge)
+        check_given(arguments.attest, arguments.consent, arguments.challenge, arguments.speaker)
         return
-    for name in ("ref_text", "attest", "consent", "challenge"):
+    for name in ("ref_text", "attest", "consent", "challenge", "speaker"):
         if getattr(arguments, name) is not None:
             raise UsageError(f"{flag(name)} goes with --ref-audio; a saved voice has its own")
 
@@ -173,6 +173,6 @@ def _describe_failed_check(speech: Speech) -> str:
     parts = [f"the recognizer understood {recognized:.0%} of the phonemes"]
     if check.missing:
         parts.append("missing words: " + ", ".join(map(repr, check.missing[:_MAX_WORDS])))
-    if check.doubled:
-        parts.append("repeated words: " + ", ".join(map(repr, check.doubled[:_MAX_WORDS])))
+    if check.repeated:
+        parts.append("repeated words: " + ", ".join(map(repr, check.repeated[:_MAX_WORDS])))
     return "; ".join(parts) + "; try another --seed"

@@ -19,7 +19,6 @@ from valle.cli.arguments import (
     path,
 )
 from valle.corpora.store import Store
-from valle.errors import UsageError
 from valle.training.checkpoints import load_codec, load_listener, load_speaker
 from valle.training.data.examples import INFILLING
 from valle.training.models.sizes import SIZES
@@ -27,9 +26,10 @@ from valle.training.trainers.ar import ARTrainer
 from valle.training.trainers.codec import CodecTrainer
 from valle.training.trainers.detector import DetectorTrainer
 from valle.training.trainers.listener import ListenerTrainer
-from valle.training.trainers.loop import Job, run
+from valle.training.trainers.loop import run
 from valle.training.trainers.nar import NARTrainer
 from valle.training.trainers.speaker import SpeakerTrainer
+from valle.training.trainers.trainer import Trainer, TrainerContext
 from valle.training.weight_averaging import average_runs
 
 _DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
@@ -104,8 +104,15 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     folder = arguments.runs / arguments.stage
-    stores = [Store(data) for data in arguments.data]
-    trainer = _STAGES[arguments.stage].make_trainer(arguments, stores)
+    context = TrainerContext(
+        stores=[Store(data) for data in arguments.data],
+        folder=folder,
+        size=arguments.size,
+        device=arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        seed=arguments.seed,
+        shares=getattr(arguments, "share", None),
+    )
+    trainer = _STAGES[arguments.stage].make_trainer(context, arguments)
     if arguments.learning_rate is not None:
         trainer.peak_rate = arguments.learning_rate
     steps = run(
@@ -131,10 +138,6 @@ def _device(value: str) -> str:
     return value
 
 
-def _find_device(arguments: argparse.Namespace) -> str:
-    return arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def _no_arguments(parser: argparse.ArgumentParser) -> None:
     """Add nothing: the stage has the common options only."""
 
@@ -147,40 +150,20 @@ def _codec_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _make_codec_trainer(arguments: argparse.Namespace, stores: list[Store]) -> Job:
-    runs = arguments.runs
-    hearing = None
-    if arguments.keep_codes and any(store.predicted is not None for store in stores):
-        hearing = load_speaker(runs / "speaker"), load_listener(runs / "listener")
-    return CodecTrainer(
-        stores,
-        runs / "codec",
-        arguments.size,
-        _find_device(arguments),
-        arguments.seed,
-        arguments.keep_codes,
-        hearing,
-    )
+def _make_codec_trainer(context: TrainerContext, arguments: argparse.Namespace) -> Trainer:
+    perceptual = None
+    if arguments.keep_codes and any(store.predicted is not None for store in context.stores):
+        runs = arguments.runs
+        perceptual = load_speaker(runs / "speaker"), load_listener(runs / "listener")
+    return CodecTrainer(context, keep_codes=arguments.keep_codes, perceptual=perceptual)
 
 
-def _make_listener_trainer(arguments: argparse.Namespace, stores: list[Store]) -> Job:
-    return ListenerTrainer(
-        stores,
-        arguments.runs / "listener",
-        arguments.size,
-        _find_device(arguments),
-        arguments.seed,
-    )
+def _make_listener_trainer(context: TrainerContext, _: argparse.Namespace) -> Trainer:
+    return ListenerTrainer(context)
 
 
-def _make_speaker_trainer(arguments: argparse.Namespace, stores: list[Store]) -> Job:
-    return SpeakerTrainer(
-        stores,
-        arguments.runs / "speaker",
-        arguments.size,
-        _find_device(arguments),
-        arguments.seed,
-    )
+def _make_speaker_trainer(context: TrainerContext, _: argparse.Namespace) -> Trainer:
+    return SpeakerTrainer(context)
 
 
 def _detector_arguments(parser: argparse.ArgumentParser) -> None:
@@ -193,21 +176,14 @@ def _detector_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _make_detector_trainer(arguments: argparse.Namespace, stores: list[Store]) -> Job:
-    return DetectorTrainer(
-        stores,
-        arguments.runs / "detector",
-        arguments.size,
-        _find_device(arguments),
-        arguments.seed,
-        arguments.leave_out,
-    )
+def _make_detector_trainer(context: TrainerContext, arguments: argparse.Namespace) -> Trainer:
+    return DetectorTrainer(context, leave_out=arguments.leave_out)
 
 
 def _language_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--share",
-        type=POSITIVE,
+        type=Number(0.0),
         action="append",
         metavar="WEIGHT",
         help="sampling weight of a --data, one for each in the same order (default: equal)",
@@ -232,38 +208,20 @@ def _ar_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _read_shares(arguments: argparse.Namespace) -> list[float]:
-    count = len(arguments.data)
-    shares: list[float] = arguments.share or [1.0] * count
-    if len(shares) != count:
-        raise UsageError(f"{len(shares)} --share for {count} --data: give one for each, or none")
-    return shares
-
-
-def _make_ar_trainer(arguments: argparse.Namespace, stores: list[Store]) -> Job:
+def _make_ar_trainer(context: TrainerContext, arguments: argparse.Namespace) -> Trainer:
     return ARTrainer(
-        stores,
-        _read_shares(arguments),
-        arguments.runs / "ar",
-        arguments.size,
-        _find_device(arguments),
-        arguments.seed,
-        load_codec(arguments.runs / "codec"),
-        arguments.infilling,
-        arguments.guidance,
+        context,
+        codec=load_codec(arguments.runs / "codec"),
+        infilling=arguments.infilling,
+        guidance=arguments.guidance,
     )
 
 
-def _make_nar_trainer(arguments: argparse.Namespace, stores: list[Store]) -> Job:
+def _make_nar_trainer(context: TrainerContext, arguments: argparse.Namespace) -> Trainer:
     return NARTrainer(
-        stores,
-        _read_shares(arguments),
-        arguments.runs / "nar",
-        arguments.size,
-        _find_device(arguments),
-        arguments.seed,
-        load_codec(arguments.runs / "codec"),
-        arguments.infilling,
+        context,
+        codec=load_codec(arguments.runs / "codec"),
+        infilling=arguments.infilling,
     )
 
 
@@ -272,7 +230,7 @@ class _Stage(NamedTuple):
 
     summary: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
-    make_trainer: Callable[[argparse.Namespace, list[Store]], Job]
+    make_trainer: Callable[[TrainerContext, argparse.Namespace], Trainer]
 
 
 _STAGES = {

@@ -14,7 +14,7 @@ from valle.cli.arguments import (
     nonempty,
 )
 from valle.cli.console import note, note_warnings, print_json
-from valle.consent.agreement import check_given
+from valle.consent.issuing import check_given
 from valle.synthesis.model import Model, load
 from valle.voices import registry
 from valle.voices.voice import Voice
@@ -58,7 +58,7 @@ def enroll(arguments: argparse.Namespace) -> None:
         RecordingError: the recording cannot be used.
         ConsentError: it comes without consent, or the consent does not hold.
     """
-    check_given(arguments.attest, arguments.consent, arguments.challenge)
+    check_given(arguments.attest, arguments.consent, arguments.challenge, arguments.speaker)
     registry.check_free(arguments.name)
     model = load(arguments.bundle, threads=arguments.threads)
     voice = enroll_recording(model, arguments.recording, arguments, arguments.name)
@@ -81,6 +81,7 @@ def enroll_recording(
         consent=arguments.consent,
         attest=arguments.attest,
         challenge=arguments.challenge,
+        speaker=arguments.speaker,
     )
 
 

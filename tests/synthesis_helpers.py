@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,7 +30,7 @@ class FakeRecognizerCheck:
         self.error_rates = error_rates
         self.samples: list[NDArray[np.float32]] = []
 
-    def __call__(self, samples: NDArray[np.float32], *expected: object) -> Check:
+    def __call__(self, samples: NDArray[np.float32], *_: object) -> Check:
         self.samples.append(samples)
         rate = self.error_rates[len(self.samples) - 1]
         return Check(rate, ("it",) if rate > 0.2 else (), (), "", 0.5, 10)
@@ -47,8 +44,3 @@ class FakeRecognizerCheck:
     def distinct(self) -> int:
         """How many different samples it was given."""
         return len({samples.tobytes() for samples in self.samples})
-
-
-def returns(value: Any) -> Callable[..., Any]:
-    """Return a function that ignores its arguments and always returns `value`."""
-    return lambda *arguments: value

@@ -65,9 +65,7 @@ def test_best_of_keeps_the_candidate_with_fewest_errors_and_highest_similarity(
 ) -> None:
     check = use_check(model, monkeypatch, error_rates)
     remaining = iter(similarities)
-    monkeypatch.setattr(
-        model._pipeline.acoustic_model, "similarity", lambda *arguments: next(remaining)
-    )
+    monkeypatch.setattr(model._pipeline.acoustic_model, "similarity", lambda *_: next(remaining))
     speech = model.speak("So be it.", voice, best_of=3)
     assert speech.check is not None
     assert speech.check.phoneme_error_rate == error_rates[best]

@@ -35,7 +35,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def models() -> Models:
-    return dataclasses.replace(random_models("debug", seed=0), style_borders=BIN_EDGES)
+    return dataclasses.replace(random_models("debug", seed=0), style_bin_edges=BIN_EDGES)
 
 
 @pytest.fixture(scope="module")

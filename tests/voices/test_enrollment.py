@@ -22,7 +22,7 @@ from valle.voices import registry
 
 
 def test_recording_is_accepted_in_every_form(
-    model: valle.Model, recording: Path, babble: NDArray[np.float32], voice: valle.Voice
+    model: valle.Model, recording: Path, voice: valle.Voice
 ) -> None:
     read, rate = soundfile.read(recording, dtype="float32")
     forms = [str(recording), recording, io.BytesIO(recording.read_bytes()), (read, rate), read]
@@ -110,7 +110,7 @@ def test_voice_may_have_another_name_than_its_speaker(
     model: valle.Model, recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = SimpleNamespace(find_faults=list, as_dict=dict)  # no faults
-    monkeypatch.setattr(verification, "score", lambda *arguments: scores)
+    monkeypatch.setattr(verification, "score", lambda *_: scores)
     statement = challenges.create("Zoë Núñez")
     assert statement.text.startswith("My name is Zoë Núñez. I agree")
     voice = model.enroll(recording, name="王小明", speaker="Zoe\u0308 Núñez", consent=recording)
@@ -129,7 +129,7 @@ def test_receipt_has_the_attestation(voice: valle.Voice) -> None:
 def test_recording_without_speech_is_refused(
     model: valle.Model, recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def hear_nothing(self: PhonemeRecognizer, samples: NDArray[np.float32]) -> Posteriors:
+    def hear_nothing(_: PhonemeRecognizer, samples: NDArray[np.float32]) -> Posteriors:
         heads = np.full((2, -(-len(samples) // 320), len(LISTENER_SYMBOLS)), -9.0, np.float32)
         heads[0, :, 0] = heads[1, :, 1] = 0.0  # blank everywhere, and a pause
         return Posteriors(heads[0], heads[1], LISTENER_SYMBOLS)

@@ -52,7 +52,7 @@ def test_names_of_any_script_are_found_in_any_normal_form_and_case(home: Path) -
     assert registry.names() == ["Владимир"]
 
 
-def test_taken_name_is_refused_and_the_voice_unchanged(home: Path) -> None:
+def test_taken_name_is_refused_and_the_voice_unchanged() -> None:
     registry.add(make_voice("Anna"))
     with pytest.raises(UsageError, match="'Anna' already"):
         registry.add(make_voice("anna", warnings=()))
@@ -73,7 +73,7 @@ def test_of_two_processes_only_one_gets_a_name(home: Path, monkeypatch: pytest.M
     assert os.listdir(home / "voices") == ["Anna.safetensors"]
 
 
-def test_unknown_name_is_answered_with_similar_ones(home: Path) -> None:
+def test_unknown_name_is_answered_with_similar_ones() -> None:
     with pytest.raises(UsageError, match="there are none yet; `valle enroll"):
         registry.load("Anna")
     for name in ("Anna", "Hannah", "Carl"):
@@ -84,7 +84,7 @@ def test_unknown_name_is_answered_with_similar_ones(home: Path) -> None:
         registry.remove("zzz")
 
 
-def test_renaming_changes_the_file_and_the_voice(home: Path) -> None:
+def test_renaming_changes_the_file_and_the_voice() -> None:
     registry.add(make_voice("Anna"))
     registry.add(make_voice("Carl"))
     assert registry.rename("anna", "Berta").name == "Berta.safetensors"
@@ -104,7 +104,7 @@ def test_renaming_changes_the_file_and_the_voice(home: Path) -> None:
 def test_interrupted_rename_keeps_the_voice(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry.add(make_voice("Anna"))
 
-    def interrupt(*arguments: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

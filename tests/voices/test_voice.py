@@ -186,7 +186,7 @@ def test_parts_that_do_not_fit_together_are_refused() -> None:
 
 
 def test_voice_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="there is no folder"):
+    with pytest.raises(OutputError, match="does not exist"):
         make_voice().save(tmp_path / "no" / "a.safetensors")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 
@@ -75,7 +76,7 @@ def revoke(name_or_id: str) -> str:
 
 def _find_receipt(name_or_id: str) -> tuple[str, str]:
     """Return a receipt's id and its recording's hash, "" where the recording is not known."""
-    if name_or_id.casefold() in (name.casefold() for name in registry.names()):
+    with contextlib.suppress(UsageError):  # no stored voice has this name
         consent = registry.load(name_or_id).consent
         return consent["id"], consent["recording_sha256"]
     digits = name_or_id.lower()

@@ -77,22 +77,8 @@ def enroll(
     excerpt = slice(0, len(recording.samples))
     if ref_text is not None:
         excerpt = _choose_excerpt(recording, warnings)
-        if recording.seconds > MAX_TRANSCRIBED_SECONDS:
-            warnings.append(
-                "the text was not used, since the recording is longer than "
-                f"{MAX_TRANSCRIBED_SECONDS:.0f} s"
-            )
-            ref_text = None
-    recognizer = PhonemeRecognizer(bundle)
-    audio, rate = recording.samples[excerpt], bundle.config.sample_rate
-    samples = resample(audio, recording.sample_rate, rate)
-    if ref_text is None:
-        labels = _recognize(recognizer, samples)
-    else:
-        labels = _align_text(recognizer, recording, rate, ref_text, warnings)
-        first_frame = round(excerpt.start / recording.sample_rate * rate / bundle.config.hop)
-        labels = _crop(labels, first_frame, math.ceil(len(samples) / bundle.config.hop))
-    labels = _enclose(labels)
+    labels = _label(bundle, recording, excerpt, ref_text, warnings)
+    audio = recording.samples[excerpt]
     return Voice(
         name=name,
         audio=audio,
@@ -114,6 +100,30 @@ def _choose_excerpt(recording: Recording, warnings: list[str]) -> slice:
     return slice(start, end)
 
 
+def _label(
+    bundle: Bundle,
+    recording: Recording,
+    excerpt: slice,
+    text: str | None,
+    warnings: list[str],
+) -> _Labels:
+    """Label the excerpt of a recording: by recognition, or by the transcript of all of it."""
+    recognizer, rate, hop = PhonemeRecognizer(bundle), bundle.config.sample_rate, bundle.config.hop
+    samples = resample(recording.samples[excerpt], recording.sample_rate, rate)
+    if text is not None and recording.seconds > MAX_TRANSCRIBED_SECONDS:
+        warnings.append(
+            "the text was not used, since the recording is longer than "
+            f"{MAX_TRANSCRIBED_SECONDS:.0f} s"
+        )
+        text = None
+    if text is None:
+        return _enclose(_recognize(recognizer, samples))
+    whole = resample(recording.samples, recording.sample_rate, rate)
+    labels = _align_text(recognizer, whole, rate, text, warnings)
+    first_frame = round(excerpt.start / recording.sample_rate * rate / hop)
+    return _enclose(_crop(labels, first_frame, math.ceil(len(samples) / hop)))
+
+
 def _recognize(recognizer: PhonemeRecognizer, samples: Samples) -> _Labels:
     """Label samples [N] at the bundle's rate by recognition.
 
@@ -131,18 +141,17 @@ def _recognize(recognizer: PhonemeRecognizer, samples: Samples) -> _Labels:
 
 def _align_text(
     recognizer: PhonemeRecognizer,
-    recording: Recording,
+    samples: Samples,
     sample_rate: int,
     text: str,
     warnings: list[str],
 ) -> _Labels:
-    """Label a whole recording by its transcript; warns if that seems to be of another one."""
+    """Label samples [N] by their transcript; warns if it seems to be of another recording."""
     symbols, stress = _phonemize(text)
-    samples = resample(recording.samples, recording.sample_rate, sample_rate)
     alignment = recognizer.align(samples, symbols)
     if alignment is None:
         raise TextError(
-            f"ref_text has too many sounds for a recording of {recording.seconds:.1f} s; "
+            f"ref_text has too many sounds for a recording of {len(samples) / sample_rate:.1f} s; "
             "give what is said in it, word for word"
         )
     recognized = recognizer.transcribe(samples).guesses

@@ -10,13 +10,17 @@ BENCH_ARGS ?=
 # Trainers compute in bfloat16 where the processor is faster in it, so their tests run with both.
 PRECISION_TESTS = tests/training tests/detection tests/benchmarks
 
-.PHONY: demo bench test test-fast test-precision coverage lint format clean
+.PHONY: demo bench docs test test-fast test-precision coverage lint format clean
 
 demo: $(VENV)/.for-demo  ## clone examples/voice.wav: writes demo.wav, demo.png and demo.json
 	$(BIN)/python examples/demo.py
 
 bench: $(VENV)/.for-bench  ## speed, compared with other systems: a table, and runs/bench.json
 	$(BIN)/python -W ignore benchmarks/run.py $(BENCH_ARGS)
+
+docs: $(VENV)/.for-docs  ## the documentation as a website, in site/; fails at a broken link
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	$(BIN)/python tools/check_site.py site
 
 test: $(VENV)/.for-tests  ## all tests
 	$(BIN)/python -m pytest $(TEST_ARGS)
@@ -43,7 +47,7 @@ format: $(VENV)/.for-tests  ## apply what the linters can fix
 	$(BIN)/ruff format
 
 clean:  ## remove the environment and what the targets wrote
-	rm -rf $(VENV) build dist htmlcov .coverage demo.wav demo.wav.json demo.png demo.json
+	rm -rf $(VENV) build dist site htmlcov .coverage demo.wav demo.wav.json demo.png demo.json
 
 # Stamps: packages are installed again only when the files that list them change.
 $(VENV)/.made:
@@ -56,6 +60,10 @@ $(VENV)/.for-demo: pyproject.toml | $(VENV)/.made
 
 $(VENV)/.for-bench: pyproject.toml constraints.txt | $(VENV)/.made
 	$(PIP) --editable '.[bench,plot,train]' --constraint constraints.txt
+	touch $@
+
+$(VENV)/.for-docs: pyproject.toml | $(VENV)/.made
+	$(PIP) --editable '.[docs]'
 	touch $@
 
 $(VENV)/.for-tests: pyproject.toml constraints.txt | $(VENV)/.made

@@ -1,89 +1,94 @@
-"""Every example of the README and the docs runs, in an empty folder and without a network.
+"""Documentation is true: examples run without a network, links and names exist, prose is readable.
 
-A page's ```console and ```python examples are run from top to bottom in one folder that holds
-`examples/`, as a reader would: later ones may use what earlier ones made. Neighbouring ```python
-examples are one program. ```sh marks what is not run here: installing, testing, training.
+The ```console and ```python examples of a page are run from top to bottom in one folder that holds
+`examples/`, as a reader would: later ones may use what earlier ones made. Neighboring ```python
+examples are one program. ```sh marks what is not run here: installing, testing, training. Its
+commands and options must exist all the same.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import ast
 import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from prose import find_long_prose
 from valle.bundle.bundle import DEFAULT_FOLDER
 from valle.bundle.config import CONFIG_NAME
-from valle.cli.main import COMMANDS
+from valle.cli.main import COMMANDS, make_parser
+from valle.version import __version__
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 RUN = {"console", "python"}
 NOT_RUN = {"sh", "text", "json"}
+MAX_CLIP_BYTES = 60_000
 
 needs_bundle = pytest.mark.skipif(
     not (DEFAULT_FOLDER / CONFIG_NAME).is_file(), reason="this checkout has no default bundle"
+)
+each_page = pytest.mark.parametrize(
+    "page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix()
 )
 
 
 @dataclass(frozen=True)
 class Example:
     language: str
-    line: int  # of the opening fence, from 1
+    line: int
+    """Number of the opening fence's line, from 1."""
     text: str
 
 
-def examples(page: str) -> Iterator[Example]:
+def read_examples(page: str) -> Iterator[Example]:
     for match in re.finditer(r"^```(\w*)[^\n]*\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
         yield Example(match[1], page.count("\n", 0, match.start()) + 1, match[2])
 
 
-def commands(console: str) -> str:
-    """The lines after "$ " as one script; a line that ends in a backslash goes on in the next."""
-    lines, going_on = [], False
+def to_script(console: str) -> str:
+    """Return the lines after "$ " as a script; a backslash continues a line."""
+    lines, continues = [], False
     for line in console.splitlines():
-        if going_on or line.startswith("$ "):
-            lines.append(line if going_on else line[2:])
-            going_on = line.endswith("\\")
+        if continues or line.startswith("$ "):
+            lines.append(line if continues else line[2:])
+            continues = line.endswith("\\")
     return "set -euo pipefail\n" + "\n".join(lines) + "\n"
 
 
 def test_examples_are_found() -> None:
     page = "a\n```python\nx = 1\n```\nb\n```console\n$ one \\\n  two\noutput\n$ three\n```\n"
-    found = list(examples(page))
-    assert [(e.language, e.line) for e in found] == [("python", 2), ("console", 6)]
-    assert found[0].text == "x = 1\n"
-    assert commands(found[1].text) == "set -euo pipefail\none \\\n  two\nthree\n"
+    examples = list(read_examples(page))
+    assert [(e.language, e.line) for e in examples] == [("python", 2), ("console", 6)]
+    assert examples[0].text == "x = 1\n"
+    assert to_script(examples[1].text) == "set -euo pipefail\none \\\n  two\nthree\n"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_example_says_what_it_is(page: Path) -> None:
+@each_page
+def test_examples_name_their_language(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert text.count("\n```") % 2 == 0, "an example is not closed"
-    for example in examples(text):
+    for example in read_examples(text):
         assert example.language in RUN | NOT_RUN, f"{page.name}:{example.line}"
         if example.language == "python":
             compile(example.text, f"{page.name}:{example.line}", "exec")
 
 
-@needs_bundle
-def test_the_bundle_keeps_the_model_card() -> None:
-    kept = (DEFAULT_FOLDER / "MODEL_CARD.md").read_bytes()
-    assert kept == (ROOT / "MODEL_CARD.md").read_bytes()
-
-
 @pytest.fixture
-def reader(tmp_path: Path) -> dict[str, str]:
+def reader_env(tmp_path: Path) -> dict[str, str]:
     """The environment of someone who reads the docs: `valle` on the path, no network."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     programs = tmp_path / "bin"
@@ -103,68 +108,227 @@ def reader(tmp_path: Path) -> dict[str, str]:
 @needs_bundle
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if any(e.language in RUN for e in examples(page.read_text("utf-8")))],
+    [page for page in PAGES if any(e.language in RUN for e in read_examples(page.read_text()))],
     ids=lambda page: page.name,
 )
-def test_every_example_runs(page: Path, tmp_path: Path, reader: dict[str, str]) -> None:
-    shown = [e for e in examples(page.read_text(encoding="utf-8")) if e.language in RUN]
-    for language, group in itertools.groupby(shown, lambda example: example.language):
-        together = list(group)
-        text = "".join(e.text for e in together)
+def test_examples_run(page: Path, tmp_path: Path, reader_env: dict[str, str]) -> None:
+    examples = [e for e in read_examples(page.read_text("utf-8")) if e.language in RUN]
+    for language, group in itertools.groupby(examples, lambda example: example.language):
+        neighbors = list(group)
+        text = "".join(e.text for e in neighbors)
         program = (
-            [sys.executable, "-c", text] if language == "python" else ["bash", "-c", commands(text)]
+            [sys.executable, "-c", text]
+            if language == "python"
+            else ["bash", "-c", to_script(text)]
         )
-        done = subprocess.run(
-            program, cwd=tmp_path, env=reader, capture_output=True, text=True, check=False
+        result = subprocess.run(
+            program, cwd=tmp_path, env=reader_env, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, f"{page.name}:{together[0].line}\n{done.stderr}"
+        assert result.returncode == 0, f"{page.name}:{neighbors[0].line}\n{result.stderr}"
 
 
 @needs_bundle
-def test_the_demo_runs(tmp_path: Path, reader: dict[str, str]) -> None:
+def test_demo_runs(tmp_path: Path, reader_env: dict[str, str]) -> None:
     pytest.importorskip("matplotlib")
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "demo.py")],
         cwd=tmp_path,
-        env=reader,
+        env=reader_env,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     for name in ("demo.wav", "demo.wav.json", "demo.png", "demo.json"):
         assert (tmp_path / name).stat().st_size > 0
-    shown = done.stdout
-    assert "voice.wav is not accepted as agreement: " in shown
-    assert "the words for today are not heard in it" in shown
-    assert "watermark           found" in shown
     receipt = json.loads((tmp_path / "demo.wav.json").read_text())["consent"]["id"]
-    assert f"payload             receipt {receipt[:4]}; the voice's is {receipt[:4]}..." in shown
-    assert "signed by" in shown and str(tmp_path) not in shown
+    assert re.search(r"watermark +found", result.stdout)
+    assert f"receipt {receipt[:4]}" in result.stdout
+    assert "signed by" in result.stdout
+    assert str(tmp_path) not in result.stdout
 
 
-def test_the_readme_names_the_commands_that_ci_runs() -> None:
+@each_page
+def test_prose_is_readable(page: Path) -> None:
+    assert find_long_prose(page.read_text(encoding="utf-8")) == []
+
+
+def test_long_prose_is_found() -> None:
+    sentence = "word " * 40 + "end.\n"
+    page = f"# Title\n\n{sentence}\n" + "Short one. " * 61 + f"\n\n```sh\n{sentence}```\n"
+    long_prose = find_long_prose(page)
+    assert [text.partition(":")[0] for text in long_prose] == ["line 3", "line 5"]
+    assert "a sentence of 41 words" in long_prose[0]
+    assert "a paragraph of 122 words" in long_prose[1]
+    assert find_long_prose("- " + "one two. " * 15 + "\n- next\n| " + "cell " * 200 + "|\n") == []
+
+
+def read_anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and the website make them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()).strip() for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+@each_page
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r' src="([^"]+)"', text):
+        if target.startswith(("https://", "mailto:")):
+            continue
+        name, _, anchor = target.partition("#")
+        file = page.parent / name if name else page
+        assert file.exists(), f"{page.name}: {target}"
+        if anchor:
+            assert anchor in read_anchors(file), f"{page.name}: {target}"
+
+
+@cache
+def read_options(command: str) -> frozenset[str]:
+    """The option strings of a command and of its actions."""
+    return frozenset(_walk(make_parser(command)))
+
+
+def _walk(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action.choices, dict):
+            yield from action.choices
+            for subparser in action.choices.values():
+                yield from _walk(subparser)
+
+
+def find_unknown(command_line: str) -> list[str]:
+    """Return what does not exist of a `valle` command line: the command, an action, options."""
+    words = command_line.split()
+    if len(words) < 2 or not re.fullmatch(r"[a-z]+", words[1]):
+        return []  # `valle COMMAND`, `valle --help`
+    if words[1] not in COMMANDS:
+        return [words[1]]
+    known = read_options(words[1])
+    actions = {name for name in known if not name.startswith("-")}
+    unknown = [
+        word for word in words[2:] if re.fullmatch(r"--[a-z][a-z-]*", word) and word not in known
+    ]
+    if actions and len(words) > 2 and re.fullmatch(r"[a-z-]+(\|[a-z-]+)*", words[2]):
+        unknown += [name for name in words[2].split("|") if name not in actions]
+    return unknown
+
+
+def read_command_lines(text: str) -> Iterator[str]:
+    """Every `valle` command of a page, in examples and between backticks."""
+    for example in read_examples(text):
+        if example.language in {"sh", "console"}:
+            for line in example.text.replace("\\\n", " ").splitlines():
+                words = shlex.split(line.removeprefix("$ "), comments=True)
+                if words[:1] == ["valle"]:
+                    yield " ".join(word.replace(" ", "_") for word in words)
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    yield from re.findall(r"`(valle [^`\n]+)`", prose)
+
+
+@each_page
+def test_commands_and_options_exist(page: Path) -> None:
+    pytest.importorskip("torch", reason="needs the extra [train]")
+    for line in read_command_lines(page.read_text(encoding="utf-8")):
+        assert find_unknown(line) == [], f"{page.name}: {line}"
+
+
+def test_unknown_commands_are_found() -> None:
+    text = "`valle say x`\n```sh\nvalle speak hi --best-of 2 \\\n  --loudly  # louder\n```\n"
+    assert [find_unknown(line) for line in read_command_lines(text)] == [["--loudly"], ["say"]]
+    assert find_unknown("valle consent renew") == ["renew"]
+    assert find_unknown("valle consent new --name Ada") == []
+    assert find_unknown("valle COMMAND --help") == []
+
+
+def find_name(name: str) -> bool:
+    """Whether a dotted name is a module of the package, or defined at the top of one."""
+    *parents, last = name.split(".")
+    for parts, attribute in ((name.split("."), None), (parents, last)):
+        base = ROOT / "src" / Path(*parts)
+        for file in (base.with_suffix(".py"), base / "__init__.py"):
+            if file.is_file():
+                source = file.read_text(encoding="utf-8")
+                return attribute is None or attribute in _read_top_names(source)
+    return False
+
+
+def _read_top_names(source: str) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.alias):
+            names.add(node.asname or node.name)
+    return names
+
+
+@each_page
+def test_names_and_files_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"(?:`|::: )(valle(?:\.\w+)+)", text):
+        inner = name if find_name(name) else name.rpartition(".")[0]  # a method, or an attribute
+        assert find_name(inner), f"{page.name}: {name}"
+    for file in re.findall(r"`((?:src|tests|tools|benchmarks|examples|docs)/[\w./-]+\.\w+)", text):
+        assert (ROOT / file).exists(), f"{page.name}: {file}"
+
+
+def test_architecture_names_files_of_the_package() -> None:
+    page = (DOCS / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    files = re.findall(r"`?((?:[a-z_]+/)*[a-z_]+\.py)\b", page)
+    assert len(files) > 25
+    for file in files:
+        assert (ROOT / file).exists() or (ROOT / "src" / "valle" / file).exists(), file
+
+
+def test_readme_comes_to_the_point() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = "".join(e.text for e in examples(readme) if e.language == "sh").split("\n")
-    assert "make demo" in shown and "make test" in shown
+    shell = "".join(e.text for e in read_examples(readme) if e.language == "sh").split("\n")
+    assert shell[0] == "pip install ."
+    assert shell.index("make demo") == 2  # after the command that speaks
+    assert "make test" in readme
     assert "make test " in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
-def test_the_command_line_page_names_every_option() -> None:
-    page = (ROOT / "docs" / "CLI.md").read_text(encoding="utf-8")
-    common = page.split("\n## Common")[1]
-    for name in ("speak", "enroll", "voices", "consent", "ledger", "detect", "verify"):
-        module = importlib.import_module(COMMANDS[name].module)
-        parser = argparse.ArgumentParser()
-        getattr(module, f"{name}_arguments")(parser)
-        section = page.split(f"\n## {name}\n")[1].split("\n## ")[0] + common
-        for option in options(parser):
-            assert f"`{option}" in section, f"{name} {option} is not in docs/CLI.md"
+def test_versions_agree() -> None:
+    assert f"version: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {__version__}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def options(parser: argparse.ArgumentParser) -> Iterator[str]:
-    """The options of a command, and of its actions."""
-    for action in parser._actions:
-        yield from action.option_strings
-        for inner in (action.choices or {}).values() if isinstance(action.choices, dict) else ():
-            yield from options(inner)
+def test_clips_are_small() -> None:
+    clips = list((DOCS / "audio").glob("*.mp3"))
+    assert len(clips) >= 4
+    for clip in clips:
+        assert clip.stat().st_size < MAX_CLIP_BYTES, clip.name
+        assert f"audio/{clip.name}" in (DOCS / "SAMPLES.md").read_text(encoding="utf-8")
+
+
+@needs_bundle
+def test_bundle_has_the_model_card() -> None:
+    card = (DEFAULT_FOLDER / "MODEL_CARD.md").read_bytes()
+    assert card == (ROOT / "MODEL_CARD.md").read_bytes()
+
+
+def test_experiments_are_indexed_newest_first() -> None:
+    folder = DOCS / "experiments"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    names = re.findall(r"^\| \d\d-\d\d \| \[[^|]*\]\((2\S+)\) \| [^|]+ \|$", index, re.MULTILINE)
+    assert sorted(names) == sorted(path.name for path in folder.glob("2*.md"))
+    assert [name[:10] for name in names] == sorted((name[:10] for name in names), reverse=True)
+    for name in names:
+        text = (folder / name).read_text(encoding="utf-8")
+        sections = re.findall(r"^## (.*)$", text, re.MULTILINE)
+        assert sections == ["Question", "Setup", "Result", "Decision"], name
+        assert f"\n*{name[:10]}*. " in text, name
+
+
+def test_decisions_are_indexed() -> None:
+    folder = DOCS / "decisions"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    names = re.findall(r"\]\((\d{4}-\S+)\)", index)
+    assert names == sorted(path.name for path in folder.glob("0*.md"))
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))

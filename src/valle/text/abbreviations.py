@@ -10,21 +10,20 @@ _INITIALS = re.compile(r"((?:[A-Za-z]\.){2,12}|Ph\.D\.)(['’]?s\b)?")
 _POSSESSIVE = re.compile(r"['’]s\b")
 _NEXT_WORD = re.compile(r"[\s\"'“”‘’(\[]*(\w*)")
 _EMPHASIS = re.compile(r"[\s\"'“”‘’(\[]*\*{1,3}(?=\w)")
-# After one of these the sentence goes on. A "#" does not count before a hashtag, which may stand
-# alone; what follows a bracket is decided at the bracket.
+# Signs after which the sentence goes on. A hashtag is not among them: it may stand alone.
 _CONTINUATION = re.compile(rf"#\d|[-,;:–—‒―~{re.escape(''.join(lexicon.SIGNS))}]")
 _LIST_ITEM = re.compile(r"\s*\n\s*[-*•·–—]\s")
 _LOOKAHEAD = 100  # characters in which the next word must begin
 
 
 def next_word(text: str, at: int) -> str:
-    """The word after `at`, or "" before a sign or at the end of a paragraph."""
+    """Return the word after `at`, or "" before a sign or at the end of a paragraph."""
     match = _NEXT_WORD.match(text, at, at + _LOOKAHEAD)
     return match[1] if match and "\n\n" not in match[0] else ""
 
 
 def sentence_continues(text: str, at: int) -> bool:
-    """Whether a sign follows `at` that goes on with the sentence: "tel. +44", "Inc., and"."""
+    """Return whether a sign after `at` continues the sentence: "tel. +44", "Inc., and"."""
     match = _NEXT_WORD.match(text, at, at + _LOOKAHEAD)
     if not match or match[1] or "\n\n" in match[0] or _LIST_ITEM.match(text, at):
         return False
@@ -32,7 +31,7 @@ def sentence_continues(text: str, at: int) -> bool:
 
 
 def sentence_ends(text: str, at: int) -> bool:
-    """Whether the period of an abbreviation, right before `at`, ends the sentence too."""
+    """Return whether the period of an abbreviation, right before `at`, ends the sentence too."""
     if sentence_continues(text, at):
         return False
     emphasis = _EMPHASIS.match(text, at, at + _LOOKAHEAD)
@@ -41,9 +40,10 @@ def sentence_ends(text: str, at: int) -> bool:
 
 
 def verbalize_initials(text: str, at: int) -> tuple[list[str], int] | None:
-    """The words for letters with a period after each ("U.S.", "e.g.") and the position after them.
+    """Read letters with a period after each: "U.S.", "e.g.".
 
-    None if there are none.
+    Returns:
+        Their words and the position after them; None if there are none at `at`.
     """
     match = _INITIALS.match(text, at)
     if not match or (at and text[at - 1].isalnum()):
@@ -56,15 +56,16 @@ def verbalize_initials(text: str, at: int) -> tuple[list[str], int] | None:
 
 
 def verbalize_abbreviation(text: str, word: str, at: int) -> tuple[list[str], int] | None:
-    """The words for an abbreviation and the position after it.
-
-    None where the period is only the end of the sentence. A period that ends the sentence too is
-    left to be read again.
+    """Read an abbreviation that ends with a period.
 
     Args:
-        text: the whole text.
-        word: the letters before the period.
-        at: position of the period.
+        text: The whole text.
+        word: The letters before the period.
+        at: Position of the period.
+
+    Returns:
+        Its words and the position after it; None if the period only ends the sentence. A period
+        that belongs to both stays unread.
     """
     key = word.lower()
     after = at + 1

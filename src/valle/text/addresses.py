@@ -20,9 +20,10 @@ _PART = re.compile(r"[A-Za-z]+|\d+|[^A-Za-z\d]")
 
 
 def verbalize_address(text: str, at: int) -> tuple[list[str], int] | None:
-    """The words for the address at `at` and the position after it; None if there is no address.
+    """Read the address at `at`, without its scheme and "www.".
 
-    The scheme and "www." are not read.
+    Returns:
+        Its words and the position after it; None if there is no address.
     """
     match = _ADDRESS.match(text, at)
     if not match or not any(char.isascii() and char.isalnum() for char in match[0]):

@@ -17,14 +17,15 @@ SubstitutionCost = Callable[[str, str], float]
 
 
 def unit_cost(a: str, b: str) -> float:
-    """Substitution cost of the plain Levenshtein distance: 0 for equal symbols, otherwise 1."""
+    """Return the cost of a substitution in the Levenshtein distance: 0 if equal, otherwise 1."""
     return 0.0 if a == b else 1.0
 
 
 def phoneme_cost(a: str, b: str) -> float:
-    """Substitution cost between phonemes: 0 if equal, 0.5 within vowels or consonants, else 1.5.
+    """Return the cost of a substitution of phonemes.
 
-    Below 2, so a substitution is always cheaper than a deletion and an insertion.
+    It is 0 if they are equal, 0.5 if both are vowels or both are not, and otherwise 1.5. That is
+    below 2, so a substitution is always cheaper than a deletion and an insertion.
     """
     if a == b:
         return 0.0
@@ -36,7 +37,7 @@ def edit_distance(
     hypothesis: Sequence[str],
     substitution: SubstitutionCost = unit_cost,
 ) -> float:
-    """The least total cost of edits that turn `reference` into `hypothesis`.
+    """Return the least total cost of edits that turn `reference` into `hypothesis`.
 
     Deletions and insertions cost 1 each.
     """
@@ -49,20 +50,20 @@ def align(
     substitution: SubstitutionCost = unit_cost,
     deletion: float = 1.0,
 ) -> list[tuple[int, int]]:
-    """The edits of one cheapest alignment, in order.
+    """Align two sequences at the least edit distance.
 
     Ties are broken from the end: a pair before a deletion, a deletion before an insertion.
 
     Args:
-        reference: symbols that were expected.
-        hypothesis: symbols that were observed.
-        substitution: cost of a pair, from `unit_cost` or `phoneme_cost`.
-        deletion: cost of a reference symbol without a partner; infinity forbids it, and then
+        reference: The expected symbols.
+        hypothesis: The observed symbols.
+        substitution: Cost of a pair: `unit_cost` or `phoneme_cost`.
+        deletion: Cost of a reference symbol without a partner; infinity forbids it, and then
             `reference` must not be longer than `hypothesis`. An insertion costs 1.
 
     Returns:
-        Pairs (index in `reference`, index in `hypothesis`); the second is -1 for a deletion, the
-        first is -1 for an insertion.
+        The edits in order, as pairs (index in `reference`, index in `hypothesis`); the second is -1
+        for a deletion, the first is -1 for an insertion.
     """
     costs = _edit_costs(reference, hypothesis, substitution, deletion)
     edits: list[tuple[int, int]] = []
@@ -89,7 +90,7 @@ def _edit_costs(
     substitution: SubstitutionCost,
     deletion: float,
 ) -> Floats:
-    """Edit distances between all prefixes, [len(reference) + 1, len(hypothesis) + 1].
+    """Return edit distances between all prefixes, [len(reference) + 1, len(hypothesis) + 1].
 
     In float32 they are exact: all costs are multiples of 0.5.
     """

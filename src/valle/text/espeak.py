@@ -25,7 +25,7 @@ _voice: str | None = None
 
 @lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL:
-    """The initialized library; call with the lock held."""
+    """Load and initialize the library; call with the lock held."""
     data = os.fspath(espeakng_loader.get_data_path())
     if not os.path.isdir(data):  # espeak would print to stderr and continue without phonemes
         raise RuntimeError(f"espeak-ng's data is missing at {data}; reinstall espeakng-loader")
@@ -49,11 +49,11 @@ def _library() -> ctypes.CDLL:
 
 
 def phonemize(text: str, language: str = "en-us") -> list[list[str]]:
-    """The phonemes of `text` as espeak-ng pronounces it.
+    """Return the phonemes of `text` as espeak-ng pronounces it.
 
     Args:
-        text: any text; it is read in UTF-8, and characters that UTF-8 lacks are left out.
-        language: name of an espeak-ng voice.
+        text: Any text; it is read in UTF-8, and characters that UTF-8 lacks are left out.
+        language: Name of an espeak-ng voice.
 
     Returns:
         For each word that espeak pronounces, its IPA units. A unit is one phoneme of espeak's

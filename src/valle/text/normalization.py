@@ -37,7 +37,7 @@ MAX_WORD_LETTERS = 40  # espeak's buffers end at 160 bytes, and no English word 
 
 
 def normalize(text: str) -> tuple[list[Token], list[Skipped]]:
-    """Tokens of `text` in order, and what cannot be spoken. Takes any Unicode string."""
+    """Return the tokens of any Unicode string in order, and what of it cannot be spoken."""
     normalizer = _Normalizer(text)
     at = 0
     while at < len(text):
@@ -197,13 +197,13 @@ class _Normalizer:
         return None
 
     def _read_with(self, word: _Word) -> int:
-        """ "w/" and "w/o"."""
+        """Read "w/" and "w/o"."""
         without = self.text[word.end : word.end + 2].lower() == "/o"
         end = word.end + (2 if without else 1)
         return self._add("word", ("without" if without else "with",), word.start, end)
 
     def _read_single_a(self, word: _Word) -> int:
-        """The article, or else the name of the letter."""
+        """Read the article, or else the name of the letter."""
         is_article = word.letters == "a" or self.all_capitals
         if not is_article:
             following = next_word(self.text, word.end) if word.after.isspace() else ""
@@ -224,7 +224,7 @@ class _Normalizer:
         return self._add("ipa", (lexicon.INTERJECTIONS[word.key],), word.start, word.end)
 
     def _read_roman_numeral(self, word: _Word) -> int | None:
-        """A Roman numeral after a name: "Henry VIII", "World War II"."""
+        """Read a Roman numeral after a name: "Henry VIII", "World War II"."""
         stem = word.letters.removesuffix("'s")
         value = parse_roman(stem)
         previous = self.tokens[-1] if self.tokens else None
@@ -255,7 +255,7 @@ class _Normalizer:
                 self._add("word", tuple(spoken), piece_start, piece_end)
 
     def _read_foreign(self, word: _Word) -> int:
-        """A word with letters outside ASCII: its Latin stretches are spoken."""
+        """Read a word with letters outside ASCII; its Latin stretches are spoken."""
         start = word.start
         for script, run in split_scripts(word.match[0]):
             end = start + len(run)
@@ -276,10 +276,8 @@ class _Normalizer:
             return self._read_sentence_end(match)
         if match := _PAUSE.match(self.text, at):
             return self._add_border(",", at, match.end())
-        before, after = self.text[at - 1 : at], self.text[at + 1 : at + 2]
-        for signs, applies, read in _SIGN_RULES:
-            if self.text[at] in signs and applies(before, after):
-                return read(self, at)
+        if read := _SIGN_RULES.get(self.text[at]):
+            return read(self, at)
         if self.text[at] not in lexicon.SILENT_SIGNS:
             self._read_other(at)
         return at + 1
@@ -300,7 +298,7 @@ class _Normalizer:
         return self._add_border(mark, at, end)
 
     def _read_hyphen(self, at: int) -> int:
-        """A hyphen inside a word is not heard; any other is a dash."""
+        """Read a hyphen: inside a word it is silent, any other is a dash."""
         before, after = self.text[at - 1 : at], self.text[at + 1 : at + 2]
         previous = self.tokens[-1] if self.tokens else None
         # "U.S.-based"
@@ -312,24 +310,25 @@ class _Normalizer:
         return at + 1
 
     def _read_slash(self, at: int) -> int:
-        """A slash is heard inside words, but not in "and/or"."""
+        """Read a slash: it is spoken inside words, but not in "and/or"."""
         before, after = self.text[at - 1 : at], self.text[at + 1 : at + 2]
         is_inside = before.isalnum() and after.isalnum()
         if is_inside and self.text[max(at - 3, 0) : at].lower() != "and":
             self._read_named_sign(at)
         return at + 1
 
-    def _read_number_sign(self, at: int) -> int:
-        return self._add("word", ("number",), at, at + 1)
-
-    def _read_hashtag(self, at: int) -> int:
-        return self._add("word", ("hashtag",), at, at + 1)
+    def _read_hash(self, at: int) -> int:
+        """Read "#1" as "number one" and "#voice" as "hashtag voice"."""
+        after = self.text[at + 1 : at + 2]
+        if after.isdigit() or after.isalpha():
+            self._add("word", ("number" if after.isdigit() else "hashtag",), at, at + 1)
+        return at + 1
 
     def _read_named_sign(self, at: int) -> int:
         return self._add("word", tuple(lexicon.SIGNS[self.text[at]].split()), at, at + 1)
 
     def _read_other(self, at: int) -> None:
-        """A character with no meaning of its own here: its compatible form, or skipped."""
+        """Read a character without a rule: by its compatible form, or else it is skipped."""
         char = self.text[at]
         category = unicodedata.category(char)
         compatible = unicodedata.normalize("NFKC", char)
@@ -388,13 +387,9 @@ _WORD_RULES: tuple[
     (lambda word: word.letters.isascii(), _Normalizer._read_english),
     (lambda word: True, _Normalizer._read_foreign),
 )
-# (signs, does the rule apply between these two characters?, read the sign)
-_SIGN_RULES: tuple[
-    tuple[str, Callable[[str, str], bool], Callable[[_Normalizer, int], int]], ...
-] = (
-    ("-‐‑", lambda before, after: True, _Normalizer._read_hyphen),
-    ("/", lambda before, after: True, _Normalizer._read_slash),
-    ("#", lambda before, after: after.isdigit(), _Normalizer._read_number_sign),
-    ("#", lambda before, after: after.isalpha(), _Normalizer._read_hashtag),
-    ("".join(lexicon.SIGNS), lambda before, after: True, _Normalizer._read_named_sign),
-)
+_SIGN_RULES: dict[str, Callable[[_Normalizer, int], int]] = {
+    **dict.fromkeys(lexicon.SIGNS, _Normalizer._read_named_sign),
+    **dict.fromkeys("-‐‑", _Normalizer._read_hyphen),
+    "/": _Normalizer._read_slash,
+    "#": _Normalizer._read_hash,
+}

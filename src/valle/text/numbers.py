@@ -1,6 +1,6 @@
 """Numbers, and what contains them (money, dates, times, units), in American English words.
 
-Every `to_...` function returns the list of words that are spoken for some written digits.
+A `to_...` function returns the list of words that are spoken for written digits.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ _MONTHS_BY_PREFIX = {name[:3].lower(): name for name in MONTHS}
 
 
 def spell_digits(text: str) -> list[str]:
-    """The decimal digits of `text` one by one; "007" is zero zero seven."""
+    """Read the decimal digits of `text` one by one; "007" is zero zero seven."""
     return [_SMALL[int(char)] for char in text if char.isdecimal()]
 
 
 def to_cardinal(text: str) -> list[str]:
-    """A whole number in decimal digits of any script: "1234" is one thousand two ..."""
+    """Read a whole number in decimal digits of any script: "1234" is one thousand two ..."""
     text = text.lstrip("0") if text.strip("0") else text[:1]
     if len(text) > MAX_DIGITS:
         return spell_digits(text)
@@ -87,7 +87,7 @@ def _below_thousand(value: int) -> list[str]:
 
 
 def to_ordinal(text: str) -> list[str]:
-    """An ordinal: "21" is twenty first."""
+    """Read an ordinal: "21" is twenty first."""
     *words, last = to_cardinal(text)
     if last in _ORDINALS:
         return [*words, _ORDINALS[last]]
@@ -95,7 +95,7 @@ def to_ordinal(text: str) -> list[str]:
 
 
 def to_year(text: str) -> list[str]:
-    """A year of four digits: nineteen oh five, two thousand, twenty ten."""
+    """Read a year of four digits: nineteen oh five, two thousand, twenty ten."""
     century, rest = int(text[:2]), int(text[2:])
     if century % 10 == 0 and rest < 10:  # 2000 to 2009, 1000 to 1009
         return to_cardinal(text)
@@ -105,26 +105,26 @@ def to_year(text: str) -> list[str]:
 
 
 def to_decade(text: str) -> list[str]:
-    """Years in the plural: "1990" is nineteen nineties, "80" eighties, "1800" eighteen hundreds."""
+    """Read a decade: "1990" is nineteen nineties, "80" eighties, "1800" eighteen hundreds."""
     *words, last = to_year(text) if len(text) == 4 else to_cardinal(text)
     return [*words, last[:-1] + "ies" if last.endswith("y") else last + "s"]
 
 
 def to_decimal(text: str) -> list[str]:
-    """A number with at most one decimal point: "3.14" is three point one four."""
+    """Read a number with at most one decimal point: "3.14" is three point one four."""
     whole, point, fraction = text.partition(".")
     words = to_cardinal(whole) if whole else ["zero"]
     return words + (["point", *spell_digits(fraction)] if point and fraction else [])
 
 
 def to_version(text: str) -> list[str]:
-    """Numbers joined by several points: "3.11.2" is three point eleven point two."""
+    """Read numbers joined by several points: "3.11.2" is three point eleven point two."""
     first, *others = (to_cardinal(part) for part in text.split("."))
     return first + [word for part in others for word in ("point", *part)]
 
 
 def to_number(text: str) -> list[str]:
-    """A number without a sign; with commas between thousands, points or leading zeros."""
+    """Read a number without a sign; commas, points and leading zeros are allowed."""
     text = text.replace(",", "")
     if text[0] == "0" and len(text) > 1 and text.isdecimal():
         return spell_digits(text)
@@ -137,7 +137,7 @@ def _to_signed_number(text: str) -> list[str]:
 
 
 def to_fraction(numerator: str, denominator: str) -> list[str]:
-    """Three quarters for "3", "4"; large numbers are read with "over"."""
+    """Read a fraction: "3", "4" is three quarters; large numbers are read with "over"."""
     if denominator == "2" and len(numerator) < 3:
         return [*to_cardinal(numerator), "half" if numerator == "1" else "halves"]
     if len(denominator) > 2 or not 2 < int(denominator) <= 20 or len(numerator) > 2:
@@ -147,7 +147,7 @@ def to_fraction(numerator: str, denominator: str) -> list[str]:
 
 
 def parse_roman(text: str) -> int | None:
-    """The value of a well-formed Roman numeral in capitals, else None."""
+    """Return the value of a well-formed Roman numeral in capitals, else None."""
     if not text or not _ROMAN_FORM.fullmatch(text):
         return None
     values = [_ROMAN[char] for char in text]
@@ -346,7 +346,11 @@ _AFTER_LETTER = re.compile(rf"(?:{_THOUSANDS_COMMAS}(?!\d)|\d{{1,40}})(?:\.\d{{1
 
 
 def verbalize_number(text: str, at: int) -> tuple[list[str], int] | None:
-    """The words for the number at `at` and the position after it; None if there is no number."""
+    """Read the number at `at`, with its unit, currency or date.
+
+    Returns:
+        Its words and the position after it; None if there is none.
+    """
     before = text[at - 1 : at]
     if before.isalnum() and (match := _AFTER_LETTER.match(text, at)):
         if not before.isdecimal():

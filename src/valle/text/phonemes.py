@@ -85,7 +85,7 @@ class PronouncedToken:
 
 
 def phonemes_to_ids(phonemes: Iterable[Phoneme]) -> tuple[Ints, Ints]:
-    """Ids [S] into `SYMBOLS` (0 for a symbol that is not in it) and stress [S]."""
+    """Return ids [S] into `SYMBOLS` (0 for a symbol that is not in it) and stress [S]."""
     phonemes = list(phonemes)
     ids = np.array([_IDS.get(phoneme.symbol, 0) for phoneme in phonemes], np.int64)
     return ids, np.array([phoneme.stress for phoneme in phonemes], np.int64)
@@ -93,10 +93,11 @@ def phonemes_to_ids(phonemes: Iterable[Phoneme]) -> tuple[Ints, Ints]:
 
 @lru_cache(maxsize=65536)
 def parse_ipa(*units: str) -> Pronunciation:
-    """The symbols and stresses of IPA; each unit is read from its own beginning.
+    """Convert IPA to symbols with stress.
 
-    A stress mark belongs to the next vowel. Sounds that English lacks become the nearest ones;
-    anything that is not a sound is left out, so the result may be empty.
+    Each unit is read from its own beginning. A stress mark belongs to the next
+    vowel. Sounds that English lacks become the nearest ones; anything that is not a sound is left
+    out, so the result may be empty.
     """
     phones: list[Phone] = []
     stress = 0
@@ -126,7 +127,7 @@ def parse_ipa(*units: str) -> Pronunciation:
 
 
 def pronounce_tokens(tokens: Iterable[Token], language: str) -> Iterator[PronouncedToken]:
-    """Tokens with their sounds; the words between two borders are one clause to espeak."""
+    """Add sounds to tokens; the words between two borders are one clause to espeak."""
     clause: list[Token] = []
     for token in tokens:
         if token.kind == "word":
@@ -154,7 +155,7 @@ def _pronounce_clause(tokens: Sequence[Token], language: str) -> Iterator[Pronou
 
 
 def pronounce(words: Sequence[str], language: str) -> list[Pronunciation]:
-    """The pronunciation of each word of a clause, as it is in that clause.
+    """Pronounce each word of a clause as it is in that clause.
 
     On their own, function words would be stressed and "the" would never be "ði"; but espeak joins
     some words ("of the" is one), so what does not match is split where it matches best the words
@@ -196,13 +197,13 @@ def pronounce(words: Sequence[str], language: str) -> list[Pronunciation]:
 
 @lru_cache(maxsize=65536)
 def _pronounce_isolated(word: str, language: str) -> Pronunciation:
-    """A word on its own; empty if espeak gives no sound for it."""
+    """Pronounce a word on its own; empty if espeak gives no sound for it."""
     return parse_ipa(*(unit for units in phonemize(word, language) for unit in units))
 
 
 @lru_cache(maxsize=65536)
 def _consonants(phones: Pronunciation) -> tuple[str, ...]:
-    """What a word keeps when it is reduced, or joined with its neighbor."""
+    """Return what a word keeps when it is reduced, or joined with its neighbor."""
     # r comes and goes with the next word ("hour is")
     return tuple(
         _UNREDUCED.get(symbol, symbol)

@@ -60,20 +60,21 @@ class TextSegment:
 def split_sentences(
     text: str, language: str = "en-us", max_phonemes: int = MAX_PHONEMES
 ) -> tuple[list[Sentence], list[Skipped]]:
-    """The sentences of a text with their phonemes, and what of the text cannot be spoken.
+    """Split a text into sentences with their phonemes.
 
     Args:
-        text: any Unicode string; `[[...]]` is IPA and spoken as given.
-        language: only "en-us" is known.
-        max_phonemes: symbols that a sentence may have; a longer one is split at a comma or between
+        text: Any Unicode string; `[[...]]` is IPA and spoken as given.
+        language: Only "en-us" is known.
+        max_phonemes: Symbols that a sentence may have; a longer one is split at a comma or between
             words.
 
     Returns:
-        The sentences and the skipped stretches; their spans count characters of `text`.
+        The sentences, and the stretches of `text` that cannot be spoken. Spans count characters of
+        `text`.
 
     Raises:
-        TextError: nothing in `text` can be spoken.
-        UsageError: the language is not known.
+        TextError: Nothing in `text` can be spoken.
+        UsageError: The language is not known.
         ValueError: `max_phonemes` is below 3.
     """
     if language != "en-us":
@@ -81,44 +82,54 @@ def split_sentences(
     if max_phonemes < 3:
         raise ValueError(f"max_phonemes is {max_phonemes}; a sentence has at least 3 symbols")
     tokens, skipped = normalize(text)
-    sentences: list[Sentence] = []
-    pending: list[PronouncedToken] = []
-    length = 2  # the start symbol and the last border
-    for item in pronounce_tokens(tokens, language):
-        token = item.token
-        if token.is_border:
-            if not pending:
-                continue
-            if not pending[-1].token.is_border:
-                pending.append(item)
-            if token.spoken[0] != ",":
-                pending[-1] = item
-                sentences.append(_build_sentence(text, pending))
-                pending, length = [], 2
-            continue
-        if not item.pronunciations:
-            written = text[token.start : token.end]
-            skipped.append(Skipped(token.start, token.end, written, "no sound in it"))
-        for piece in _split_token(item, max_phonemes - 2):
-            while pending and length + piece.length > max_phonemes + 1:
-                split = _choose_split(pending)
-                sentences.append(_build_sentence(text, pending[:split]))
-                pending = pending[split:]
-                length = 2 + sum(item.length for item in pending)
-            pending.append(piece)
-            length += piece.length
-    if pending:
-        last = pending[-1].token
-        if not last.is_border or text[last.end - 1 : last.end] in (")", "]", "}"):
-            pending.append(PronouncedToken(Token("border", (".",), last.end, last.end)))
-        sentences.append(_build_sentence(text, pending))
+    items = list(pronounce_tokens(tokens, language))
+    for item in items:
+        if not item.token.is_border and not item.pronunciations:
+            start, end = item.token.start, item.token.end
+            skipped.append(Skipped(start, end, text[start:end], "no sound in it"))
+    groups = _group_tokens(text, items, max_phonemes)
+    sentences = [_build_sentence(text, group) for group in groups]
     if not sentences:
         raise TextError(_explain_no_speech(text, skipped))
     return sentences, sorted(skipped, key=lambda part: part.start)
 
 
+def _group_tokens(
+    text: str, items: Iterable[PronouncedToken], max_phonemes: int
+) -> Iterator[list[PronouncedToken]]:
+    """Group tokens into sentences, each with a border at its end if one is known."""
+    group: list[PronouncedToken] = []
+    for item in items:
+        if item.token.is_border:
+            if not group:
+                continue
+            if not group[-1].token.is_border:
+                group.append(item)
+            if item.token.spoken[0] != ",":
+                group[-1] = item
+                yield group
+                group = []
+            continue
+        for piece in _split_token(item, max_phonemes - 2):
+            # one more than `max_phonemes`: the border after the last word ends the sentence
+            while group and _count_symbols(group) + piece.length > max_phonemes + 1:
+                split = _choose_split(group)
+                yield group[:split]
+                group = group[split:]
+            group.append(piece)
+    if group:
+        last = group[-1].token
+        if not last.is_border or text[last.end - 1 : last.end] in (")", "]", "}"):
+            group.append(PronouncedToken(Token("border", (".",), last.end, last.end)))
+        yield group
+
+
+def _count_symbols(group: list[PronouncedToken]) -> int:
+    return 2 + sum(item.length for item in group)  # with the start symbol and the last border
+
+
 def _build_sentence(text: str, items: list[PronouncedToken]) -> Sentence:
-    """One sentence of words, commas between them, and at most one border at the end."""
+    """Build a sentence of words, commas between them, and at most one border at the end."""
     start = items[0].token.start
     phonemes = [Phoneme(START, 0, start, start, -1)]
     words: list[Word] = []
@@ -149,7 +160,7 @@ def _build_sentence(text: str, items: list[PronouncedToken]) -> Sentence:
 
 
 def _split_token(item: PronouncedToken, room: int) -> Iterator[PronouncedToken]:
-    """A token in pieces of at most `room` symbols; nearly always the token itself."""
+    """Split a token into pieces of at most `room` symbols; nearly always it is one piece."""
     if item.length <= room + 1:
         if item.pronunciations:
             yield item
@@ -167,7 +178,7 @@ def _split_token(item: PronouncedToken, room: int) -> Iterator[PronouncedToken]:
 
 
 def _choose_split(items: list[PronouncedToken]) -> int:
-    """How many tokens of a sentence that is too long make a sentence of their own."""
+    """Return how many tokens of a sentence that is too long make a sentence of their own."""
     fewest = max(1, 2 * len(items) // 5)
     for at in range(len(items), fewest - 1, -1):
         if items[at - 1].token.is_border:
@@ -187,13 +198,13 @@ def _explain_no_speech(text: str, skipped: list[Skipped]) -> str:
 
 
 def stream_sentences(text: str | Iterable[str], language: str) -> Iterator[TextSegment]:
-    """The sentences of a text, or of chunks of one, each as soon as it is known to be complete.
+    """Yield the sentences of a text, or of its chunks, each as soon as it is known to be complete.
 
     That is known when the next sentence has begun, or the chunks end.
 
     Raises:
-        TextError: nothing in the whole text can be spoken.
-        UsageError: a chunk is not text.
+        TextError: Nothing in the whole text can be spoken.
+        UsageError: A chunk is not text.
     """
     if isinstance(text, str):
         yield from _locate(*split_sentences(text, language), 0)
@@ -218,7 +229,7 @@ def stream_sentences(text: str | Iterable[str], language: str) -> Iterator[TextS
 
 
 def _split_complete(pending: str, language: str) -> tuple[list[Sentence], list[Skipped], int]:
-    """The sentences that no further text can change, what was skipped up to there, and where."""
+    """Return the sentences that no further text can change, their skipped parts and their end."""
     if not _MAY_END.search(pending) and len(pending) <= MAX_PENDING:
         return [], [], 0
     try:
@@ -240,7 +251,7 @@ def _split_complete(pending: str, language: str) -> tuple[list[Sentence], list[S
 def _locate(
     sentences: list[Sentence], skipped: list[Skipped], offset: int
 ) -> Iterator[TextSegment]:
-    """Sentences with spans that count from the beginning of the whole text."""
+    """Yield sentences with spans that count from the beginning of the whole text."""
     for index, sentence in enumerate(sentences):
         moved = [_shift_skipped(part, offset) for part in skipped] if index == 0 else []
         yield TextSegment(_shift_sentence(sentence, offset), moved)

@@ -13,7 +13,7 @@ _KNOWN_ACCENTS = frozenset("éèêëáàâäãåçñíìîïóòôöõúùûüÉ
 
 
 def split_scripts(word: str) -> list[tuple[str, str]]:
-    """Stretches of one script as (script, stretch), such as ("LATIN", "abc").
+    """Split a word into stretches of one script, such as ("LATIN", "abc").
 
     Marks and apostrophes belong to the letter before them.
     """
@@ -28,7 +28,7 @@ def split_scripts(word: str) -> list[tuple[str, str]]:
 
 
 def _script_of(char: str) -> str:
-    """The first word of a letter's Unicode name, which names its script; "" for marks."""
+    """Return the script of a letter, the first word of its Unicode name; "" for marks."""
     if not char.isalpha():
         return ""
     compatible = unicodedata.normalize("NFKC", char)[:1]
@@ -36,7 +36,7 @@ def _script_of(char: str) -> str:
 
 
 def to_ascii(word: str) -> str:
-    """A Latin word in the letters that espeak's English reads: ASCII and the common accents."""
+    """Reduce a Latin word to letters that espeak's English reads: ASCII and common accents."""
     letters: list[str] = []
     for char in unicodedata.normalize("NFC", unicodedata.normalize("NFKC", word)):
         if char.isascii() or char in _KNOWN_ACCENTS:
@@ -50,11 +50,11 @@ def to_ascii(word: str) -> str:
 
 
 def verbalize_word(word: str, all_capitals: bool) -> list[str]:
-    """The spoken words for one word of letters: itself, its parts, or its letters.
+    """Return the spoken words for a written one: itself, its parts, or its letters.
 
     Args:
-        word: letters and apostrophes.
-        all_capitals: whether the whole text is in capitals, so that capitals do not mark acronyms.
+        word: Letters and apostrophes.
+        all_capitals: Whether the whole text is in capitals, so that capitals do not mark acronyms.
     """
     stem, apostrophe, ending = word.partition("'")
     if len(word) == 1:
@@ -82,7 +82,7 @@ def verbalize_word(word: str, all_capitals: bool) -> list[str]:
 
 
 def _is_spelled_out(capitals: str, all_capitals: bool) -> bool:
-    """Whether a word in capitals is read letter by letter."""
+    """Return whether a word in capitals is read letter by letter."""
     if capitals in lexicon.SPELLED_OUT:
         return True
     if not any(char in "AEIOUYÉ" for char in capitals):

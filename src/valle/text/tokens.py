@@ -22,6 +22,7 @@ class Token:
 
     @property
     def is_border(self) -> bool:
+        """Whether the token is a border."""
         return self.kind == "border"
 
 

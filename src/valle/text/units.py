@@ -39,7 +39,7 @@ ATTACHED_UNITS = frozenset(("s", "h", "l", "L", "V", "J", "b", "B", "K", "mi", "
 
 
 def name_unit(sign: str, singular: bool) -> str | None:
-    """The name of a unit, with its metric prefix; None if it is unknown."""
+    """Return the name of a unit, with its metric prefix; None if it is unknown."""
     if sign in _UNITS:
         return _UNITS[sign][0 if singular else -1]
     for size in (1, 0):

@@ -7,6 +7,7 @@ import os
 import struct
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,14 @@ def test_paths_files_pipes_and_arrays_give_equal_samples(tmp_path):
     filling = threading.Thread(target=fill)
     filling.start()
     with open(path, "rb") as file, open(read_end, "rb") as pipe:
-        sources = [path, str(path), file, io.BytesIO(path.read_bytes()), pipe, (sound, RATE)]
+        sources: list[Any] = [
+            path,
+            str(path),
+            file,
+            io.BytesIO(path.read_bytes()),
+            pipe,
+            (sound, RATE),
+        ]
         for source in sources:
             np.testing.assert_array_equal(load_recording(source).samples, sound)
         assert not file.closed

@@ -41,7 +41,7 @@ def test_long_speech_is_encoded_as_vorbis(tmp_path):
 
 
 def test_samples_beyond_full_scale_are_clipped_and_do_not_wrap(tmp_path):
-    save_audio(tmp_path / "a.wav", np.float32([0.0, 1.5, -1.5, 1.0]), RATE)
+    save_audio(tmp_path / "a.wav", np.array([0.0, 1.5, -1.5, 1.0], np.float32), RATE)
     back, _ = soundfile.read(tmp_path / "a.wav", dtype="int16")
     assert back.tolist() == [0, 32767, -32768, 32767]
 
@@ -63,7 +63,7 @@ def test_target_that_cannot_be_written_is_an_output_error(tmp_path):
     long = "x" * 300 + ".wav"
     for name, why in (
         ("folder.wav", "is a folder"),
-        ("no/such/a.wav", "no folder"),
+        ("no/such/a.wav", "does not exist"),
         (long, "name too long"),
         ("a\0.wav", "null"),
     ):
@@ -72,7 +72,7 @@ def test_target_that_cannot_be_written_is_an_output_error(tmp_path):
     with pytest.raises(OutputError, match="mp3 at 12345 Hz"):
         save_audio(tmp_path / "a.mp3", syllables(), 12_345)
     with pytest.raises(OutputError, match="not numbers"):
-        save_audio(tmp_path / "a.wav", np.float32([0.0, np.nan]), RATE)
+        save_audio(tmp_path / "a.wav", np.array([0.0, np.nan], np.float32), RATE)
     assert os.listdir(tmp_path) == ["folder.wav"]
 
 
@@ -101,7 +101,7 @@ def test_ctrl_c_leaves_only_the_old_file(tmp_path, monkeypatch):
     path.write_bytes(b"old")
 
     def interrupted(*_):
-        assert len(os.listdir(tmp_path)) == 2  # it is being written beside its place
+        assert len(os.listdir(tmp_path)) == 2  # a temporary file next to the target
         raise KeyboardInterrupt
 
     monkeypatch.setattr(soundfile.SoundFile, "write", interrupted)
@@ -124,6 +124,7 @@ def test_sigint_while_encoding_leaves_no_file(tmp_path):
         stderr=subprocess.PIPE,
         env=environment(),
     ) as process:
+        assert process.stdout is not None
         assert process.stdout.readline() == b"go\n"
         while process.poll() is None and not os.listdir(tmp_path):
             time.sleep(0.002)
@@ -171,6 +172,8 @@ def test_closed_stdout_is_an_output_error_without_a_traceback(unbuffered):
         stderr=subprocess.PIPE,
         env=environment() | {"PYTHONUNBUFFERED": unbuffered},
     ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
         process.stdout.read(10)
         process.stdout.close()
         stderr = process.stderr.read().decode()

@@ -56,7 +56,7 @@ def test_private_words_are_found(root: Path, text: str, instead: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["unmade speeches", "feature_matching_loss", "there is no file", "saying so", "twice a day"],
+    ["unmade speeches", "feature_matching_loss", "there is no bundle", "saying so", "twice a day"],
 )
 def test_standard_words_are_not(root: Path, text: str) -> None:
     assert find(root, "docs/page.md", text) == []

@@ -89,7 +89,7 @@ ATTACKS: dict[str, Callable[[Samples], Samples]] = {
     "opus": lambda x: encode_and_decode(x, "OGG", "OPUS"),
     "vorbis": lambda x: encode_and_decode(x, "OGG", "VORBIS"),
     "8 kHz": lambda x: resample(resample(x, RATE, 8000), 8000, RATE),
-    "8 bits": lambda x: np.round(x * 127).astype(np.float32) / 127,
+    "8 bits": lambda x: (np.round(x * 127) / 127).astype(np.float32),
     "noise": lambda x: add_noise(x, 20),
     "attenuation": lambda x: encode_and_decode(x * 0.1, "WAV", "PCM_16"),
     "telephone band": limit_band,
@@ -142,7 +142,7 @@ def test_no_detection_without_a_watermark(speech: Samples) -> None:
         np.zeros(1, np.float32),
         np.zeros(RATE, np.float32),
         np.ones(RATE, np.float32),
-        np.tile(np.float32([1, -1]), RATE // 2),
+        np.tile(np.array([1, -1], np.float32), RATE // 2),
         np.sin(np.arange(2 * RATE, dtype=np.float32) / 5),
         np.eye(1, RATE, dtype=np.float32)[0],
         (np.arange(2 * RATE) // 160 % 2).astype(np.float32),
@@ -348,7 +348,7 @@ def test_search_makes_at_most_the_counted_tests(
     tests = offsets = 0
     iterate_tests, to_blocks = watermark_search._iterate_tests, watermark_search._to_blocks
 
-    def counting_tests(columns: int):  # type: ignore[no-untyped-def]
+    def counting_tests(columns: int):
         nonlocal tests
         for length, starts in iterate_tests(columns):
             tests += len(starts) * offsets * PERIOD

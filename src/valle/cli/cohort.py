@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from valle.audio.recording import load_recording, resample
 from valle.bundle.bundle import Bundle
-from valle.bundle.writer import NewGraph, write_bundle
+from valle.bundle.writer import add_graph
 from valle.cli.arguments import (
     Integer,
     add_heldout,
@@ -33,7 +33,6 @@ from valle.training.export.cohort import NEAREST, build_cohort_graph
 
 _MIN_SPEAKERS = 3 * NEAREST
 _MIN_PER_SPEAKER = 2  # the covariance within speakers needs two
-_DOCUMENTS = (".md", ".txt")  # endings of the files that are kept with the graphs
 
 
 def cohort_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,17 +73,7 @@ def cohort(arguments: argparse.Namespace) -> None:
     for name, paths in tqdm(recordings.items(), unit="speaker", disable=arguments.quiet or None):
         if embeddings := list(_embed(bundle, paths)):
             speakers[name] = np.stack(embeddings)
-    graphs = {
-        name: NewGraph(bundle.read_graph(name), graph.precision)
-        for name, graph in bundle.config.graphs.items()
-    }
-    graphs[GRAPH] = build_cohort_graph(speakers)
-    documents = {
-        file.name: file.read_text(encoding="utf-8")
-        for file in bundle.folder.iterdir()
-        if file.suffix in _DOCUMENTS
-    }
-    write_bundle(bundle.folder, bundle.config, graphs, documents)
+    add_graph(bundle, GRAPH, build_cohort_graph(speakers))
     print(f"{bundle.folder}: a cohort of {len(speakers)} speakers")
 
 
@@ -95,8 +84,7 @@ def _choose_recordings(
     by_speaker: dict[str, list[tuple[float, str]]] = {}
     for row in read_manifest(manifest):
         if row["speaker"] not in heldout:
-            seconds = row.get("seconds") or 0.0
-            by_speaker.setdefault(row["speaker"], []).append((-seconds, row["audio"]))
+            by_speaker.setdefault(row["speaker"], []).append((-row["seconds"], row["audio"]))
     return {
         name: [manifest.parent / audio for _, audio in sorted(recordings)[:per_speaker]]
         for name, recordings in by_speaker.items()

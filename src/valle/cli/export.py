@@ -8,7 +8,7 @@ from valle.bundle.bundle import Bundle
 from valle.cli.arguments import BUNDLE, add_runs, nonempty, path
 from valle.consent.as_norm import GRAPH as COHORT
 from valle.errors import UsageError
-from valle.training.export.bundle import PRESETS, export_runs
+from valle.training.export.bundle import DEFAULT_PRESET, PRESETS, export_runs
 from valle.training.export.import_bundle import import_bundle
 
 
@@ -28,9 +28,9 @@ def export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         choices=PRESETS,
-        default="fast8",
-        help="fp32; fp16 for GPUs; int8 stores weights in 8 bits and computes in fp32; fast8 also "
-        "multiplies 8-bit integers; fast4 stores the AR's weights in 4 bits, for large models "
+        default=DEFAULT_PRESET,
+        help="fp32; fp16 for GPUs; int8-weights stores weights in 8 bits and computes in fp32; w8a8 "
+        "also multiplies 8-bit integers; w4a8 stores the AR's weights in 4 bits, for large models "
         "(default: %(default)s)",
     )
 

@@ -32,7 +32,7 @@ import report  # noqa: E402
 import rivals  # noqa: E402
 import whole  # noqa: E402
 from material import open_material  # noqa: E402
-from valle.bundle.session import processors  # noqa: E402
+from valle.bundle.session import count_processors  # noqa: E402
 from valle.text.symbols import SYMBOLS  # noqa: E402
 from valle.training.export.bundle import export_bundle, random_models  # noqa: E402
 from valle.training.models.ar import AR  # noqa: E402
@@ -59,7 +59,7 @@ def main() -> None:
         parser.error(
             f"no size is called {', '.join(sorted(unknown))}; there are {', '.join(SIZES)}"
         )
-    threads = arguments.threads or processors()
+    threads = arguments.threads or count_processors()
     torch.set_num_threads(threads)
     result: dict[str, Any] = {
         "date": report.today(),
@@ -91,7 +91,7 @@ def _bundle(size: str, given: Path | None) -> Iterator[tuple[Path | None, AR]]:
     with tempfile.TemporaryDirectory() as folder:
         models = random_models(size, 0)
         model = models.ar
-        export_bundle(Path(folder) / size, size, models, "fast4" if size == "paper" else "fast8")
+        export_bundle(Path(folder) / size, size, models, "w4a8" if size == "paper" else "w8a8")
         del models
         yield Path(folder) / size, model
 

@@ -12,7 +12,9 @@ from valle.bundle.bundle import Bundle
 from valle.corpora.split import is_calibration_speaker
 from valle.corpora.store import StoreWriter
 from valle.detection.detector import BONA_FIDE, KINDS, RESYNTHESIZED, SYNTHETIC
-from valle.training.export.bundle import add_detector
+from valle.bundle.writer import NewGraph, add_graph
+from valle.detection.detector import GRAPH
+from valle.training.export.bundle import detector_graph
 from valle.training.models.detector import DETECTOR_SIZES, Detector
 from valle.training.trainers.detector import CALIBRATION_ONE_IN
 
@@ -32,7 +34,8 @@ def constant_detector(kind: str, log_odds: float = 3.0) -> Detector:
 def add_to_bundle(debug_bundle: Path, folder: Path, detector: Detector) -> Bundle:
     """Copy a bundle and add a detector to the copy."""
     shutil.copytree(debug_bundle, folder)
-    add_detector(Bundle.load(folder), detector, "fp32")
+    graph = NewGraph(detector_graph(detector).SerializeToString())
+    add_graph(Bundle.load(folder), GRAPH, graph)
     return Bundle.load(folder, threads=1)
 
 

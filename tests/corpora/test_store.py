@@ -1,4 +1,4 @@
-"""Stores: what goes in comes out, frames lie on samples, and no half-written one is seen."""
+"""Stores and the import of recordings: contents, atomic writing, checks of users' files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from valle.corpora.recordings import prepare_recordings
-from valle.corpora.store import HOP, Labels, Store, StoreWriter, batches_of, by_speaker
+from valle.audio_format import HOP
+from valle.corpora.recordings import prepare_recordings, read_heldout, read_manifest
+from valle.corpora.store import Labels, Store, StoreWriter, by_speaker, split_into_batches
 from valle.errors import RecordingError, UsageError
 
 
@@ -21,36 +22,36 @@ def wave(samples: int, seed: int = 0) -> np.ndarray:
     return rng.uniform(-0.9, 0.9, samples).astype(np.float32)
 
 
-def written(folder: Path, *lengths: int) -> Store:
+def write_store(folder: Path, *lengths: int) -> Store:
     writer = StoreWriter(folder)
     for number, length in enumerate(lengths):
         samples = wave(length, number)
         speaker = f"speaker {number % 2}"
-        writer.add(f"u{number}", "made", speaker, samples, "Hi.", waveform_is_clean=True)
+        writer.add(f"u{number}", "synthetic", speaker, samples, "Hi.", waveform_is_clean=True)
     writer.close()
     return Store(folder)
 
 
-def test_what_goes_in_comes_out(tmp_path: Path) -> None:
-    store = written(tmp_path / "store", 1000, 320, 641)
+def test_store_returns_what_was_written(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "store", 1000, 320, 641)
     assert [u.id for u in store.utterances] == ["u0", "u1", "u2"]
     assert [u.samples for u in store.utterances] == [1280, 320, 960]
     for number, (utterance, length) in enumerate(
         zip(store.utterances, (1000, 320, 641), strict=True)
     ):
-        found = store.waveform(utterance)
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(found[:length], wave(length, number), atol=0.5 / 32768)
-        assert not found[length:].any()
+        samples = store.waveform(utterance)
+        assert samples.dtype == np.float32
+        np.testing.assert_allclose(samples[:length], wave(length, number), atol=0.5 / 32768)
+        assert not samples[length:].any()
     assert store.utterances[0].text == "Hi." and store.utterances[0].waveform_is_clean
 
 
-def test_sixteen_bit_samples_stay_what_they_are(tmp_path: Path) -> None:
+def test_sixteen_bit_samples_are_stored_unchanged(tmp_path: Path) -> None:
     values = np.array([-32768, -32767, -1, 0, 1, 2, 12345, 32767])
     writer = StoreWriter(tmp_path)
     samples = (values / 32768).astype(np.float32)
     writer.add("u", "c", "s", samples, None, waveform_is_clean=False)
-    writer.add("loud", "c", "s", np.float32([1.0, 3.0, -3.0]), None, waveform_is_clean=False)
+    writer.add("loud", "c", "s", np.array([1.0, 3.0, -3.0], np.float32), None, waveform_is_clean=False)
     writer.close()
     store = Store(tmp_path)
     assert store.audio[: len(values)].tolist() == values.tolist()
@@ -60,10 +61,8 @@ def test_sixteen_bit_samples_stay_what_they_are(tmp_path: Path) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(lengths=st.lists(st.integers(1, 2000), min_size=1, max_size=6))
-def test_frames_lie_on_samples(
-    tmp_path_factory: pytest.TempPathFactory, lengths: list[int]
-) -> None:
-    store = written(tmp_path_factory.mktemp("store"), *lengths)
+def test_frames_match_samples(tmp_path_factory: pytest.TempPathFactory, lengths: list[int]) -> None:
+    store = write_store(tmp_path_factory.mktemp("store"), *lengths)
     at = 0
     for utterance, length in zip(store.utterances, lengths, strict=True):
         assert utterance.offset % HOP == utterance.samples % HOP == 0
@@ -74,34 +73,34 @@ def test_frames_lie_on_samples(
     assert at * HOP == len(store.audio)
 
 
-def test_labels_come_back(tmp_path: Path) -> None:
-    store = written(tmp_path, 5 * HOP, 3 * HOP, 4 * HOP)
+def test_labels_round_trip(tmp_path: Path) -> None:
+    store = write_store(tmp_path, 5 * HOP, 3 * HOP, 4 * HOP)
     labels = {
         "u0": Labels(np.array([1, 9, 6]), np.array([0, 2, 0]), np.array([0, 1, 1, 1, 2])),
         "u2": Labels(np.array([1, 8]), np.array([0, 1]), np.array([0, 0, 1, 1])),
     }
     store.write_labels(labels)
-    found = Store(tmp_path).labels
-    assert list(found) == ["u0", "u2"]
+    restored = Store(tmp_path).labels
+    assert list(restored) == ["u0", "u2"]
     for name, label in labels.items():
         for field in ("symbols", "stress", "frame_symbol"):
-            one = getattr(found[name], field)
-            assert one.dtype == np.int64
-            np.testing.assert_array_equal(one, getattr(label, field))
+            array = getattr(restored[name], field)
+            assert array.dtype == np.int64
+            np.testing.assert_array_equal(array, getattr(label, field))
     Store(tmp_path).write_labels({})
     assert Store(tmp_path).labels == {}
 
 
-def test_codes_come_back(tmp_path: Path) -> None:
-    store = written(tmp_path, 5 * HOP, 3 * HOP)
+def test_codes_round_trip(tmp_path: Path) -> None:
+    store = write_store(tmp_path, 5 * HOP, 3 * HOP)
     codes = np.arange(64, dtype=np.int16).reshape(8, 8)
     store.write_codes(codes)
     again = Store(tmp_path)
     np.testing.assert_array_equal(again.codes[again.utterances[1].frames], codes[5:])
 
 
-def test_voices_come_back(tmp_path: Path) -> None:
-    store = written(tmp_path, 5 * HOP, 3 * HOP)
+def test_speaker_embeddings_round_trip(tmp_path: Path) -> None:
+    store = write_store(tmp_path, 5 * HOP, 3 * HOP)
     voices = np.random.default_rng(0).standard_normal((2, 192)).astype(np.float32)
     store.write_voices(voices)
     again = Store(tmp_path)
@@ -111,12 +110,19 @@ def test_voices_come_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "stage"), [("codes", "codes"), ("voices", "codes"), ("labels", "labels")]
+    ("attribute", "name", "stage"),
+    [
+        ("codes", "codes", "codes"),
+        ("voices", "speaker embeddings", "codes"),
+        ("labels", "labels", "labels"),
+    ],
 )
-def test_what_is_missing_is_named_with_its_command(tmp_path: Path, what: str, stage: str) -> None:
-    store = written(tmp_path, HOP)
-    with pytest.raises(UsageError, match=f"no {what}; run `valle prepare {stage}`"):
-        getattr(store, what)
+def test_missing_files_are_reported_with_their_command(
+    tmp_path: Path, attribute: str, name: str, stage: str
+) -> None:
+    store = write_store(tmp_path, HOP)
+    with pytest.raises(UsageError, match=f"no {name}; run `valle prepare {stage}`"):
+        getattr(store, attribute)
     with pytest.raises(UsageError, match="valle prepare"):
         Store(tmp_path / "nothing")
 
@@ -128,43 +134,64 @@ def test_interrupted_writing_leaves_no_store(tmp_path: Path) -> None:
         Store(tmp_path)
 
 
-def test_interrupted_writing_keeps_the_store_that_was_there(tmp_path: Path) -> None:
-    before = written(tmp_path, 640).waveform(Store(tmp_path).utterances[0])
+def test_interrupted_writing_keeps_previous_store(tmp_path: Path) -> None:
+    before = write_store(tmp_path, 640).waveform(Store(tmp_path).utterances[0])
     writer = StoreWriter(tmp_path)
     writer.add("other", "c", "s", wave(HOP, 9), None, waveform_is_clean=True)
     again = Store(tmp_path)
     np.testing.assert_array_equal(again.waveform(again.utterances[0]), before)
 
 
-def test_a_new_store_keeps_no_codes_or_labels_of_the_old(tmp_path: Path) -> None:
-    store = written(tmp_path, 5 * HOP)
+def test_new_store_removes_derived_files_of_previous_one(tmp_path: Path) -> None:
+    store = write_store(tmp_path, 5 * HOP)
     store.write_codes(np.zeros((5, 8), np.int16))
+    store.write_predicted(np.zeros((5, 8), np.int16))
     store.write_labels({})
     store.write_voices(np.zeros((1, 192), np.float32))
-    again = written(tmp_path, 2 * HOP)
-    for what in ("codes", "labels", "voices"):
+    again = write_store(tmp_path, 2 * HOP)
+    for attribute in ("codes", "labels", "voices"):
         with pytest.raises(UsageError):
-            getattr(again, what)
+            getattr(again, attribute)
+    assert again.predicted is None
 
 
-def test_nothing_kept_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="nothing"):
+def test_empty_store_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing to prepare"):
         StoreWriter(tmp_path).close()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_groups_and_batches(tmp_path: Path) -> None:
-    store = written(tmp_path, *[HOP] * 5)
+def test_grouping_by_speaker_and_batching(tmp_path: Path) -> None:
+    store = write_store(tmp_path, *[HOP] * 5)
     groups = by_speaker(store.utterances)
     assert {name: [u.id for u in group] for name, group in groups.items()} == {
         "speaker 0": ["u0", "u2", "u4"],
         "speaker 1": ["u1", "u3"],
     }
-    assert [[u.id for u in part] for part in batches_of(store.utterances, 2)] == [
+    assert [[u.id for u in batch] for batch in split_into_batches(store.utterances, 2)] == [
         ["u0", "u1"],
         ["u2", "u3"],
         ["u4"],
     ]
+
+
+def test_index_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    store = write_store(tmp_path, HOP)
+    row = {**vars(store.utterances[0]), "corpus": "made-espeak", "made": True}
+    del row["is_synthetic"]
+    (tmp_path / "utterances.jsonl").write_text(json.dumps(row) + "\n")
+    (utterance,) = Store(tmp_path).utterances
+    assert utterance.is_synthetic
+    assert utterance.corpus == "synthetic-espeak"
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"id": "a"}', "null"])
+def test_damaged_index_is_reported_with_line_number(tmp_path: Path, line: str) -> None:
+    write_store(tmp_path, HOP)
+    with (tmp_path / "utterances.jsonl").open("a") as index:
+        index.write(line + "\n")
+    with pytest.raises(UsageError, match="line 2 is damaged"):
+        Store(tmp_path)
 
 
 @pytest.fixture
@@ -188,23 +215,81 @@ def prepare(manifest: Path, **changes: Path) -> int:
     return prepare_recordings(manifest, manifest.parent / "out", heldout, workers=1, quiet=True)
 
 
-def test_held_out_speakers_never_enter_a_store(manifest: Path) -> None:
+def test_held_out_speakers_are_excluded(manifest: Path) -> None:
     assert prepare(manifest) == 2
     store = Store(manifest.parent / "out")
     assert [u.speaker for u in store.utterances] == ["one two", "one two"]
     assert [u.text for u in store.utterances] == ["Hi.", None]
-    assert [u.samples for u in store.utterances] == [1600, 1600]  # 8 kHz, brought to 16
+    assert [u.samples for u in store.utterances] == [1600, 1600]  # 8 kHz, resampled to 16
 
 
-def test_a_list_of_held_out_speakers_that_is_not_there_is_an_error(manifest: Path) -> None:
+def test_missing_heldout_list_is_an_error(manifest: Path) -> None:
     with pytest.raises(UsageError, match="held-out"):
         prepare(manifest, heldout=manifest.parent / "nowhere.txt")
     assert not (manifest.parent / "out" / "utterances.jsonl").exists()
 
 
-def test_a_recording_that_cannot_be_read_is_named(manifest: Path) -> None:
+def test_unreadable_recording_is_named(manifest: Path) -> None:
     (manifest.parent / "b.wav").write_bytes(b"no sound")
     with pytest.raises(RecordingError, match=r"b\.wav"):
         prepare(manifest)
     with pytest.raises(UsageError):
         Store(manifest.parent / "out")
+
+
+GOOD_ROW = {"audio": "a.wav", "corpus": "c", "speaker": "s", "text": None, "seconds": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("not JSON", "line 2: Expecting value"),
+        ("[1]", "line 2: a row must be a JSON object"),
+        (json.dumps({**GOOD_ROW, "speaker": None}), 'line 2: "speaker" must be a non-empty string'),
+        (json.dumps({"audio": "a.wav", "corpus": "c"}), 'line 2: "speaker" must be'),
+        (json.dumps({**GOOD_ROW, "audio": ""}), 'line 2: "audio" must be'),
+        (json.dumps({**GOOD_ROW, "text": 3}), 'line 2: "text" must be a string or null'),
+        (
+            json.dumps({**GOOD_ROW, "seconds": "long"}),
+            'line 2: "seconds" must be a positive number',
+        ),
+        (json.dumps({**GOOD_ROW, "seconds": 0}), 'line 2: "seconds" must be a positive number'),
+    ],
+)
+def test_malformed_manifest_row_is_reported_with_line_number(
+    tmp_path: Path, line: str, message: str
+) -> None:
+    path = tmp_path / "manifest.jsonl"
+    path.write_text(json.dumps(GOOD_ROW) + "\n" + line + "\n")
+    with pytest.raises(UsageError, match=message):
+        read_manifest(path)
+
+
+def test_manifest_fills_in_text_and_seconds(manifest: Path) -> None:
+    manifest.write_text('\n{"audio": "a.wav", "corpus": "c", "speaker": "s"}\n')
+    assert read_manifest(manifest) == [{**GOOD_ROW, "seconds": 0.1}]
+    manifest.write_text('{"audio": "none.wav", "corpus": "c", "speaker": "s"}\n')
+    with pytest.raises(RecordingError, match=r"none\.wav"):
+        read_manifest(manifest)
+
+
+def test_empty_or_binary_manifest_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.jsonl"
+    path.write_text("\n")
+    with pytest.raises(UsageError, match="lists no recordings"):
+        read_manifest(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="UTF-8"):
+        read_manifest(path)
+    with pytest.raises(UsageError, match="--manifest"):
+        read_manifest(tmp_path / "nowhere.jsonl")
+
+
+def test_heldout_list_is_optional_and_checked(tmp_path: Path) -> None:
+    assert read_heldout(None) == frozenset()
+    path = tmp_path / "heldout.txt"
+    path.write_text("one two\n\n  three\n")
+    assert read_heldout(path) == {"one two", "three"}
+    path.write_text(json.dumps(GOOD_ROW))
+    with pytest.raises(UsageError, match="line 1.*is not a speaker's name"):
+        read_heldout(path)

@@ -10,9 +10,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
 import valle  # noqa: E402
-from command_line import did, refused  # noqa: E402
+from command_line import expect_success, expect_usage_error  # noqa: E402
 from conftest import ATTEST  # noqa: E402
-from made_corpus import write_corpus  # noqa: E402
+from synthetic_corpus import write_corpus  # noqa: E402
 from valle.corpora import synthetic  # noqa: E402
 from valle.corpora.split import is_evaluation_sentence  # noqa: E402
 from valle.corpora.store import Store  # noqa: E402
@@ -37,8 +37,8 @@ def test_from_sentences_to_speech(
     sentences = tmp_path / "sentences.tsv"
     sentences.write_text("".join(f"test\t{sentence}\n" for sentence in SENTENCES))
     once = ("--workers", 1, "-q")
-    did(
-        "prepare", "made", data, "--sentences", sentences, "--speakers", 3, "--utterances", 2, *once
+    expect_success(
+        "prepare", "synthetic", data, "--sentences", sentences, "--speakers", 3, "--utterances", 2, *once
     )
     store = Store(data)
     assert len({u.speaker for u in store.utterances}) == 3
@@ -46,9 +46,9 @@ def test_from_sentences_to_speech(
 
     train = ("--data", data, "--runs", runs, "--size", "debug", "--steps", 3, "--threads", 1, "-q")
     for stage in ("codec", "listener", "speaker"):
-        did("train", stage, *train, "--device", "cpu")
-    did("prepare", "codes", data, "--runs", runs, *once)
-    did("prepare", "labels", data, "--runs", runs, *once)
+        expect_success("train", stage, *train, "--device", "cpu")
+    expect_success("prepare", "codes", data, "--runs", runs, *once)
+    expect_success("prepare", "labels", data, "--runs", runs, *once)
     store = Store(data)
     assert store.codes.shape == (len(store.audio) // 320, 8)
     assert store.codes.min() >= 0 and store.codes.max() < 1024
@@ -62,10 +62,10 @@ def test_from_sentences_to_speech(
     assert (store.voices[0] != store.voices[-1]).any()
     assert len(store.labels) == len(store.utterances)  # exact times are kept
     faster = tmp_path / "faster"
-    did("prepare", "speeds", faster, "--data", data, "--speed", 1.1, "-q")
-    did("prepare", "codes", faster, "--runs", runs, *once)
+    expect_success("prepare", "speeds", faster, "--data", data, "--speed", 1.1, "-q")
+    expect_success("prepare", "codes", faster, "--runs", runs, *once)
     for stage in ("ar", "nar"):
-        did("train", stage, *train, "--data", faster, "--device", "cpu")
+        expect_success("train", stage, *train, "--data", faster, "--device", "cpu")
     for stage in ("codec", "listener", "speaker", "ar", "nar"):
         state = torch.load(runs / stage / "checkpoint.pt", weights_only=True)
         assert state["step"] == 3
@@ -74,7 +74,7 @@ def test_from_sentences_to_speech(
 
     card = tmp_path / "card.md"
     card.write_text("# Trained for three steps: «naïve»\n", encoding="utf-8")
-    did("export", bundle, "--runs", runs, "--name", "three-steps", "--card", card)
+    expect_success("export", bundle, "--runs", runs, "--name", "three-steps", "--card", card)
     assert (bundle / "MODEL_CARD.md").read_bytes() == card.read_bytes()
     model = valle.load(bundle, threads=1)
     voice = model.enroll(recording, attest=ATTEST)
@@ -94,11 +94,11 @@ def test_another_size_does_not_spoil_a_run(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train = ("train", "speaker", "--data", corpus, "--runs", tmp_path, "--threads", 1, "-q")
-    did(*train, "--size", "debug", "--steps", 1)
+    expect_success(*train, "--size", "debug", "--steps", 1)
     before = (tmp_path / "speaker" / "size.json").read_text()
-    assert "--size" in refused(capsys, *train, "--size", "default", "--steps", 2)
+    assert "--size" in expect_usage_error(capsys, *train, "--size", "default", "--steps", 2)
     assert (tmp_path / "speaker" / "size.json").read_text() == before
-    did(*train, "--size", "debug", "--steps", 2)
+    expect_success(*train, "--size", "debug", "--steps", 2)
 
 
 def test_what_is_missing_is_said(
@@ -106,17 +106,17 @@ def test_what_is_missing_is_said(
 ) -> None:
     common = ("--runs", tmp_path, "--size", "debug", "--steps", 1, "--threads", 1, "-q")
     train = ("train", "codec", *common, "--data", corpus)
-    assert "prepare" in refused(capsys, *train[:-1], tmp_path / "nothing")
-    assert "--share" in refused(capsys, *train, "--share", "1", "--share", "2")
+    assert "prepare" in expect_usage_error(capsys, *train[:-1], tmp_path / "nothing")
+    assert "--share" in expect_usage_error(capsys, *train, "--share", "1", "--share", "2")
     short = tmp_path / "short"
     write_corpus(short, {"a": [20], "b": [20]}, words=2)
-    assert "clean speech" in refused(capsys, *train[:-1], short)
-    assert "transcribed" in refused(capsys, "train", "listener", *common, "--data", short)
+    assert "clean speech" in expect_usage_error(capsys, *train[:-1], short)
+    assert "transcribed" in expect_usage_error(capsys, "train", "listener", *common, "--data", short)
     coded = ("prepare", "codes", corpus, "--runs", tmp_path, "--workers", 1, "-q")
-    assert "codec" in refused(capsys, *coded)
-    assert "size.json" in refused(capsys, "train", "ar", *common, "--data", corpus)
+    assert "codec" in expect_usage_error(capsys, *coded)
+    assert "size.json" in expect_usage_error(capsys, "train", "ar", *common, "--data", corpus)
     with pytest.raises(UsageError, match="speaker"):
         write_voices(Store(corpus), tmp_path / "speaker", quiet=True)
-    assert "codec" in refused(capsys, "export", tmp_path / "bundle", "--runs", tmp_path / "none")
+    assert "codec" in expect_usage_error(capsys, "export", tmp_path / "bundle", "--runs", tmp_path / "none")
     export = ("export", tmp_path / "bundle", "--card", tmp_path / "no-card")
-    assert "no-card" in refused(capsys, *export)
+    assert "no-card" in expect_usage_error(capsys, *export)

@@ -13,14 +13,14 @@ torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
 from torch import nn  # noqa: E402
 
-from command_line import did, refused  # noqa: E402
+from command_line import expect_success, expect_usage_error  # noqa: E402
 from valle.errors import OutputError  # noqa: E402
 from valle.text.symbols import SYMBOLS  # noqa: E402
 from valle.training.checkpoints import load_ar, load_codec  # noqa: E402
 from valle.training.export.bundle import random_models  # noqa: E402
 from valle.training.models.ar import AR  # noqa: E402
 from valle.training.models.sizes import size_named  # noqa: E402
-from valle.training.run_folder import keep_borders, kept_borders, load_checkpoint, write_checkpoint  # noqa: E402  # noqa: E402
+from valle.training.run_folder import save_bin_edges, load_bin_edges, load_checkpoint, write_checkpoint  # noqa: E402  # noqa: E402
 from valle.training.weight_averaging import average_runs  # noqa: E402
 
 
@@ -44,14 +44,14 @@ def test_mean_of_every_weight(tmp_path: Path) -> None:
     models = [ar_run(run, seed).state_dict() for seed, run in enumerate(runs)]
     borders = np.arange(35.0).reshape(5, 7)
     for run in runs:
-        keep_borders(run, borders)
-    did("average", tmp_path / "mean" / "ar", *runs)
+        save_bin_edges(run, borders)
+    expect_success("average", tmp_path / "mean" / "ar", *runs)
     mean = load_ar(tmp_path / "mean" / "ar").state_dict()
     for name, weight in mean.items():
         wanted = (models[0][name] + models[1][name] + models[2][name]) / 3
         torch.testing.assert_close(weight, wanted, msg=name)
     assert not torch.equal(mean["code_head.weight"], models[0]["code_head.weight"])
-    kept = kept_borders(tmp_path / "mean" / "ar")
+    kept = load_bin_edges(tmp_path / "mean" / "ar")
     assert kept is not None and np.array_equal(kept, borders)
     state = load_checkpoint(tmp_path / "mean" / "ar" / "checkpoint.pt")
     assert (state["step"], state["spent_seconds"], list(state["modules"])) == (0, 0.0, ["ar"])
@@ -91,19 +91,19 @@ def test_runs_that_do_not_fit_are_refused(
     one, two, mean = tmp_path / "one", tmp_path / "two", tmp_path / "mean"
     ar_run(one, 0)
     ar_run(two, 1)
-    assert "two runs" in refused(capsys, "average", mean, one)
-    assert "no checkpoint" in refused(capsys, "average", mean, one, tmp_path / "none")
+    assert "two runs" in expect_usage_error(capsys, "average", mean, one)
+    assert "no checkpoint" in expect_usage_error(capsys, "average", mean, one, tmp_path / "none")
     ar_run(tmp_path / "large", 2, "default")
-    assert "sizes" in refused(capsys, "average", mean, one, tmp_path / "large")
+    assert "sizes" in expect_usage_error(capsys, "average", mean, one, tmp_path / "large")
     written(tmp_path / "codec", "codec", random_models("debug", seed=0).codec)
-    assert "codec" in refused(capsys, "average", mean, one, tmp_path / "codec")
-    keep_borders(one, np.zeros((5, 7)))
-    assert "borders" in refused(capsys, "average", mean, one, two)
-    keep_borders(two, np.ones((5, 7)))
-    assert "borders" in refused(capsys, "average", mean, one, two)
+    assert "codec" in expect_usage_error(capsys, "average", mean, one, tmp_path / "codec")
+    save_bin_edges(one, np.zeros((5, 7)))
+    assert "borders" in expect_usage_error(capsys, "average", mean, one, two)
+    save_bin_edges(two, np.ones((5, 7)))
+    assert "borders" in expect_usage_error(capsys, "average", mean, one, two)
     assert not mean.exists()
-    keep_borders(two, np.zeros((5, 7)))
-    did("average", mean, one, two)
+    save_bin_edges(two, np.zeros((5, 7)))
+    expect_success("average", mean, one, two)
     before = (mean / "checkpoint.pt").read_bytes()
     with pytest.raises(OutputError, match="mean"):
         average_runs([one, two], mean)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 
+_DOCUMENTS = (".md", ".txt")  # endings of the text files that are kept with the graphs
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 
 
@@ -85,6 +86,33 @@ def write_bundle(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return Bundle.load(folder)
+
+
+def add_graph(bundle: Bundle, name: str, graph: NewGraph) -> Bundle:
+    """Write a bundle again with one more graph, or with another one of that name.
+
+    Its other graphs and documents stay byte for byte.
+
+    Args:
+        bundle: The bundle to rewrite.
+        name: Of the graph.
+        graph: The graph to add.
+
+    Raises:
+        BundleError: A file of the bundle is missing or altered, or ONNX Runtime cannot read the
+            graph.
+        OutputError: The folder cannot be written.
+    """
+    graphs = {
+        other: NewGraph(bundle.read_graph(other), config.precision)
+        for other, config in bundle.config.graphs.items()
+    }
+    documents = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in bundle.folder.iterdir()
+        if path.suffix in _DOCUMENTS
+    }
+    return write_bundle(bundle.folder, bundle.config, graphs | {name: graph}, documents)
 
 
 def _is_empty(folder: Path) -> bool:

@@ -1,35 +1,57 @@
-"""What the detector learns from: real, re-encoded and made speech, all through the same channels.
+"""`valle prepare detector`: training material for the detector of synthetic speech.
 
-A store whose utterances' `corpus` says what they are: "real/CORPUS", "re-encoded/CODEBOOKS" or
-"made/GENERATOR". Of each kind half carries the watermark: the detector is a witness beside it, and
-must not lean on it.
+Bona fide, resynthesized and synthetic speech, all through the same random channels. The `corpus` of
+an utterance is its class and source, such as "CLASS/GENERATOR", where the class is one of
+`valle.detection.detector.KINDS`. Half of each class carries the watermark, so that the detector
+does not learn the watermark instead of the speech.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from valle.arrays import Samples
+from valle.audio_format import SAMPLE_RATE
 from valle.bundle.bundle import Bundle
-from valle.corpora.channel import channel, recorded
+from valle.corpora.channel import random_channel, simulate_recording
 from valle.corpora.griffin_lim import griffin_lim
-from valle.corpora.self_synthesized import GENERATOR, OWN
-from valle.corpora.store import SAMPLE_RATE, Store, StoreWriter, Utterance
+from valle.corpora.self_synthesized import CORPUS as SELF_CORPUS
+from valle.corpora.self_synthesized import GENERATOR
+from valle.corpora.store import Store, StoreWriter, Utterance
+from valle.detection.detector import BONA_FIDE, RESYNTHESIZED, SYNTHETIC
 from valle.errors import UsageError
 from valle.runtime.codec import Codec
-from valle.watermark.embed import Payload, mark
+from valle.watermark.embed import Payload, embed_watermark
 
-SECONDS = 4.0  # of a piece, at most
-_SHORTEST = 1.5
-# Minutes of each kind for one of real speech; every made corpus has its share of its own.
-_RE_ENCODED = {8: 0.25, 4: 0.25}  # by codebooks kept
-_GRIFFIN_LIM = 0.2
-_OWN, _OTHERS = 0.5, 0.12
-_MARKED = 0.5
+SECONDS = 4.0  # of a segment, at most
+_MIN_SECONDS = 1.5
+# Minutes of each source per minute of bona fide speech; every synthetic corpus has its own share.
+_RESYNTHESIS_SHARES = {8: 0.25, 4: 0.25}  # by codebooks kept
+_GRIFFIN_LIM_SHARE = 0.2
+_SELF_SHARE, _OTHER_SHARE = 0.5, 0.12
+_WATERMARK_PROB = 0.5
+
+_Clip = tuple[Store, Utterance]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One source of material: where its clips come from, what is done to them, how much of it."""
+
+    corpus: str
+    clips: list[_Clip]
+    minutes: float
+    codebooks: int | None = None  # resynthesized with this many
+    by_griffin_lim: bool = False
+
+    @property
+    def is_bona_fide(self) -> bool:
+        return self.corpus == BONA_FIDE
 
 
 def prepare_detector(
@@ -41,55 +63,45 @@ def prepare_detector(
     seed: int = 0,
     quiet: bool = False,
 ) -> int:
-    """Write the material: `minutes` of real speech and the others' shares; returns the pieces.
+    """Write the detector's training material as a store.
 
     Args:
-        stores: corpora of recordings, and of made speech (`valle prepare made` and `own`).
-        bundle: whose codec re-encodes.
+        stores: corpora of recordings and of synthetic speech (`valle prepare synthetic`, `self`).
+        out: the folder of the new store.
+        bundle: whose codec resynthesizes.
+        minutes: of bona fide speech; the other classes get their shares of it.
+        seed: of the choice of segments and of the channels.
+        quiet: no progress bar.
+
+    Returns:
+        How many segments were written.
 
     Raises:
-        UsageError: there are no recordings, or nothing was made.
+        UsageError: the stores lack recordings or synthetic speech.
     """
     rng = np.random.default_rng(seed)
-    real: list[tuple[Store, Utterance]] = []
-    made: dict[str, list[tuple[Store, Utterance]]] = {}
-    for store in stores:
-        for one in store.utterances:
-            if one.samples >= _SHORTEST * SAMPLE_RATE:
-                (made.setdefault(one.corpus, []) if one.made else real).append((store, one))
-    if not real or not made:
-        lacks = "recordings" if not real else "made speech"
-        raise UsageError(f"--data has no {lacks}, and the detector needs both")
     codec = Codec(bundle)
     writer, count = StoreWriter(out), 0
-    plan = [("real", real, minutes)]
-    plan += [(f"re-encoded/{kept}", real, minutes * part) for kept, part in _RE_ENCODED.items()]
-    plan += [("made/griffin-lim", real, minutes * _GRIFFIN_LIM)]
-    for corpus, group in made.items():
-        share = _OWN if corpus == OWN else _OTHERS
-        plan += [(f"made/{corpus.removeprefix('made-')}", group, minutes * share)]
-    bar = tqdm(desc="detector", unit="piece", disable=quiet or None)
-    for kind, source, length in plan:
-        for speaker, corpus, samples in _pieces(source, 60.0 * length, rng):
-            if kind.startswith("re-encoded"):
-                samples = re_encoded(codec, samples, int(kind.rpartition("/")[2]))
-            elif kind == "made/griffin-lim":
+    bar = tqdm(desc="detector", unit="segment", disable=quiet or None)
+    for part in _plan_parts(stores, minutes):
+        for speaker, corpus, samples in _sample_segments(part.clips, 60.0 * part.minutes, rng):
+            if part.codebooks is not None:
+                samples = resynthesize(codec, samples, part.codebooks)
+            elif part.by_griffin_lim:
                 samples = griffin_lim(samples, rng)
-            # Own speech comes half marked as it is.
-            if kind != f"made/{GENERATOR}" and rng.random() < _MARKED:
-                samples = mark(samples, SAMPLE_RATE, None, Payload(0, 0))
-            # Recordings have been through a coder before they came here.
-            samples = samples if kind == "real" else recorded(samples, rng)
-            name = f"real/{corpus}" if kind == "real" else kind
-            clip = channel(samples, rng)
+            # Half of the bundle's own speech already has the watermark.
+            if part.corpus != f"{SYNTHETIC}/{GENERATOR}" and rng.random() < _WATERMARK_PROB:
+                samples = embed_watermark(samples, SAMPLE_RATE, None, Payload(0, 0))
+            # Recordings were already compressed when they were collected.
+            samples = samples if part.is_bona_fide else simulate_recording(samples, rng)
             writer.add(
-                f"{kind}/{count}",
-                name,
+                f"{part.corpus}/{count}",
+                f"{BONA_FIDE}/{corpus}" if part.is_bona_fide else part.corpus,
                 speaker,
-                clip,
+                random_channel(samples, rng),
                 None,
                 waveform_is_clean=False,
-                made=kind.startswith("made"),
+                is_synthetic=part.corpus.startswith(f"{SYNTHETIC}/"),
             )
             count += 1
             bar.update()
@@ -98,36 +110,69 @@ def prepare_detector(
     return count
 
 
-def re_encoded(codec: Codec, samples: Samples, codebooks: int) -> Samples:
-    """`samples` [N] at 16 kHz through a bundle's codec, of whose codebooks the first are kept."""
+def _plan_parts(stores: Sequence[Store], minutes: float) -> list[_Part]:
+    """Divide the clips of the stores into the parts of the material."""
+    recordings: list[_Clip] = []
+    synthetic: dict[str, list[_Clip]] = {}
+    for store in stores:
+        for utterance in store.utterances:
+            if utterance.samples >= _MIN_SECONDS * SAMPLE_RATE:
+                if utterance.is_synthetic:
+                    synthetic.setdefault(utterance.corpus, []).append((store, utterance))
+                else:
+                    recordings.append((store, utterance))
+    if not recordings or not synthetic:
+        missing = "recordings" if not recordings else "synthetic speech"
+        raise UsageError(f"--data has no {missing}, and the detector needs both kinds")
+    parts = [_Part(BONA_FIDE, recordings, minutes)]
+    for codebooks, share in _RESYNTHESIS_SHARES.items():
+        corpus = f"{RESYNTHESIZED}/{codebooks}"
+        parts.append(_Part(corpus, recordings, minutes * share, codebooks=codebooks))
+    corpus = f"{SYNTHETIC}/griffin-lim"
+    parts.append(_Part(corpus, recordings, minutes * _GRIFFIN_LIM_SHARE, by_griffin_lim=True))
+    for name, clips in synthetic.items():
+        share = _SELF_SHARE if name == SELF_CORPUS else _OTHER_SHARE
+        corpus = f"{SYNTHETIC}/{name.removeprefix('synthetic-')}"
+        parts.append(_Part(corpus, clips, minutes * share))
+    return parts
+
+
+def resynthesize(codec: Codec, samples: Samples, codebooks: int) -> Samples:
+    """Encode and decode `samples` [N] at 16 kHz with the first codebooks of a codec; [N]."""
     codes = codec.encode(samples)
     codes[:, codebooks:] = codec.codebook_size  # "no code here"
     return codec.decode(codes)[: len(samples)]
 
 
-def _pieces(
-    source: list[tuple[Store, Utterance]], seconds: float, rng: np.random.Generator
+def _sample_segments(
+    clips: list[_Clip], seconds: float, rng: np.random.Generator
 ) -> Iterator[tuple[str, str, Samples]]:
-    """Pieces of `seconds` together at most: corpora take turns, in each its speakers, and of those
-    their recordings, none of them twice."""
-    groups: dict[str, dict[str, list[tuple[Store, Utterance]]]] = {}
-    for store, one in source:
-        groups.setdefault(one.corpus, {}).setdefault(one.speaker, []).append((store, one))
-    left = [[list(group) for group in speakers.values()] for speakers in groups.values()]
+    """Sample segments of at most `seconds` in total, without replacement.
+
+    Corpora take turns, and within each a random speaker.
+
+    Yields:
+        Speaker, corpus and samples.
+    """
+    speakers_by_corpus: dict[str, dict[str, list[_Clip]]] = {}
+    for store, utterance in clips:
+        speakers = speakers_by_corpus.setdefault(utterance.corpus, {})
+        speakers.setdefault(utterance.speaker, []).append((store, utterance))
+    remaining = [[list(group) for group in s.values()] for s in speakers_by_corpus.values()]
     longest = round(SECONDS * SAMPLE_RATE)
-    while left and seconds > 0:
-        for corpus in list(left):
+    while remaining and seconds > 0:
+        for corpus in list(remaining):
             if not corpus:
-                left.remove(corpus)
+                remaining.remove(corpus)
                 continue
-            place = int(rng.integers(len(corpus)))
-            group = corpus[place]
-            store, one = group.pop(int(rng.integers(len(group))))
+            index = int(rng.integers(len(corpus)))
+            group = corpus[index]
+            store, utterance = group.pop(int(rng.integers(len(group))))
             if not group:
-                corpus.pop(place)
-            start = int(rng.integers(max(1, one.samples - longest + 1)))
-            piece = store.waveform(one)[start : start + longest]
-            seconds -= len(piece) / SAMPLE_RATE
-            yield one.speaker, one.corpus, piece
+                corpus.pop(index)
+            start = int(rng.integers(max(1, utterance.samples - longest + 1)))
+            segment = store.waveform(utterance)[start : start + longest]
+            seconds -= len(segment) / SAMPLE_RATE
+            yield utterance.speaker, utterance.corpus, segment
             if seconds <= 0:
                 return

@@ -1,4 +1,4 @@
-"""Speech by espeak-ng with the time of each sound, in voices that are drawn, not listed."""
+"""Speech by espeak-ng with phoneme times, in voices with arbitrary parameters."""
 
 from __future__ import annotations
 
@@ -18,23 +18,28 @@ from numpy.typing import NDArray
 from valle.text.phonemes import parse_ipa
 
 _FORMANTS = 9  # numbered 0 to 8 in a voice file
-_LONG = frozenset("iː ɑː ɔː uː ɜː eɪ aɪ ɔɪ aʊ oʊ".split())  # weigh more when a unit is split
+_LONG = frozenset("iː ɑː ɔː uː ɜː eɪ aɪ ɔɪ aʊ oʊ".split())  # get more time when a unit is split
 _UNVOICED_STOPS = frozenset("p t k tʃ".split())
 _CLOSURE_STEP = 0.005  # seconds
-_CLOSURE_DEPTH = 10 ** (-30 / 20)  # a closure is 30 dB below the loudest moment of the sound before
+_CLOSURE_DEPTH = 10 ** (-30 / 20)  # a closure is 30 dB below the peak of the sound before
 
 
 class EspeakFailed(Exception):
-    """This text could not be spoken with this voice; another may be."""
+    """espeak-ng could not speak a text with a voice; other texts or voices may work."""
 
 
 @dataclass(frozen=True)
 class EspeakVoice:
-    """A voice: one of espeak-ng's variants, changed.
+    """One of espeak-ng's variants with changed parameters.
 
-    `formants` [9] and `widths` [9] multiply the variant's formant frequencies and bandwidths,
-    `pitch` its pitch in hertz, `lengths` [8] the durations by kind of stress; `pitch_range` is
-    0 to 100 (50: as the variant has it), `rate` words a minute.
+    Attributes:
+        variant: the variant's name.
+        formants: [9] factors on its formant frequencies.
+        widths: [9] factors on its formant bandwidths.
+        pitch: factor on its pitch in hertz.
+        lengths: [8] factors on the durations by kind of stress.
+        pitch_range: 0 to 100; 50 is that of the variant.
+        rate: words per minute.
     """
 
     variant: str
@@ -48,7 +53,7 @@ class EspeakVoice:
 
 @dataclass(frozen=True)
 class Sound:
-    """A phoneme heard from `start` to `end` seconds; a pause is the empty symbol."""
+    """A phoneme from `start` to `end` seconds; a pause has the empty symbol."""
 
     symbol: str
     start: float
@@ -56,35 +61,36 @@ class Sound:
 
 
 def voice_file(voice: EspeakVoice) -> str:
-    """The text of the voice file that gives this voice: American English, variant, changes.
+    """The text of a voice file: American English, the variant and its changes.
 
-    EspeakFailed when this espeak-ng has no such variant.
+    Raises:
+        EspeakFailed: this espeak-ng has no such variant.
     """
     language, variant = _data("lang/gmw/en-US"), _data(f"voices/!v/{voice.variant}")
-    pitch = [82.0, 118.0]  # what espeak-ng takes where a variant says nothing
+    pitch = [82.0, 118.0]  # the default of espeak-ng
     formants = {number: [100.0, 100.0, 100.0] for number in range(_FORMANTS)}
     lengths = [140.0, 120.0, 190.0, 170.0, 0.0, 0.0, 255.0, 300.0]
-    kept = []
+    lines = []
     for line in variant.splitlines():
         words = line.split("//")[0].split("#")[0].split()
-        # a variant's stress lengths are often those of its author's language: not American
+        # The stress lengths of a variant often fit its author's language, not American English.
         if not words or words[0] in ("language", "name", "stressLength", "stressAdd", "speed"):
             continue
         numbers = [float(word) for word in words[1:] if _is_number(word)]
         if words[0] == "pitch" and len(numbers) == 2:
             pitch = numbers
         elif words[0] == "formant" and numbers and int(numbers[0]) in formants:
-            given = numbers[1:4]
-            formants[int(numbers[0])][: len(given)] = given
+            values = numbers[1:4]
+            formants[int(numbers[0])][: len(values)] = values
         else:
-            kept.append(" ".join(words))
-    kept.append("pitch " + " ".join(str(round(hertz * voice.pitch)) for hertz in pitch))
+            lines.append(" ".join(words))
+    lines.append("pitch " + " ".join(str(round(hertz * voice.pitch)) for hertz in pitch))
     for number, (frequency, height, width) in formants.items():
         frequency, width = frequency * voice.formants[number], width * voice.widths[number]
-        kept.append(f"formant {number} {round(frequency)} {round(height)} {round(width)}")
-    scaled = (length * by for length, by in zip(lengths, voice.lengths, strict=True))
-    kept.append("stressLength " + " ".join(str(round(length)) for length in scaled))
-    return "\n".join([language, *kept]) + "\n"
+        lines.append(f"formant {number} {round(frequency)} {round(height)} {round(width)}")
+    scaled = (length * factor for length, factor in zip(lengths, voice.lengths, strict=True))
+    lines.append("stressLength " + " ".join(str(round(length)) for length in scaled))
+    return "\n".join([language, *lines]) + "\n"
 
 
 def _is_number(word: str) -> bool:
@@ -100,10 +106,10 @@ def _data(name: str) -> str:
 
 
 class Espeak:
-    """espeak-ng in a process of its own; use it in a `with` block, from one thread."""
+    """espeak-ng in a separate process; use it in a `with` block, from one thread."""
 
     def __init__(self) -> None:
-        # Started by its path: it needs nothing of this package, and so starts in no time.
+        # Started by its path: it imports nothing of this package, so it starts quickly.
         program = Path(__file__).with_name("espeak_worker.py")
         library, data = espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
         self._process = subprocess.Popen(
@@ -126,9 +132,13 @@ class Espeak:
     def speak(
         self, text: str, voice: EspeakVoice, seed: int = 0
     ) -> tuple[NDArray[np.float32], int, list[Sound]]:
-        """Samples in [-1, 1], their rate, and the sounds in order, pauses among them.
+        """Speak a text; the same arguments give the same samples.
 
-        The same arguments give the same samples. Raises EspeakFailed.
+        Returns:
+            Samples [N] in [-1, 1], their rate, and the phonemes and pauses in order.
+
+        Raises:
+            EspeakFailed: espeak-ng could not speak this text with this voice.
         """
         request = {
             "voice": voice_file(voice),
@@ -143,7 +153,7 @@ class Espeak:
         stdin.flush()
         line = stdout.readline()
         if not line:
-            raise RuntimeError("the espeak-ng process ended; its last words are on stderr")
+            raise RuntimeError("the espeak-ng process ended; see its messages on stderr")
         head: dict[str, Any] = json.loads(line)
         if "error" in head:
             raise EspeakFailed(head["error"])
@@ -154,7 +164,7 @@ class Espeak:
 def _sounds(
     events: list[tuple[str, int, str]], wave: NDArray[np.float32], rate: int
 ) -> list[Sound]:
-    """espeak-ng's events to sounds of `valle.text.phonemes`; a stop begins with its closure."""
+    """Convert espeak-ng's events to timed phonemes; a stop starts with its closure."""
     starts: list[tuple[int, list[str]]] = []
     word: int | None = None
     for kind, sample, ipa in events:
@@ -166,10 +176,10 @@ def _sounds(
         if not symbols and before == []:
             continue  # the pause goes on
         if symbols and before and word is None and symbols[0] == before[-1] == "ɹ":
-            symbols = symbols[1:]  # the r of "ʊɹ ɹ" (insurance) is one r, as in a text's phonemes
+            symbols = symbols[1:]  # "ʊɹ ɹ" (insurance) has one r, as in a text's phonemes
             if not symbols:
                 continue
-        # A word begins before its first phoneme by the closure of a stop.
+        # A word that starts with a stop begins before its first phoneme, with the closure.
         starts.append((sample if word is None or not symbols else min(word, sample), symbols))
         word = None if symbols else word
     sounds: list[Sound] = []
@@ -183,16 +193,17 @@ def _sounds(
         weights = np.array([1.5 if symbol in _LONG else 1.0 for symbol in parts])
         edges = begin + np.concatenate([[0.0], np.cumsum(weights / weights.sum())]) * (end - begin)
         sounds += [
-            Sound(symbol, float(left) / rate, float(right) / rate)
-            for symbol, left, right in zip(parts, edges[:-1], edges[1:], strict=True)
+            Sound(symbol, float(start) / rate, float(stop) / rate)
+            for symbol, start, stop in zip(parts, edges[:-1], edges[1:], strict=True)
         ]
     return sounds
 
 
 def _closure(wave: NDArray[np.float32], rate: int, before: int, begin: int) -> int:
-    """Where the silence ends in which the sound from `before` to `begin` dies: a stop's closure.
+    """Find the start of a stop's closure, the silence at the end of the sound `before`..`begin`.
 
-    Within a word espeak-ng counts it to the sound before; at most half of that is taken from it.
+    Within a word, espeak-ng counts the closure as part of the sound before it; at most half of that
+    sound is reassigned.
     """
     step = int(_CLOSURE_STEP * rate)
     quiet = _CLOSURE_DEPTH * float(np.abs(wave[before:begin]).max(initial=0.0))

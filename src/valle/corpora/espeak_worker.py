@@ -1,17 +1,17 @@
-"""A program that speaks with espeak-ng and says when each phoneme begins.
+"""A program that speaks with espeak-ng and reports phoneme times.
 
-Runs by itself, apart from the package: espeak-ng keeps global state, and the parent's own use of
-the library (text to phonemes) must not meet it. A request is a line of JSON on standard input:
+It runs in a separate process because espeak-ng keeps global state, which the parent's own use of
+the library (text to phonemes) would disturb. A request is a line of JSON on standard input:
 
     {"voice": "text of a voice file", "rate": 175, "range": 50, "seed": 1, "text": "..."}
 
-and the answer a line of JSON on standard output, then that many bytes of int16 samples:
+and the response is a line of JSON on standard output, then that many bytes of int16 samples:
 
     {"rate": 22050, "bytes": 1234, "events": [["phoneme" | "word", sample, "IPA"], ...]}
 
-or {"error": "..."}. Every request is served by a fork of the freshly started program, because
-espeak-ng's wave tables run on from one utterance into the next: only so are the same request's
-samples always the same, and a crash costs one sentence.
+or {"error": "..."}. Every request is served by a fork of the freshly started program: espeak-ng's
+wave tables carry state from one utterance to the next, so without the fork the same request would
+not always give the same samples. A crash then also costs only one sentence.
 """
 
 import ctypes
@@ -27,8 +27,8 @@ _PHONEME_EVENTS, _PHONEME_IPA, _DONT_EXIT = 1, 2, 0x8000
 _UTF8 = 1
 _RATE, _VOLUME, _RANGE = 1, 2, 4  # espeak_PARAMETER
 _KINDS = {1: "word", 7: "phoneme"}  # espeak_EVENT_TYPE
-_LONGEST_WORK = 20  # seconds; a sentence takes milliseconds
-_QUIETER = 60  # of 100 (the default): loud voices clip there
+_TIMEOUT = 20  # seconds; a sentence takes milliseconds
+_VOLUME_PERCENT = 60  # at the default of 100, loud voices clip
 
 
 class _Id(ctypes.Union):
@@ -66,7 +66,7 @@ def _speak(
         while event[index].type:
             kind = _KINDS.get(event[index].type)
             if kind:
-                # all 8 bytes may be used, without a zero at the end
+                # All 8 bytes may be used, without a terminating zero.
                 ipa = ctypes.string_at(ctypes.addressof(event[index].id), 8).split(b"\0")[0]
                 ipa = ipa if kind == "phoneme" else b""
                 events.append((kind, event[index].sample, ipa.decode("utf-8", "ignore")))
@@ -83,7 +83,7 @@ def _speak(
     library.espeak_ng_SetRandSeed(ctypes.c_long(request["seed"]))
     library.espeak_SetParameter(_RATE, request["rate"], 0)
     library.espeak_SetParameter(_RANGE, request["range"], 0)
-    library.espeak_SetParameter(_VOLUME, _QUIETER, 0)
+    library.espeak_SetParameter(_VOLUME, _VOLUME_PERCENT, 0)
     text = request["text"].encode("utf-8", "ignore") + b"\0"
     if library.espeak_Synth(text, len(text), 0, 0, 0, _UTF8, None, None) != 0:
         return {"error": "espeak-ng could not speak the text"}, b""
@@ -92,14 +92,14 @@ def _speak(
 
 
 def _answer(library: ctypes.CDLL, rate: int, line: str) -> None:
-    """Fork, speak, and pass on what the fork says; without an answer from it, an error."""
+    """Speak in a fork and write its response, or an error if the fork failed."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         code = 1
         try:
             os.close(read)
-            signal.alarm(_LONGEST_WORK)
+            signal.alarm(_TIMEOUT)
             head, wave = _speak(library, rate, json.loads(line))
             with os.fdopen(write, "wb") as out:
                 out.write(json.dumps(head).encode() + b"\n" + wave)
@@ -108,15 +108,16 @@ def _answer(library: ctypes.CDLL, rate: int, line: str) -> None:
             os._exit(code)
     os.close(write)
     with os.fdopen(read, "rb") as back:
-        answer = back.read()
+        response = back.read()
     _, status = os.waitpid(child, 0)
     if status != 0:
-        answer = json.dumps({"error": f"espeak-ng stopped (status {status})"}).encode() + b"\n"
-    sys.stdout.buffer.write(answer)
+        response = json.dumps({"error": f"espeak-ng stopped (status {status})"}).encode() + b"\n"
+    sys.stdout.buffer.write(response)
     sys.stdout.buffer.flush()
 
 
 def main(library_path: str, data_path: str) -> None:
+    """Serve requests from standard input until it closes."""
     library = ctypes.CDLL(library_path)
     options = _PHONEME_EVENTS | _PHONEME_IPA | _DONT_EXIT
     rate = library.espeak_Initialize(_SYNCHRONOUS, 0, os.fsencode(data_path), options)

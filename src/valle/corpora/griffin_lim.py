@@ -1,4 +1,4 @@
-"""Speech made again from its mel spectrum alone: a generator that no network is part of."""
+"""Griffin-Lim resynthesis from a mel spectrogram: a vocoder without a neural network."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from valle.audio.mel import mel_filters
-from valle.corpora.augmentation import SAMPLE_RATE
+from valle.audio_format import SAMPLE_RATE
 
 _WINDOW, _HOP, _MELS = 512, 128, 80
-_ROUNDS = 24
-_MOMENTUM = 0.99  # of the fast form (Perraudin et al. 2013)
+_ITERATIONS = 24
+_MOMENTUM = 0.99  # of fast Griffin-Lim (Perraudin et al. 2013, "A fast Griffin-Lim algorithm")
 
 
 def griffin_lim(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """`samples` [N] at 16 kHz through 80 mel bands and back, phases found by Griffin-Lim; [N]."""
+    """Resynthesize `samples` [N] at 16 kHz from 80 mel bands with estimated phases; [N]."""
     filters = mel_filters(_WINDOW // 2 + 1, _MELS, SAMPLE_RATE).T
-    wanted = np.abs(_spectrum(samples))
-    # Back from mel bands: the least amplitudes that fit, none of them negative.
-    amplitude = np.maximum(np.linalg.pinv(filters) @ (filters @ wanted), 1e-6)
-    guess = amplitude * np.exp(2j * np.pi * rng.random(amplitude.shape))
-    before = np.zeros_like(guess)
-    for _ in range(_ROUNDS):
-        heard = _spectrum(_samples(guess, len(samples)))
-        moved = heard + _MOMENTUM * (heard - before)
-        before = heard
-        guess = amplitude * moved / (np.abs(moved) + 1e-9)
-    return _samples(guess, len(samples))
+    target = np.abs(_spectrum(samples))
+    # Invert the mel filters: the least-squares amplitudes, clipped to be positive.
+    amplitude = np.maximum(np.linalg.pinv(filters) @ (filters @ target), 1e-6)
+    estimate = amplitude * np.exp(2j * np.pi * rng.random(amplitude.shape))
+    before = np.zeros_like(estimate)
+    for _ in range(_ITERATIONS):
+        consistent = _spectrum(_samples(estimate, len(samples)))
+        accelerated = consistent + _MOMENTUM * (consistent - before)
+        before = consistent
+        estimate = amplitude * accelerated / (np.abs(accelerated) + 1e-9)
+    return _samples(estimate, len(samples))
 
 
 def _spectrum(samples: NDArray[np.float32]) -> NDArray[np.complex128]:
@@ -36,5 +36,5 @@ def _spectrum(samples: NDArray[np.float32]) -> NDArray[np.complex128]:
 
 
 def _samples(spectrum: NDArray[np.complex128], length: int) -> NDArray[np.float32]:
-    made = signal.istft(spectrum, nperseg=_WINDOW, noverlap=_WINDOW - _HOP)[1]
-    return np.resize(np.asarray(made, np.float32), length)
+    samples = signal.istft(spectrum, nperseg=_WINDOW, noverlap=_WINDOW - _HOP)[1]
+    return np.resize(np.asarray(samples, np.float32), length)

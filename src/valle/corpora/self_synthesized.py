@@ -1,8 +1,8 @@
-"""Speech of a bundle in the voices of a prepared corpus: what the detector must know best.
+"""`valle prepare self`: speech by a bundle itself, which its detector must recognize best.
 
-Every second sentence is taken as it is spoken, with the watermark; the others are decoded from
-their codes alone, without it. A detector that learns from both halves, beside other speech of which
-half is marked, cannot live on the mark.
+Every second sentence is spoken as usual, with the watermark; the others are decoded from their
+codes without it. The detector trains on both halves, next to other speech of which half is
+watermarked, so it cannot rely on the watermark.
 """
 
 from __future__ import annotations
@@ -13,24 +13,26 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from valle.arrays import Samples
 from valle.audio.recording import resample
+from valle.audio_format import SAMPLE_RATE
 from valle.corpora.split import is_evaluation_sentence
-from valle.corpora.store import SAMPLE_RATE, Store, StoreWriter, Utterance, by_speaker
+from valle.corpora.store import Store, StoreWriter, Utterance, by_speaker
 from valle.corpora.synthetic_store import read_sentences
 from valle.errors import RecordingError, TextError, UsageError
-from valle.files import home_apart
+from valle.files import temporary_data_folder
 from valle.synthesis.model import Model, load
 
 GENERATOR = "valle"
-OWN = f"made-{GENERATOR}"
-"""The corpus of such speech."""
-SENTENCES = 5  # in each voice
-LETTERS = range(25, 110)  # of a sentence: 2 to 7 s
-PROMPT = 2.5  # seconds of a recording that becomes a voice, at least
-_ATTESTATION = "Recordings for research; what is made of them trains a detector of made speech."
+CORPUS = f"synthetic-{GENERATOR}"
+"""The corpus name of a bundle's own speech."""
+SENTENCES_PER_VOICE = 5
+SENTENCE_LENGTHS = range(25, 110)  # characters: 2 to 7 s
+MIN_PROMPT_SECONDS = 2.5
+_ATTESTATION = "Research recordings; speech made from them only trains a synthetic speech detector."
 
 
-def prepare_own(
+def prepare_self_synthesized(
     recordings: Path,
     sentences: Path,
     out: Path,
@@ -40,10 +42,19 @@ def prepare_own(
     seed: int = 0,
     quiet: bool = False,
 ) -> int:
-    """Write a store of `minutes` of a bundle's speech; returns how many sentences it holds.
+    """Write a store of a bundle's speech in the voices of a prepared corpus.
 
-    Speakers of the corpora in `recordings` take turns, a corpus each as often as the next; texts
-    are none of those kept for evaluation.
+    Args:
+        recordings: a store; its corpora take turns, and the speakers within each.
+        sentences: a file as `read_sentences` takes it; evaluation sentences are left out.
+        out: the folder of the new store.
+        bundle: a folder or hf://owner/name; None: the bundle in the package.
+        minutes: of speech.
+        seed: of the choice of prompts and sentences.
+        quiet: no progress bar.
+
+    Returns:
+        How many sentences were spoken.
 
     Raises:
         UsageError: there is no store or file of sentences, or no voice could be enrolled.
@@ -52,22 +63,30 @@ def prepare_own(
     texts = [
         text
         for text in read_sentences(sentences)
-        if len(text) in LETTERS and not is_evaluation_sentence(text)
+        if len(text) in SENTENCE_LENGTHS and not is_evaluation_sentence(text)
     ]
     if not texts:
-        raise UsageError(f"{sentences} has no sentence of a fit length; give another --sentences")
-    writer, count, seconds, wanted = StoreWriter(out), 0, 0.0, 60.0 * minutes
-    bar = tqdm(total=round(wanted), desc="own speech", unit="s", disable=quiet or None)
-    with home_apart():
+        raise UsageError(
+            f"{sentences} has no sentence of {SENTENCE_LENGTHS.start} to {SENTENCE_LENGTHS.stop} "
+            "characters; give another file with --sentences"
+        )
+    writer, count, seconds, target_seconds = StoreWriter(out), 0, 0.0, 60.0 * minutes
+    bar = tqdm(total=round(target_seconds), desc="own speech", unit="s", disable=quiet or None)
+    with temporary_data_folder():
         model = load(bundle)
-        for prompt in _prompts(store, rng):
-            if seconds >= wanted:
+        for prompt in _choose_prompts(store, rng):
+            if seconds >= target_seconds:
                 break
-            chosen = [texts[index] for index in rng.choice(len(texts), SENTENCES)]
-            for text, samples in _spoken(model, store, prompt, chosen, count):
-                name = f"{prompt.speaker}/{count:05d}"
+            chosen = [texts[index] for index in rng.choice(len(texts), SENTENCES_PER_VOICE)]
+            for text, samples in _speak(model, store, prompt, chosen, count):
                 writer.add(
-                    name, OWN, prompt.speaker, samples, text, waveform_is_clean=True, made=True
+                    f"{prompt.speaker}/{count:05d}",
+                    CORPUS,
+                    prompt.speaker,
+                    samples,
+                    text,
+                    waveform_is_clean=True,
+                    is_synthetic=True,
                 )
                 count += 1
                 seconds += len(samples) / SAMPLE_RATE
@@ -77,36 +96,44 @@ def prepare_own(
     return count
 
 
-def _prompts(store: Store, rng: np.random.Generator) -> Iterator[Utterance]:
-    """A recording for each voice: corpora take turns, and in each its speakers."""
-    long = [u for u in store.utterances if u.samples >= PROMPT * SAMPLE_RATE and not u.made]
+def _choose_prompts(store: Store, rng: np.random.Generator) -> Iterator[Utterance]:
+    """Choose a recording for each voice: corpora take turns, and the speakers within each."""
+    shortest = MIN_PROMPT_SECONDS * SAMPLE_RATE
+    long = [u for u in store.utterances if u.samples >= shortest and not u.is_synthetic]
     corpora: dict[str, list[list[Utterance]]] = {}
-    for group in by_speaker(long).values():
-        corpora.setdefault(group[0].corpus, []).append(group)
+    for utterances in by_speaker(long).values():
+        corpora.setdefault(utterances[0].corpus, []).append(utterances)
     if not corpora:
-        raise UsageError(f"{store.folder} has no recording of {PROMPT} s or more")
-    turns = {
-        name: [groups[i] for i in rng.permutation(len(groups))] for name, groups in corpora.items()
+        raise UsageError(
+            f"{store.folder} has no recording of {MIN_PROMPT_SECONDS} s or more; "
+            "give another corpus with --data"
+        )
+    shuffled = {
+        name: [speakers[i] for i in rng.permutation(len(speakers))]
+        for name, speakers in corpora.items()
     }
-    most = max(len(groups) for groups in turns.values())
-    for turn in range(most):
-        for groups in turns.values():
-            group = groups[turn % len(groups)]
-            yield group[rng.integers(len(group))]
+    rounds = max(len(speakers) for speakers in shuffled.values())
+    for turn in range(rounds):
+        for speakers in shuffled.values():
+            utterances = speakers[turn % len(speakers)]
+            yield utterances[rng.integers(len(utterances))]
 
 
-def _spoken(
+def _speak(
     model: Model, store: Store, prompt: Utterance, texts: list[str], first: int
-) -> Iterator[tuple[str, np.ndarray]]:
+) -> Iterator[tuple[str, Samples]]:
+    """Speak texts in the voice of a recording; `first` is the number of the first sentence."""
     try:
         voice = model.enroll((store.waveform(prompt), SAMPLE_RATE), attest=_ATTESTATION)
     except RecordingError:
-        return  # too quiet or unclear to be a voice: another speaker's turn
+        return  # too quiet or unclear to be a voice: the next speaker's turn
     for number, text in enumerate(texts, first):
         try:
-            speech = model.speak(text, voice, redo=0, seed=number)
+            speech = model.speak(text, voice, retries=0, seed=number)
         except TextError:
             continue
-        marked = number % 2 == 0
-        audio = speech.audio if marked else model.codec.decode(speech.codes, model.embedding(voice))
+        if number % 2 == 0:
+            audio = speech.audio  # with the watermark
+        else:
+            audio = model.codec.decode(speech.codes, model.embedding(voice))
         yield text, resample(audio, model.sample_rate, SAMPLE_RATE)

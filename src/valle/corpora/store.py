@@ -1,13 +1,14 @@
-"""The prepared form of a corpus: one file of samples, one line an utterance, labels beside them.
+"""A prepared corpus: one file of samples, one index line per utterance, and label files.
 
 A store is a folder:
 
 - `audio.i16`: all utterances one after another, 16 kHz mono int16, each padded with silence to a
   whole number of codec frames, so that a frame's place follows from a sample's place;
-- `utterances.jsonl`: one JSON object an utterance (see `Utterance`);
+- `utterances.jsonl`: one JSON object per utterance (see `Utterance`);
 - `codes.npy` [all frames, codebooks] int16 and `voices.npy` [utterances, 192] float32, written by
   `valle prepare codes`; `labels.npz`, by `valle prepare labels`; `styles.npz`, by
-  `valle prepare styles`.
+  `valle prepare styles`; `predicted.npy` [all frames, codebooks] int16, by
+  `valle prepare predicted`.
 
 Everything is memory-mapped, so that a store larger than memory costs nothing to open.
 """
@@ -19,14 +20,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from valle.audio_format import HOP
 from valle.errors import UsageError
 
-SAMPLE_RATE = 16_000
-HOP = 320  # samples a codec frame: 50 frames a second at 16 kHz
+_FULL_SCALE = 32768.0  # int16 value of full scale
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,33 @@ class Utterance:
     offset: int
     samples: int
     text: str | None
-    # False where a lossy coder shaped the waveform: never teaches the codec
+    # False where a lossy coder shaped the waveform: the codec is never trained on it
     waveform_is_clean: bool
-    made: bool = False
+    is_synthetic: bool = False
 
     @property
     def frames(self) -> slice:
         """The utterance's rows in `codes` and `frame_symbol`."""
         return slice(self.offset // HOP, (self.offset + self.samples) // HOP)
 
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Utterance:
+        """An utterance from its line in the index.
+
+        Raises:
+            TypeError: the line has other fields than an utterance.
+        """
+        if "made" in row:  # an index from before the field was renamed
+            row = {**row, "is_synthetic": row["made"]}
+            del row["made"]
+            if row["is_synthetic"] and str(row["corpus"]).startswith("made-"):
+                row["corpus"] = "synthetic-" + row["corpus"].removeprefix("made-")
+        return cls(**row)
+
 
 @dataclass(frozen=True)
 class Labels:
-    """What is said in one utterance, and when.
+    """The phonemes of one utterance and their times.
 
     `symbols`, `stress` [symbols] are ids of `valle.text.symbols.SYMBOLS` and 0, 1 or 2;
     `frame_symbol` [frames] is the index into `symbols` that each codec frame is at.
@@ -66,16 +82,23 @@ class Store:
     """A prepared corpus, opened for reading.
 
     Raises:
-        UsageError: the folder holds no store.
+        UsageError: the folder is not a store, or its index is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         index = self.folder / "utterances.jsonl"
         if not index.is_file():
-            raise UsageError(f"{folder} holds no prepared corpus; run `valle prepare` first")
+            raise UsageError(f"{folder} is not a prepared corpus; run `valle prepare` first")
+        self.utterances: list[Utterance] = []
         with index.open(encoding="utf-8") as lines:
-            self.utterances = [Utterance(**json.loads(line)) for line in lines]
+            for number, line in enumerate(lines, 1):
+                try:
+                    self.utterances.append(Utterance.from_row(json.loads(line)))
+                except (ValueError, TypeError, AttributeError) as error:
+                    raise UsageError(
+                        f"{index}, line {number} is damaged ({error}); prepare this corpus again"
+                    ) from error
         self.audio = np.memmap(self.folder / "audio.i16", dtype=np.int16, mode="r")
 
     def waveform(self, utterance: Utterance) -> NDArray[np.float32]:
@@ -83,15 +106,15 @@ class Store:
         return self.samples(utterance.offset, utterance.offset + utterance.samples)
 
     def samples(self, start: int, end: int) -> NDArray[np.float32]:
-        """Samples [start, end) of all, float32 in [-1, 1]."""
-        return self.audio[start:end].astype(np.float32) / 32768.0
+        """Samples [start, end) of the whole store, float32 in [-1, 1]."""
+        return self.audio[start:end].astype(np.float32) / _FULL_SCALE
 
     @cached_property
     def codes(self) -> NDArray[np.int16]:
         """Codec codes of all frames [frames, codebooks].
 
         Raises:
-            UsageError: the store has not been labelled yet.
+            UsageError: `valle prepare labels` has not written them yet.
         """
         path = self.folder / "codes.npy"
         if not path.is_file():
@@ -104,7 +127,7 @@ class Store:
         """Labels by utterance id; utterances that could not be aligned are absent.
 
         Raises:
-            UsageError: the store has not been labelled yet.
+            UsageError: `valle prepare labels` has not written them yet.
         """
         path = self.folder / "labels.npz"
         if not path.is_file():
@@ -113,16 +136,16 @@ class Store:
             ids, starts = arrays["ids"], arrays["starts"]
             symbols, stress = arrays["symbols"], arrays["stress"]
             frame_symbol = arrays["frame_symbol"]
-        spans = {u.id: u.frames for u in self.utterances}
-        found = {}
+        frames_by_id = {utterance.id: utterance.frames for utterance in self.utterances}
+        labels = {}
         for row, name in enumerate(ids.tolist()):
             span = slice(starts[row], starts[row + 1])
-            found[name] = Labels(
+            labels[name] = Labels(
                 symbols[span].astype(np.int64),
                 stress[span].astype(np.int64),
-                frame_symbol[spans[name]].astype(np.int64),
+                frame_symbol[frames_by_id[name]].astype(np.int64),
             )
-        return found
+        return labels
 
     @cached_property
     def voices(self) -> NDArray[np.float32]:
@@ -133,16 +156,18 @@ class Store:
         """
         path = self.folder / "voices.npy"
         if not path.is_file():
-            raise UsageError(f"{self.folder} has no voices; run `valle prepare codes` first")
+            raise UsageError(
+                f"{self.folder} has no speaker embeddings; run `valle prepare codes` first"
+            )
         voices: NDArray[np.float32] = np.load(path, allow_pickle=False)
         return voices
 
     @cached_property
     def styles(self) -> tuple[NDArray[np.float16], NDArray[np.float64]] | None:
-        """What `valle.audio.prosody` measured in each frame [frames, 3], and the borders [5, 7] of
-        classes.
+        """Prosody features of each frame [frames, 3] (see `valle.audio.prosody`) and the edges of
+        the style bins [5, 7].
 
-        None where `valle prepare styles` has not written them: a corpus will do without.
+        None if `valle prepare styles` has not written them; they are optional.
         """
         path = self.folder / "styles.npz"
         if not path.is_file():
@@ -151,34 +176,38 @@ class Store:
             return arrays["features"], arrays["borders"]
 
     @cached_property
-    def spoken(self) -> NDArray[np.int16] | None:
-        """Codes as the NAR has them [frames, codebooks], -1 where it has said nothing; None where
-        `valle prepare spoken` has not written them."""
-        path = self.folder / "spoken.npy"
+    def predicted(self) -> NDArray[np.int16] | None:
+        """Codes that the NAR predicted [frames, codebooks], -1 in frames without a prediction.
+
+        None if `valle prepare predicted` has not written them.
+        """
+        path = self.folder / "predicted.npy"
         if not path.is_file():
             return None
-        spoken: NDArray[np.int16] = np.load(path, mmap_mode="r", allow_pickle=False)
-        return spoken
+        predicted: NDArray[np.int16] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return predicted
 
-    def write_styles(self, features: NDArray[np.float16], borders: NDArray[np.float64]) -> None:
-        """Put features [all frames, 3] and borders [5, 7] beside the samples, whole or not."""
+    def write_styles(self, features: NDArray[np.float16], bin_edges: NDArray[np.float64]) -> None:
+        """Write prosody features [all frames, 3] and bin edges [5, 7] atomically."""
         temporary = self.folder / "styles.tmp.npz"
-        np.savez(temporary, features=features, borders=borders)
+        np.savez(temporary, features=features, borders=bin_edges)
         temporary.replace(self.folder / "styles.npz")
 
     def write_voices(self, voices: NDArray[np.float32]) -> None:
-        """Put speaker embeddings [utterances, 192] beside the samples, whole or not at all."""
+        """Write speaker embeddings [utterances, 192] atomically."""
         self._write("voices", voices)
 
     def write_codes(self, codes: NDArray[np.int16]) -> None:
-        """Put codes [all frames, codebooks] beside the samples, whole or not at all; what the NAR
-        made of other codes is no longer true."""
-        (self.folder / "spoken.npy").unlink(missing_ok=True)
+        """Write codes [all frames, codebooks] atomically.
+
+        Predictions that were made from the previous codes are deleted: they no longer apply.
+        """
+        (self.folder / "predicted.npy").unlink(missing_ok=True)
         self._write("codes", codes)
 
-    def write_spoken(self, spoken: NDArray[np.int16]) -> None:
-        """Put the NAR's codes [all frames, codebooks] beside the samples, whole or not at all."""
-        self._write("spoken", spoken)
+    def write_predicted(self, predicted: NDArray[np.int16]) -> None:
+        """Write the NAR's codes [all frames, codebooks] atomically."""
+        self._write("predicted", predicted)
 
     def _write(self, name: str, rows: NDArray[np.generic]) -> None:
         temporary = self.folder / f"{name}.tmp.npy"
@@ -186,11 +215,11 @@ class Store:
         temporary.replace(self.folder / f"{name}.npy")
 
     def write_labels(self, labels: dict[str, Labels]) -> None:
-        """Put labels by utterance id beside the samples, whole or not at all."""
+        """Write labels by utterance id atomically."""
         frame_symbol = np.full(len(self.audio) // HOP, -1, dtype=np.int16)
-        spans = {u.id: u.frames for u in self.utterances}
+        frames_by_id = {utterance.id: utterance.frames for utterance in self.utterances}
         for name, label in labels.items():
-            frame_symbol[spans[name]] = label.frame_symbol
+            frame_symbol[frames_by_id[name]] = label.frame_symbol
         empty = np.zeros(0, np.int16)
         lengths = [len(label.symbols) for label in labels.values()]
         temporary = self.folder / "labels.tmp.npz"
@@ -206,13 +235,13 @@ class Store:
 
 
 class StoreWriter:
-    """Writes a store utterance by utterance; readers see nothing of it before `close`."""
+    """Writes a store utterance by utterance; readers do not see it before `close`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._audio = (self.folder / "audio.tmp").open("wb")
-        self._lines: list[Utterance] = []
+        self._utterances: list[Utterance] = []
         self._offset = 0
 
     def add(
@@ -224,50 +253,50 @@ class StoreWriter:
         text: str | None,
         *,
         waveform_is_clean: bool,
-        made: bool = False,
+        is_synthetic: bool = False,
     ) -> Utterance:
-        """Append one utterance, 16 kHz float32 in [-1, 1]; pads its end to a whole frame."""
+        """Append one utterance, 16 kHz float32 in [-1, 1]; its end is padded to a whole frame."""
         padded = np.pad(samples, (0, -len(samples) % HOP))
-        # The scale that `waveform` reads with: 16-bit recordings stay what they are.
-        np.clip(np.rint(padded * 32768.0), -32768, 32767).astype(np.int16).tofile(self._audio)
+        # The scale that `waveform` reads with, so that 16-bit recordings are stored unchanged.
+        np.clip(np.rint(padded * _FULL_SCALE), -32768, 32767).astype(np.int16).tofile(self._audio)
         utterance = Utterance(
-            name, corpus, speaker, self._offset, len(padded), text, waveform_is_clean, made
+            name, corpus, speaker, self._offset, len(padded), text, waveform_is_clean, is_synthetic
         )
         self._offset += len(padded)
-        self._lines.append(utterance)
+        self._utterances.append(utterance)
         return utterance
 
     def close(self) -> None:
-        """Finish: rename the samples, then the index that makes the folder a store.
+        """Move the samples into place, then the index that makes the folder a store.
 
         Raises:
             UsageError: nothing was added.
         """
         self._audio.close()
-        if not self._lines:
+        if not self._utterances:
             (self.folder / "audio.tmp").unlink()
-            raise UsageError(f"nothing was kept for {self.folder}: there is nothing to prepare")
-        # A store that was here ends first: all that lies beside its samples fits no others.
-        beside = ("codes.npy", "labels.npz", "voices.npy", "styles.npz", "spoken.npy")
-        for old in ("utterances.jsonl", *beside):
-            (self.folder / old).unlink(missing_ok=True)
+            raise UsageError(f"no utterance is left for {self.folder}: there is nothing to prepare")
+        # The files of an earlier store in this folder do not match the new samples.
+        derived = ("codes.npy", "labels.npz", "voices.npy", "styles.npz", "predicted.npy")
+        for name in ("utterances.jsonl", *derived):
+            (self.folder / name).unlink(missing_ok=True)
         (self.folder / "audio.tmp").replace(self.folder / "audio.i16")
         index = self.folder / "utterances.tmp"
         with index.open("w", encoding="utf-8") as out:
-            for line in self._lines:
-                out.write(json.dumps(asdict(line), ensure_ascii=False) + "\n")
+            for utterance in self._utterances:
+                out.write(json.dumps(asdict(utterance), ensure_ascii=False) + "\n")
         index.replace(self.folder / "utterances.jsonl")
 
 
 def by_speaker(utterances: list[Utterance]) -> dict[str, list[Utterance]]:
-    """Utterances grouped by speaker, in their order."""
+    """Group utterances by speaker, in their order."""
     groups: dict[str, list[Utterance]] = {}
     for utterance in utterances:
         groups.setdefault(utterance.speaker, []).append(utterance)
     return groups
 
 
-def batches_of(items: list[Utterance], size: int) -> Iterator[list[Utterance]]:
-    """Consecutive groups of at most `size`."""
+def split_into_batches(items: list[Utterance], size: int) -> Iterator[list[Utterance]]:
+    """Split utterances into consecutive batches of at most `size`."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

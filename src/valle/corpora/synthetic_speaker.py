@@ -1,4 +1,4 @@
-"""Speakers that exist nowhere: a voice and the room it is heard in, drawn from a seed."""
+"""Synthetic speakers: a TTS voice and a recording channel, sampled from a seed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from valle.corpora.augmentation import NOISES
 from valle.corpora.espeak_speech import EspeakVoice
 from valle.corpora.tts_engines import FESTIVAL_VOICES, FLITE_VOICES
 
-# Only espeak-ng's phoneme times are exact, so most speakers are its; the other two sound more like
-# people. Shares of all speakers.
+# Share of all speakers by engine. Only espeak-ng gives exact phoneme times, so most speakers use
+# it; the other two sound more natural.
 ENGINES = {"espeak": 0.75, "flite": 0.2, "festival": 0.05}
 
-# espeak-ng's variants that sound like a speaking person: none that whispers, clips or buzzes on
-# one note, and of those that differ only in name one.
+# The variants of espeak-ng that sound like a person: none that whisper, clip or drone, and one of
+# those that differ only in name.
 _FEMALE = (
     "f1 f2 f3 f4 f5 Alicia Andrea Annie aunty belinda linda grandma shelby steph anika Nguyen"
 ).split()
@@ -29,10 +29,17 @@ _MALE = (
 
 @dataclass(frozen=True)
 class Channel:
-    """What lies between mouth and file, the same for all that a speaker says.
+    """The recording conditions of a speaker, the same for all of their utterances.
 
-    `rt60` is None in the open (`direct_db` then means nothing); `noise` None is no noise but the
-    floor, white noise at `floor_db` dBFS; `low`, `high` the band in hertz; `level` in dBFS.
+    Attributes:
+        level: of the speech, dBFS.
+        floor_db: level of the white noise floor, dBFS.
+        rt60: reverberation time in seconds; None without a room (`direct_db` is then not used).
+        direct_db: level of the direct sound over that of the reflections, dB.
+        noise: one of `augmentation.NOISES`; None for no noise but the floor.
+        snr_db: level of the speech over that of the noise, dB.
+        low: lower edge of the band, Hz.
+        high: upper edge of the band, Hz.
     """
 
     level: float
@@ -46,12 +53,12 @@ class Channel:
 
     @property
     def clean(self) -> bool:
-        """Whether the voice is heard as it is: no room, no noise, the whole band."""
+        """Whether there is no room, no noise and no band limit."""
         return self.rt60 is None and self.noise is None and self.low == 0 and self.high == 8000
 
     @staticmethod
-    def draw(rng: np.random.Generator) -> Channel:
-        """Half of all channels are clean."""
+    def sample(rng: np.random.Generator) -> Channel:
+        """Sample a channel; half of all channels are clean."""
         clean = rng.random() < 0.5
         in_room = not clean and rng.random() < 0.6
         noisy = not clean and rng.random() < 0.5
@@ -69,11 +76,18 @@ class Channel:
 
 
 @dataclass(frozen=True)
-class MadeSpeaker:
-    """A made voice. The same seed always draws the same one, on any machine.
+class SyntheticSpeaker:
+    """A synthetic speaker; the same seed gives the same one on any machine.
 
-    `voice` is espeak-ng's, or the name of one of flite's or festival's. What the engine says is
-    then changed: pitch and formants multiplied, tempo, spectral tilt in dB an octave.
+    Attributes:
+        seed: what the speaker was sampled from.
+        engine: a key of `ENGINES`.
+        voice: for espeak-ng its parameters, otherwise the name of the engine's voice.
+        pitch: factor on the pitch of the engine's output.
+        formants: factor on its formant frequencies.
+        tempo: factor on its speaking rate.
+        tilt: added to its spectral tilt, dB per octave.
+        channel: the recording conditions.
     """
 
     seed: int
@@ -87,24 +101,24 @@ class MadeSpeaker:
 
     @property
     def name(self) -> str:
-        """Names the speaker among all made ones."""
-        return f"made-{self.engine}-{self.seed}"
+        """The speaker's name, unique among synthetic speakers."""
+        return f"synthetic-{self.engine}-{self.seed}"
 
     @staticmethod
-    def draw(seed: int, engines: dict[str, float] = ENGINES) -> MadeSpeaker:
-        """The speaker of this seed (0 or more); `engines` gives each engine its share."""
+    def sample(seed: int, engines: dict[str, float] = ENGINES) -> SyntheticSpeaker:
+        """Sample the speaker of a seed (0 or more); `engines` maps engines to their shares."""
         rng = np.random.default_rng([seed, 0])
         shares = np.array(list(engines.values()), float)
         engine = str(rng.choice(list(engines), p=shares / shares.sum()))
-        channel = Channel.draw(np.random.default_rng([seed, 1]))
+        channel = Channel.sample(np.random.default_rng([seed, 1]))
         tilt = _rounded(np.clip(rng.normal(0, 1.5), -4, 3))
         if engine == "espeak":
-            return MadeSpeaker(seed, engine, _espeak_voice(rng), 1.0, 1.0, 1.0, tilt, channel)
+            return SyntheticSpeaker(seed, engine, _espeak_voice(rng), 1.0, 1.0, 1.0, tilt, channel)
         voice = str(rng.choice(FLITE_VOICES if engine == "flite" else FESTIVAL_VOICES))
-        # A voice of few speakers must move far to be another's: up to a child's, down to a giant's.
-        # Pitch and formants go together in people, but loosely.
+        # These engines have few voices, so the range is wide, from a child's vocal tract to a very
+        # large one. In people, pitch and formants are correlated, but loosely.
         size = rng.normal(0, 0.08)
-        return MadeSpeaker(
+        return SyntheticSpeaker(
             seed,
             engine,
             voice,
@@ -118,14 +132,16 @@ class MadeSpeaker:
 
 def _espeak_voice(rng: np.random.Generator) -> EspeakVoice:
     variant = str(rng.choice(_FEMALE if rng.random() < 0.5 else _MALE))
-    size = rng.normal(0, 0.05)  # of the vocal tract: all formants move with it
+    size = rng.normal(0, 0.05)  # of the vocal tract: it scales all formants
     formants = np.clip(np.exp(size + rng.normal(0, 0.025, 9)), 0.84, 1.2)
     return EspeakVoice(
         variant=variant,
-        formants=tuple(_rounded(by) for by in formants),
-        widths=tuple(_rounded(by) for by in np.clip(np.exp(rng.normal(0, 0.15, 9)), 0.7, 1.5)),
+        formants=tuple(_rounded(factor) for factor in formants),
+        widths=tuple(
+            _rounded(factor) for factor in np.clip(np.exp(rng.normal(0, 0.15, 9)), 0.7, 1.5)
+        ),
         pitch=_rounded(np.clip(np.exp(size + rng.normal(0, 0.15)), 0.68, 1.45)),
-        lengths=tuple(_rounded(by) for by in np.clip(rng.normal(1, 0.1, 8), 0.75, 1.3)),
+        lengths=tuple(_rounded(factor) for factor in np.clip(rng.normal(1, 0.1, 8), 0.75, 1.3)),
         pitch_range=int(rng.integers(20, 85)),
         rate=round(np.clip(rng.normal(175, 25), 125, 240)),
     )

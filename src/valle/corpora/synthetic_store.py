@@ -1,4 +1,4 @@
-"""Made speech brought into a store, with the phoneme times that its engine gives."""
+"""`valle prepare synthetic`: a store of synthetic speech with the engines' phoneme times."""
 
 from __future__ import annotations
 
@@ -8,24 +8,31 @@ from pathlib import Path
 from tqdm import tqdm
 
 from valle.corpora.store import Labels, Store, StoreWriter
-from valle.corpora.synthetic import Tally, make_speech
+from valle.corpora.synthetic import Tally, synthesize_utterances
 from valle.errors import UsageError
-from valle.text.phonemes import symbol_ids
+from valle.text.phonemes import phonemes_to_ids
 
 
 def read_sentences(path: Path) -> list[str]:
-    """The sentences of a file of lines `source<TAB>sentence`.
+    """Read the sentences of a file with lines `source<TAB>sentence` or plain sentences.
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: there is no such file, it is not UTF-8 text, or it has no sentence.
     """
     if not path.is_file():
-        raise UsageError(f"no sentences at {path}; give a file with --sentences")
-    with path.open(encoding="utf-8", newline="") as lines:
-        return [row[-1] for row in csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if row]
+        raise UsageError(f"there are no sentences at {path}; give a file with --sentences")
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+            sentences = [row[-1] for row in rows if row and row[-1].strip()]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"--sentences {path} cannot be read as UTF-8 text: {error}") from error
+    if not sentences:
+        raise UsageError(f"{path} has no sentences; give another file with --sentences")
+    return sentences
 
 
-def prepare_made(
+def prepare_synthetic(
     sentences: Path,
     out: Path,
     *,
@@ -35,31 +42,43 @@ def prepare_made(
     workers: int = 1,
     quiet: bool = False,
 ) -> Tally:
-    """Write a store of `speakers` made speakers saying `utterances` texts each.
+    """Write a store of synthetic speech, with labels where the engine gives phoneme times.
 
-    Returns what was kept, and why the rest was not.
+    Args:
+        sentences: a file as `read_sentences` takes it.
+        out: the folder of the new store.
+        speakers: how many synthetic speakers to sample.
+        utterances: texts for each of them.
+        seed: of the speakers and their sentences.
+        workers: processes.
+        quiet: no progress bar.
+
+    Returns:
+        How many sentences were synthesized, and why the others were not.
 
     Raises:
-        UsageError: there is no such file of sentences, or nothing was kept.
+        UsageError: there is no such file of sentences, or no sentence was synthesized.
     """
     tally = Tally()
     writer = StoreWriter(out)
     labels: dict[str, Labels] = {}
-    bar = tqdm(desc="made speech", unit="utterance", disable=quiet or None)
-    made = make_speech(read_sentences(sentences), speakers, utterances, seed, workers, tally)
-    for number, utterance in enumerate(made):
+    bar = tqdm(desc="synthetic speech", unit="utterance", disable=quiet or None)
+    generated = synthesize_utterances(
+        read_sentences(sentences), speakers, utterances, seed, workers, tally
+    )
+    for number, utterance in enumerate(generated):
         name = f"{utterance.speaker.name}/{number:06d}"
         writer.add(
             name,
-            f"made-{utterance.speaker.engine}",
+            f"synthetic-{utterance.speaker.engine}",
             utterance.speaker.name,
             utterance.samples,
             utterance.text,
             waveform_is_clean=True,
-            made=True,
+            is_synthetic=True,
         )
         if utterance.frame_symbol is not None:
-            labels[name] = Labels(*symbol_ids(utterance.phonemes), utterance.frame_symbol)
+            labels[name] = Labels(*phonemes_to_ids(utterance.phonemes), utterance.frame_symbol)
         bar.update()
     bar.close()
     writer.close()

@@ -1,4 +1,4 @@
-"""Trained models read back from their run folders."""
+"""Load trained models from their run folders."""
 
 from __future__ import annotations
 
@@ -12,63 +12,73 @@ from valle.errors import UsageError
 from valle.text.symbols import LISTENER_SYMBOLS, SYMBOLS
 from valle.training.models.ar import AR
 from valle.training.models.codec import Codec, CodecSize
-from valle.training.models.convnext import grown
+from valle.training.models.convnext import grow_depth
 from valle.training.models.detector import Detector, DetectorSize
 from valle.training.models.listener import Listener, ListenerSize
 from valle.training.models.nar import NAR
 from valle.training.models.sizes import ARSize, NARSize
 from valle.training.models.speaker import SpeakerEncoder, SpeakerSize
-from valle.training.run_folder import load_checkpoint
+from valle.training.run_folder import CHECKPOINT, SIZE, load_checkpoint
 
 _Size = TypeVar("_Size")
-
-
-def _size(run: Path, kind: type[_Size]) -> _Size:
-    path = run / "size.json"
-    if not path.is_file():
-        raise UsageError(f"{run} is no training run: it has no size.json")
-    return kind(**json.loads(path.read_text()))
-
-
-def _filled(module: nn.Module, run: Path, name: str) -> None:
-    # A run that is to grow says so in its size before its first checkpoint of that size.
-    weights = load_checkpoint(run / "checkpoint.pt")["modules"][name]
-    module.load_state_dict(grown(module, weights))
-    module.eval()
+_Module = TypeVar("_Module", bound=nn.Module)
 
 
 def load_codec(run: Path) -> Codec:
-    """The codec of a run, ready to use. UsageError when there is none; so for all below."""
-    codec = Codec(_size(run, CodecSize))
-    _filled(codec, run, "codec")
-    return codec
+    """Load a run's codec in evaluation mode.
+
+    Raises:
+        UsageError: the folder is not a run of a codec. The same holds for all functions below.
+    """
+    return _load_weights(Codec(_read_size(run, CodecSize)), run, "codec")
 
 
 def load_listener(run: Path) -> Listener:
-    listener = Listener(_size(run, ListenerSize), len(LISTENER_SYMBOLS))
-    _filled(listener, run, "listener")
-    return listener
+    """Load a run's listener in evaluation mode."""
+    model = Listener(_read_size(run, ListenerSize), len(LISTENER_SYMBOLS))
+    return _load_weights(model, run, "listener")
 
 
 def load_speaker(run: Path) -> SpeakerEncoder:
-    speaker = SpeakerEncoder(_size(run, SpeakerSize))
-    _filled(speaker, run, "speaker")
-    return speaker
+    """Load a run's speaker encoder in evaluation mode."""
+    return _load_weights(SpeakerEncoder(_read_size(run, SpeakerSize)), run, "speaker")
 
 
 def load_detector(run: Path) -> Detector:
-    detector = Detector(_size(run, DetectorSize))
-    _filled(detector, run, "detector")
-    return detector
+    """Load a run's detector in evaluation mode."""
+    return _load_weights(Detector(_read_size(run, DetectorSize)), run, "detector")
 
 
 def load_ar(run: Path) -> AR:
-    ar = AR(_size(run, ARSize), len(SYMBOLS))
-    _filled(ar, run, "ar")
-    return ar
+    """Load a run's AR model in evaluation mode."""
+    return _load_weights(AR(_read_size(run, ARSize), len(SYMBOLS)), run, "ar")
 
 
 def load_nar(run: Path) -> NAR:
-    nar = NAR(_size(run, NARSize), len(SYMBOLS))
-    _filled(nar, run, "nar")
-    return nar
+    """Load a run's NAR model in evaluation mode."""
+    return _load_weights(NAR(_read_size(run, NARSize), len(SYMBOLS)), run, "nar")
+
+
+def _read_size(run: Path, kind: type[_Size]) -> _Size:
+    path = run / SIZE
+    if not path.is_file():
+        raise UsageError(f"{run} is not a training run: it has no {SIZE}; train that model first")
+    try:
+        return kind(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{path} is damaged or of another model ({error})") from error
+
+
+def _load_weights(module: _Module, run: Path, name: str) -> _Module:
+    modules = load_checkpoint(run / CHECKPOINT)["modules"]
+    if name not in modules:
+        raise UsageError(f"{run} is a run of {next(iter(modules))}, not of {name}")
+    try:
+        # A run that was resumed with more layers has their number in its size before it has a
+        # checkpoint with them.
+        module.load_state_dict(grow_depth(module, modules[name]))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UsageError(f"the checkpoint in {run} does not fit its {SIZE} ({reason})") from error
+    module.eval()
+    return module

@@ -1,8 +1,9 @@
-"""What lies in the folder of a run: the checkpoint, the model's size, the borders of styles."""
+"""The files of a training run: its checkpoint, the model's size, the edges of the style bins."""
 
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,15 @@ from valle.errors import UsageError
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-_NAME = "styles.json"
-# Of a size, what may differ from the checkpoint that a run goes on from.
-_NO_SHAPE = frozenset({"dropout", "max_positions", "block", "past", "ahead"})
+CHECKPOINT = "checkpoint.pt"
+SIZE = "size.json"
+_STYLES = "styles.json"
+# Fields of a size that may differ from those of the checkpoint, since no weight depends on them.
+_NOT_SHAPES = frozenset({"dropout", "max_positions", "block", "past", "ahead"})
 
 
 def write_checkpoint(path: Path, modules: dict[str, dict[str, Tensor]], **state: Any) -> None:
-    """Write the weights of modules, and plain values beside them, whole or not at all."""
+    """Write the weights of modules and further state atomically."""
     temporary = path.with_suffix(".tmp")
     torch.save({"modules": modules, **state}, temporary)
     temporary.replace(path)
@@ -33,60 +36,70 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint; only tensors and plain values are unpickled.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or the file is damaged.
     """
     if not path.is_file():
-        raise UsageError(f"no checkpoint at {path}; train that model first (valle train ...)")
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        raise UsageError(f"there is no checkpoint at {path}; train that model first (valle train)")
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UsageError(
+            f"{path} is not a checkpoint of this program or is damaged ({reason}); restore it, or "
+            "train again with other --runs"
+        ) from error
     return state
 
 
-def keep_size(folder: Path, size: DataclassInstance, deeper: frozenset[str] = frozenset()) -> None:
-    """Write a model's shapes into its run's folder, for those who read its checkpoint.
+def save_size(folder: Path, size: DataclassInstance, deeper: frozenset[str] = frozenset()) -> None:
+    """Write a model's size into its run's folder, where it is read with the checkpoint.
 
-    Of the shapes named in `deeper` the checkpoint may have fewer: its model grows.
+    Args:
+        folder: of the run.
+        size: the size's dataclass.
+        deeper: numbers of layers that may be larger than in the checkpoint (depth growth).
 
     Raises:
-        UsageError: the folder holds a checkpoint of a model of other shapes.
+        UsageError: the folder has a checkpoint of a model of another size.
     """
-    path, wanted = folder / "size.json", asdict(size)
-    if (folder / "checkpoint.pt").is_file() and path.is_file():
-        there = json.loads(path.read_text(encoding="utf-8"))
-        for name in wanted.keys() - _NO_SHAPE:
-            known = there.get(name, wanted[name])
-            if known != wanted[name] and not (name in deeper and known < wanted[name]):
+    path, new = folder / SIZE, asdict(size)
+    if (folder / CHECKPOINT).is_file() and path.is_file():
+        old = json.loads(path.read_text(encoding="utf-8"))
+        for name in new.keys() - _NOT_SHAPES:
+            value = old.get(name, new[name])
+            if value != new[name] and not (name in deeper and value < new[name]):
                 raise UsageError(
-                    f"{folder} holds a model of another --size ({name} {there[name]}, not "
-                    f"{wanted[name]}); give that size, or another --runs"
+                    f"{folder} has a model of another --size ({name} {value}, not {new[name]}); "
+                    "give that size, or other --runs"
                 )
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(wanted), encoding="utf-8")
+    path.write_text(json.dumps(new), encoding="utf-8")
 
 
-def keep_borders(folder: Path, borders: NDArray[np.float64] | None) -> None:
-    """Write borders [5, 7] into a run's folder, whole or not at all; None writes nothing."""
-    if borders is None:
+def save_bin_edges(folder: Path, bin_edges: NDArray[np.float64] | None) -> None:
+    """Write the edges of the style bins [5, 7] into a run's folder atomically; None: nothing."""
+    if bin_edges is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / (_NAME + ".tmp")
-    temporary.write_text(json.dumps(np.asarray(borders).tolist()), encoding="utf-8")
-    temporary.replace(folder / _NAME)
+    temporary = folder / (_STYLES + ".tmp")
+    temporary.write_text(json.dumps(np.asarray(bin_edges).tolist()), encoding="utf-8")
+    temporary.replace(folder / _STYLES)
 
 
-def same_borders(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None) -> bool:
-    """Whether the classes of two runs mean the same; so they do where neither knows styles."""
-    if one is None or other is None:
-        return one is other
-    return np.array_equal(one, other)
+def have_same_bin_edges(a: NDArray[np.float64] | None, b: NDArray[np.float64] | None) -> bool:
+    """Whether the style bins of two runs are the same; also if neither run has styles (None)."""
+    if a is None or b is None:
+        return a is b
+    return np.array_equal(a, b)
 
 
-def kept_borders(folder: Path) -> NDArray[np.float64] | None:
-    """The borders [5, 7] that a run has learnt from so far; None if it knows no styles.
+def load_bin_edges(folder: Path) -> NDArray[np.float64] | None:
+    """The edges of the style bins [5, 7] of a run; None if it has no styles.
 
-    They stay what they are when a run goes on with other corpora: what a class means is part of
-    the model.
+    They do not change when a run continues with other corpora: what a bin means is part of the
+    model.
     """
-    path = folder / _NAME
+    path = folder / _STYLES
     if not path.is_file():
         return None
     return np.array(json.loads(path.read_text(encoding="utf-8")), np.float64)

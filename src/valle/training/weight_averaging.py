@@ -1,8 +1,9 @@
-"""`valle average`: one model that is the mean of the weights of several.
+"""`valle average`: weight averaging of several training runs (a model soup).
 
-Runs that went on from the same weights lie in one valley, and their mean is mostly better than each
-of them; with the weights before as one of them, a fine-tuned model keeps more of what it knew
-(Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", section 3).
+Runs that continue from the same weights end in the same basin, where their average is usually
+better than each of them (Wortsman et al. 2022, "Model soups"). With the initial weights as one of
+the runs, a fine-tuned model keeps more of what it could do before (Wortsman et al. 2022, "Robust
+fine-tuning of zero-shot models", section 3).
 """
 
 from __future__ import annotations
@@ -15,46 +16,56 @@ from torch import Tensor
 
 from valle.errors import OutputError, UsageError
 from valle.training.run_folder import (
-    keep_borders,
-    kept_borders,
+    CHECKPOINT,
+    SIZE,
+    have_same_bin_edges,
+    load_bin_edges,
     load_checkpoint,
-    same_borders,
+    save_bin_edges,
     write_checkpoint,
 )
 
 
 def average_runs(runs: Sequence[Path], into: Path) -> str:
-    """Write the mean of the models of some runs as a run, as `valle import` writes one.
+    """Average the models of several runs and write the result as a run, as `valle import` does.
 
-    Weights that all runs have alike stay so to the bit: where a codec's decoder alone learnt, codes
-    stay what they were. Whatever is no weight (a counter, a switch) is the first run's. Returns the
-    stage that they are of.
+    Weights that are equal in all runs stay equal to the bit, so codes do not change where only the
+    codec's decoder was trained. Buffers that are not floating-point come from the first run.
+
+    Args:
+        runs: folders of two or more runs of the same stage; one named twice counts twice.
+        into: the folder of the new run.
+
+    Returns:
+        The stage of the runs.
 
     Raises:
-        OutputError: `into` holds a run already, which would be lost.
-        UsageError: there are fewer than two runs, one is none, or they are of different stages,
-            sizes or styles.
+        OutputError: `into` already has a run.
+        UsageError: there are fewer than two runs, a folder is not a run, or the runs differ in
+            stage, size or style bins.
     """
     if len(runs) < 2:
-        raise UsageError(f"a mean is of two runs or more, not of {len(runs)}")
-    if (into / "checkpoint.pt").exists():
-        raise OutputError(f"{into} holds a run already; give another folder")
-    stage, first = _model(runs[0])
-    borders = kept_borders(runs[0])
+        raise UsageError(f"averaging needs two runs or more, not {len(runs)}")
+    if (into / CHECKPOINT).exists():
+        raise OutputError(f"{into} already has a run; give another folder")
+    stage, first = _load_model(runs[0])
+    bin_edges = load_bin_edges(runs[0])
     sums = {
         name: weight.double() if weight.is_floating_point() else weight
         for name, weight in first.items()
     }
     for run in runs[1:]:
-        other, weights = _model(run)
-        if other != stage:
-            raise UsageError(f"{runs[0]} is a run of {stage}, {run} of {other}: there is no mean")
-        if _shapes(weights) != _shapes(first):
-            raise UsageError(f"{runs[0]} and {run} are models of other sizes: there is no mean")
-        if not same_borders(borders, kept_borders(run)):
+        other_stage, weights = _load_model(run)
+        if other_stage != stage:
             raise UsageError(
-                f"{runs[0]} and {run} learnt from styles with other borders: a class of one means "
-                "something else in the other"
+                f"{runs[0]} is a run of {stage}, {run} of {other_stage}: give runs of one"
+            )
+        if _shapes(weights) != _shapes(first):
+            raise UsageError(f"{runs[0]} and {run} are models of different sizes: give one size")
+        if not have_same_bin_edges(bin_edges, load_bin_edges(run)):
+            raise UsageError(
+                f"{runs[0]} and {run} were trained with different style bins, so their style "
+                "embeddings cannot be averaged"
             )
         for name, weight in weights.items():
             if weight.is_floating_point():
@@ -64,15 +75,15 @@ def average_runs(runs: Sequence[Path], into: Path) -> str:
         for name, total in sums.items()
     }
     into.mkdir(parents=True, exist_ok=True)
-    (into / "size.json").write_bytes((runs[0] / "size.json").read_bytes())
-    keep_borders(into, borders)
-    write_checkpoint(into / "checkpoint.pt", {stage: mean}, step=0, spent_seconds=0.0)
+    (into / SIZE).write_bytes((runs[0] / SIZE).read_bytes())
+    save_bin_edges(into, bin_edges)
+    write_checkpoint(into / CHECKPOINT, {stage: mean}, step=0, spent_seconds=0.0)
     return stage
 
 
-def _model(run: Path) -> tuple[str, dict[str, Tensor]]:
-    """Stage and weights of a run's model, the first of its modules; the others only train it."""
-    modules = load_checkpoint(run / "checkpoint.pt")["modules"]
+def _load_model(run: Path) -> tuple[str, dict[str, Tensor]]:
+    """Stage and weights of a run's model: the first of its modules; the others only train it."""
+    modules = load_checkpoint(run / CHECKPOINT)["modules"]
     stage = next(iter(modules))
     return stage, modules[stage]
 

@@ -9,14 +9,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from made_corpus import write_corpus  # noqa: E402
+from synthetic_corpus import write_corpus  # noqa: E402
 from valle.corpora.store import Store  # noqa: E402
 from valle.corpora.transcripts import IS_BORDER  # noqa: E402
 from valle.errors import UsageError  # noqa: E402
 from valle.text.symbols import SYMBOLS, UNKNOWN  # noqa: E402
-from valle.training.data.examples import Example, ExampleSource, Source, padded  # noqa: E402
+from valle.training.data.examples import Example, ExampleSource, LabeledUtterance, pad_sequences  # noqa: E402
 from valle.training.models.sizes import NO_CODE  # noqa: E402
-from valle.training.trainers.ar import ar_batch  # noqa: E402
+from valle.training.trainers.ar import collate_examples  # noqa: E402
 
 PROMPT, TARGET = (40, 80), (60, 120)
 
@@ -27,9 +27,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return write_corpus(folder, {"many": [150, 90, 200], "single": [260]})
 
 
-def source(store: Store, name: str) -> Source:
+def source(store: Store, name: str) -> LabeledUtterance:
     utterance = next(u for u in store.utterances if u.id == name)
-    return Source(store, utterance, store.labels[name], voice_of(store, name))
+    return LabeledUtterance(store, utterance, store.labels[name], voice_of(store, name))
 
 
 def voice_of(store: Store, name: str) -> np.ndarray:
@@ -183,7 +183,7 @@ def test_one_prompt_in_ten_hides_its_voice(store: Store) -> None:
 def test_a_batch_speaks_in_the_prompts_voices(store: Store) -> None:
     one, other = source(store, "many/0"), source(store, "many/2")
     pairs = [(a.piece(0, 40), b.piece(60, 130)) for a, b in ((one, other), (other, one))]
-    voice = ar_batch([Example.after(*pair) for pair in pairs], torch.device("cpu"))["voice"]
+    voice = collate_examples([Example.after(*pair) for pair in pairs], torch.device("cpu"))["voice"]
     assert voice.dtype == torch.float32
     np.testing.assert_array_equal(voice, np.stack([one.voice, other.voice]))
     assert (one.voice != other.voice).any()
@@ -195,7 +195,7 @@ def test_moves_of_an_ended_piece_end(store: Store) -> None:
         (whole.piece(0, 40), whole.piece(100, 150)),  # ends
         (whole.piece(10, 50), whole.piece(60, 130)),  # is cut
     ]
-    batch = ar_batch([Example.after(*pair) for pair in pairs], torch.device("cpu"))
+    batch = collate_examples([Example.after(*pair) for pair in pairs], torch.device("cpu"))
     ended, cut = batch["moves"][0], batch["moves"][1]
     assert ended[39] == -100 and ended[89] == 1
     assert set(ended[90:].tolist()) == {-100}
@@ -216,14 +216,14 @@ def test_a_piece_may_end_before_its_last_border(tmp_path: Path) -> None:
     store.write_labels({"a/0": type(label)(label.symbols, label.stress, path)})
     whole = source(Store(tmp_path), "a/0")
     example = Example.after(whole.piece(0, 40), whole.piece(100, 150))
-    batch = ar_batch([example], torch.device("cpu"))
+    batch = collate_examples([example], torch.device("cpu"))
     assert batch["moves"][0, 89] == 2
 
 
 def test_a_batch_reads_what_running_reads(store: Store) -> None:
     whole = source(store, "many/0")
     prompt, target = whole.piece(0, 40), whole.piece(60, 130)
-    batch = ar_batch([Example.after(prompt, target)], torch.device("cpu"))
+    batch = collate_examples([Example.after(prompt, target)], torch.device("cpu"))
     inputs = batch["inputs"][0]
     assert (inputs[0] == NO_CODE).all()
     np.testing.assert_array_equal(inputs[1:41], prompt.codes)  # the last one before row 40
@@ -240,4 +240,4 @@ def test_a_batch_reads_what_running_reads(store: Store) -> None:
 
 def test_padding() -> None:
     rows = [np.array([[1, 2]]), np.array([[3, 4], [5, 6]])]
-    assert padded(rows, -1).tolist() == [[[1, 2], [-1, -1]], [[3, 4], [5, 6]]]
+    assert pad_sequences(rows, -1).tolist() == [[[1, 2], [-1, -1]], [[3, 4], [5, 6]]]

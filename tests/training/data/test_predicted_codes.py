@@ -9,19 +9,20 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from made_corpus import write_corpus  # noqa: E402
+from synthetic_corpus import write_corpus  # noqa: E402
+from valle.audio_format import HOP  # noqa: E402
 from valle.bundle.bundle import Bundle  # noqa: E402
 from valle.cli.main import main  # noqa: E402
-from valle.corpora.store import HOP, Store  # noqa: E402
+from valle.corpora.store import Store  # noqa: E402
 from valle.errors import UsageError  # noqa: E402
 from valle.text.symbols import LISTENER_SYMBOLS  # noqa: E402
-from valle.training.data.predicted_codes import write_spoken  # noqa: E402
-from valle.training.data.segments import Pieces  # noqa: E402
+from valle.training.data.predicted_codes import write_predicted_codes  # noqa: E402
+from valle.training.data.segments import SegmentSampler  # noqa: E402
 from valle.training.models.listener import LISTENER_SIZES, Listener  # noqa: E402
 from valle.training.models.sizes import NO_CODE  # noqa: E402
 from valle.training.models.speaker import SPEAKER_SIZES, SpeakerEncoder  # noqa: E402
 from valle.training.trainers import codec as train_codec  # noqa: E402
-from valle.training.trainers.codec import CodecJob  # noqa: E402
+from valle.training.trainers.codec import CodecTrainer  # noqa: E402
 from valle.training.trainers.loop import run  # noqa: E402
 
 CLIPS = {"a": [150, 200], "b": [240], "short": [70]}
@@ -46,7 +47,7 @@ def test_the_first_codebook_is_the_recordings_and_the_next_are_the_nars(
     store: Store, bundle: Bundle
 ) -> None:
     assert store.spoken is None
-    count = write_spoken(store, bundle, 30.0, quiet=True)
+    count = write_predicted_codes(store, bundle, 30.0, quiet=True)
     store = Store(store.folder)
     assert store.spoken is not None and store.spoken.shape == store.codes.shape
     said = store.spoken[:, 0] >= 0
@@ -63,7 +64,7 @@ def test_the_first_codebook_is_the_recordings_and_the_next_are_the_nars(
 
 
 def test_no_more_of_a_speaker_than_asked_for(store: Store, bundle: Bundle) -> None:
-    write_spoken(store, bundle, seconds=1.6, quiet=True)
+    write_predicted_codes(store, bundle, seconds=1.6, quiet=True)
     spoken = Store(store.folder).spoken
     assert spoken is not None
     by_name = {u.id: (spoken[u.frames, 0] >= 0).sum() for u in store.utterances}
@@ -71,7 +72,7 @@ def test_no_more_of_a_speaker_than_asked_for(store: Store, bundle: Bundle) -> No
 
 
 def test_other_codes_end_them(store: Store, bundle: Bundle) -> None:
-    write_spoken(store, bundle, 30.0, quiet=True)
+    write_predicted_codes(store, bundle, 30.0, quiet=True)
     store.write_codes(np.array(store.codes))
     assert Store(store.folder).spoken is None
 
@@ -79,20 +80,20 @@ def test_other_codes_end_them(store: Store, bundle: Bundle) -> None:
 def test_where_there_is_too_little_it_is_said(tmp_path: Path, bundle: Bundle) -> None:
     store = write_corpus(tmp_path / "few", {"a": [70]}, words=4)
     with pytest.raises(UsageError, match=r"2\.7 s of clean"):
-        write_spoken(store, bundle, 30.0, quiet=True)
+        write_predicted_codes(store, bundle, 30.0, quiet=True)
     assert store.spoken is None
 
 
 def test_pieces_have_their_own_codes(store: Store, bundle: Bundle) -> None:
-    assert not Pieces([store], np.random.default_rng(0), 1.0).spoken
-    write_spoken(store, bundle, 30.0, quiet=True)
+    assert not SegmentSampler([store], np.random.default_rng(0), 1.0).spoken
+    write_predicted_codes(store, bundle, 30.0, quiet=True)
     store = Store(store.folder)
-    pieces = Pieces([store], np.random.default_rng(0), 1.0)
+    pieces = SegmentSampler([store], np.random.default_rng(0), 1.0)
     assert len(pieces.spoken) == 2  # speakers
     assert store.spoken is not None
     starts, recorded = set(), 0
     for _ in range(50):
-        samples, codes, voice = pieces.draw_spoken()
+        samples, codes, voice = pieces.sample_predicted()
         assert samples.shape == (50 * HOP,) and codes.shape == (50, 8)
         places = {
             (start, own)
@@ -122,15 +123,15 @@ def test_a_decoder_with_kept_codes_learns_from_them(
     store: Store, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "codec"
-    run(CodecJob([store], folder, "debug", "cpu", 0), folder, steps=1, quiet=True)
-    write_spoken(store, bundle, 30.0, quiet=True)
+    run(CodecTrainer([store], folder, "debug", "cpu", 0), folder, steps=1, quiet=True)
+    write_predicted_codes(store, bundle, 30.0, quiet=True)
     store = Store(store.folder)
-    job = CodecJob([store], folder, "debug", "cpu", 0, keep_codes=True)
+    job = CodecTrainer([store], folder, "debug", "cpu", 0, keep_codes=True)
     drawn = []
     monkeypatch.setattr(
         job.pieces,
-        "draw_spoken",
-        lambda draw=job.pieces.draw_spoken: drawn.append(draw()) or drawn[-1],
+        "sample_predicted",
+        lambda draw=job.pieces.sample_predicted: drawn.append(draw()) or drawn[-1],
     )
     decoded = []
     decode = job.codec.decode_latents
@@ -146,8 +147,8 @@ def test_a_decoder_with_kept_codes_learns_from_them(
         assert torch.equal(voices[place], torch.from_numpy(voice))
     assert (voices == 0).all(1).sum() == len(latents) - len(drawn)  # recordings are nobody's
     # Codes of another codec teach nothing: one that still learns its own leaves them alone.
-    fresh = CodecJob([store], tmp_path / "fresh", "debug", "cpu", 0)
-    monkeypatch.setattr(fresh.pieces, "draw_spoken", None)
+    fresh = CodecTrainer([store], tmp_path / "fresh", "debug", "cpu", 0)
+    monkeypatch.setattr(fresh.pieces, "sample_predicted", None)
     fresh.step(0, 0.0)
 
 
@@ -155,8 +156,8 @@ def test_a_decoder_with_kept_codes_is_given_what_running_codes(
     store: Store, tmp_path: Path
 ) -> None:
     folder = tmp_path / "codec"
-    run(CodecJob([store], folder, "debug", "cpu", 0), folder, steps=1, quiet=True)
-    job = CodecJob([store], folder, "debug", "cpu", 0, keep_codes=True)
+    run(CodecTrainer([store], folder, "debug", "cpu", 0), folder, steps=1, quiet=True)
+    job = CodecTrainer([store], folder, "debug", "cpu", 0, keep_codes=True)
     waveform = torch.randn(2, 10 * HOP, generator=torch.Generator().manual_seed(0))
     latents, commitment, codes = job._quantised(waveform, torch.tensor([8, 3]))
     assert commitment is None
@@ -170,8 +171,8 @@ def test_what_the_nar_says_is_to_be_heard_as_the_recording_is(
     store: Store, bundle: Bundle, tmp_path: Path
 ) -> None:
     folder = tmp_path / "codec"
-    run(CodecJob([store], folder, "debug", "cpu", 0), folder, steps=1, quiet=True)
-    write_spoken(store, bundle, 30.0, quiet=True)
+    run(CodecTrainer([store], folder, "debug", "cpu", 0), folder, steps=1, quiet=True)
+    write_predicted_codes(store, bundle, 30.0, quiet=True)
     hearing = (
         SpeakerEncoder(SPEAKER_SIZES["debug"]),
         Listener(LISTENER_SIZES["debug"], len(LISTENER_SYMBOLS)),
@@ -179,7 +180,7 @@ def test_what_the_nar_says_is_to_be_heard_as_the_recording_is(
     before = [{n: w.clone() for n, w in each.state_dict().items()} for each in hearing]
     stores = [Store(store.folder)]
     plain, told = (
-        CodecJob(stores, folder, "debug", "cpu", 0, keep_codes=True, hearing=each)
+        CodecTrainer(stores, folder, "debug", "cpu", 0, keep_codes=True, hearing=each)
         for each in (None, hearing)
     )
     chance = torch.Generator().manual_seed(0)
@@ -218,7 +219,7 @@ def test_what_the_nar_says_is_to_be_heard_as_the_recording_is(
 def test_by_one_command(
     store: Store, debug_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    argv = ["prepare", "spoken", str(store.folder), "--bundle", str(debug_bundle)]
+    argv = ["prepare", "predicted", str(store.folder), "--bundle", str(debug_bundle)]
     assert main([*argv, "--seconds", "2", "-q"]) == 0
     assert "as the NAR has them" in capsys.readouterr().out
     assert Store(store.folder).spoken is not None

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from valle.corpora.store import HOP, SAMPLE_RATE, Store, StoreWriter
+from valle.audio_format import HOP, SAMPLE_RATE
+from valle.corpora.store import Store, StoreWriter
 from valle.errors import UsageError
 
 pytest.importorskip("scipy", reason="needs the extra [train]")
 
-from valle.training.data.segments import Pieces
+from valle.training.data.segments import SegmentSampler
 
 PITCHES = {"low": 150.0, "high": 260.0}
 
@@ -37,7 +38,7 @@ def pitch_of(samples: np.ndarray) -> float:
 
 
 def test_pieces_are_of_recorded_voices_and_of_others(tmp_path: Path) -> None:
-    pieces = Pieces([write_tones(tmp_path)], np.random.default_rng(0), 1.0)
+    pieces = SegmentSampler([write_tones(tmp_path)], np.random.default_rng(0), 1.0)
     assert len(pieces.groups) == len(PITCHES)  # what a coder has shaped is not there
     found = []
     for _ in range(80):
@@ -51,11 +52,11 @@ def test_pieces_are_of_recorded_voices_and_of_others(tmp_path: Path) -> None:
 
 
 def test_a_short_recording_is_repeated(tmp_path: Path) -> None:
-    pieces = Pieces([write_tones(tmp_path, 1.02)], np.random.default_rng(1), 1.0)
+    pieces = SegmentSampler([write_tones(tmp_path, 1.02)], np.random.default_rng(1), 1.0)
     for _ in range(20):  # faster, it is shorter than a piece
         assert np.abs(pieces.draw()[-HOP:]).max() > 0.01
 
 
 def test_nothing_long_enough_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="clean speech of 4 s"):
-        Pieces([write_tones(tmp_path)], np.random.default_rng(0), 4.0)
+        SegmentSampler([write_tones(tmp_path)], np.random.default_rng(0), 4.0)

@@ -12,15 +12,15 @@ onnx = pytest.importorskip("onnx", reason="needs the extra [train]")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
+from valle.audio_format import HOP  # noqa: E402
 from valle.bundle.bundle import Bundle  # noqa: E402
 from valle.bundle.config import read_config  # noqa: E402
 from valle.bundle.session import make_session  # noqa: E402
 from valle.errors import OutputError, UsageError  # noqa: E402
-from valle.runtime.speaker_encoder import EMBEDDING  # noqa: E402
+from valle.runtime.speaker_encoder import EMBEDDING_DIM  # noqa: E402
 from valle.training.export.bundle import Models, export_bundle, export_runs, random_models  # noqa: E402
-from valle.training.export.quantization import store_in_8_bits  # noqa: E402
+from valle.training.export.quantization import quantize_weights_int8  # noqa: E402
 from valle.training.models.codec import NOISE  # noqa: E402
-from valle.training.models.features import HOP  # noqa: E402
 from valle.training.models.quantizer import residual_codes  # noqa: E402
 
 GRAPHS = (
@@ -72,7 +72,7 @@ def waveform() -> np.ndarray:
 
 def voices(rng: np.random.Generator, count: int) -> np.ndarray:
     """Speaker embeddings [count, 192] of unit length."""
-    made = rng.standard_normal((count, EMBEDDING)).astype(np.float32)
+    made = rng.standard_normal((count, EMBEDDING_DIM)).astype(np.float32)
     return made / np.linalg.norm(made, axis=-1, keepdims=True)
 
 
@@ -141,7 +141,7 @@ def test_phonemes_and_ar(bundle: Bundle, models: Models) -> None:
     (encoded,) = ran(bundle, "phonemes", **said)
     wanted = models.ar.phonemes(*map(torch.from_numpy, said.values())).numpy()
     np.testing.assert_allclose(encoded, wanted, atol=1e-4)
-    (voiceless,) = ran(bundle, "phonemes", **{**said, "voice": np.zeros((1, EMBEDDING), "f4")})
+    (voiceless,) = ran(bundle, "phonemes", **{**said, "voice": np.zeros((1, EMBEDDING_DIM), "f4")})
     assert (np.abs(encoded - voiceless).max(axis=-1) > 0.05).all()  # the comparison says something
     empty = np.zeros((1, size.heads, size.max_positions, size.width // size.heads), np.float32)
     past = {f"past_{kind}_{i}": empty for i in range(size.layers) for kind in ("key", "value")}
@@ -252,7 +252,7 @@ def test_known_weights_in_8_bits() -> None:
         [numpy_helper.from_array(weight, "w")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    store_in_8_bits(model)
+    quantize_weights_int8(model)
     onnx.checker.check_model(model)
     stored = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
     assert stored["w.scale"].shape == (8, 1)
@@ -273,7 +273,7 @@ def test_of_a_table_only_the_rows_looked_up_come_back(by_row: bool) -> None:
     y = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["a", "b", 64])
     graph = helper.make_graph(nodes, "one", [ids], [y], [numpy_helper.from_array(table, "table")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    store_in_8_bits(model)
+    quantize_weights_int8(model)
     onnx.checker.check_model(model)
     first = model.graph.node[0]
     assert (first.op_type, first.input[0]) == ("Gather", "table.int8")  # not the whole, widened
@@ -292,7 +292,7 @@ def test_a_table_that_is_multiplied_by_too_is_widened() -> None:
     y = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["a", 64])
     graph = helper.make_graph(nodes, "one", [ids], [y], [numpy_helper.from_array(table, "table")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    store_in_8_bits(model)
+    quantize_weights_int8(model)
     assert [node.op_type for node in model.graph.node] == ["Cast", "Mul", "Gather", "MatMul"]
     (found,) = make_session(model.SerializeToString(), 1).run(None, {"ids": np.arange(3)})
     np.testing.assert_allclose(found, table[:3] @ table, atol=0.3)

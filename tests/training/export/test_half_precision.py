@@ -16,10 +16,10 @@ from onnx import TensorProto  # noqa: E402
 
 from valle.audio.prosody import CLASSES, STYLES  # noqa: E402
 from valle.bundle.bundle import Bundle  # noqa: E402
-from valle.runtime.ar import ARDecoder  # noqa: E402
-from valle.runtime.nar import NAR  # noqa: E402
-from valle.runtime.pointer import stays  # noqa: E402
-from valle.runtime.sampling import Pace, Sampling  # noqa: E402
+from valle.runtime.ar import ARDecoder, EncodedText  # noqa: E402
+from valle.runtime.nar import NAR, FrameInputs  # noqa: E402
+from valle.runtime.pointer import count_frames_on_symbol  # noqa: E402
+from valle.runtime.sampling import DurationController, Sampling  # noqa: E402
 from valle.training.export.bundle import export_bundle, random_models  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
@@ -29,7 +29,7 @@ import cuda_step  # noqa: E402
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     borders = np.tile(np.arange(CLASSES - 1.0), (len(STYLES), 1))
-    models = replace(random_models("debug", 0), style_borders=borders)
+    models = replace(random_models("debug", 0), style_bin_edges=borders)
     folder = tmp_path_factory.mktemp("halves")
     for precision in ("fp32", "fp16"):
         export_bundle(folder / precision, "debug", models, precision)
@@ -60,16 +60,22 @@ def test_what_is_heard_is_nearly_the_same(bundles: dict[str, Bundle]) -> None:
     vectors, caches = {}, {}
     for name, bundle in bundles.items():
         nar = NAR(bundle)
-        prompt = nar.prompt(codes[:250], ids[:250], 0 * ids[:250], voice)
+        frames = FrameInputs(codes, ids, 0 * ids)
+        prompt = nar.prefill(frames[:250], voice)
         # Far from the beginning, where fp16 would not know one position from the next.
-        last = codes[250:], ids[250:], 0 * ids[250:]
-        (vectors[name],) = nar._run(("vector",), prompt, *last, 1)
+        (vectors[name],) = nar._run(("vector",), nar._inputs(prompt, frames[250:], 1))
         ar = ARDecoder(bundle)
         encoded = ar.encode(ids, 0 * ids, voice)
-        read = ar.prompt(codes, encoded, stays(np.arange(300) // 5))
+        read = ar.prefill(codes, encoded, count_frames_on_symbol(np.arange(300) // 5))
         caches[name] = read.cache["key_1"].astype(np.float32)
         said = list(
-            ar.generate(read, encoded[:9], ids[:9] < 0, Sampling(), rng, Pace(40, np.ones(9)))
+            ar.generate(
+                read,
+                EncodedText(encoded[:9], ids[:9] < 0),
+                Sampling(),
+                rng,
+                DurationController(40, np.ones(9)),
+            )
         )
         assert len(said) == 40
     assert bundles["fp16"].config.graphs["ar"].precision == "fp16"

@@ -12,12 +12,12 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="needs the extra [train]")
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from command_line import did, refused  # noqa: E402
+from command_line import expect_success, expect_usage_error  # noqa: E402
 from valle.bundle.bundle import Bundle  # noqa: E402
 from valle.errors import BundleError, OutputError  # noqa: E402
 from valle.training.checkpoints import load_ar, load_codec, load_listener, load_nar, load_speaker  # noqa: E402
 from valle.training.export.bundle import Preset, export_bundle, random_models  # noqa: E402
-from valle.training.export.import_bundle import import_bundle, weights_of  # noqa: E402
+from valle.training.export.import_bundle import import_bundle, read_graph_weights  # noqa: E402
 
 LOADERS = {
     "codec": load_codec,
@@ -30,7 +30,7 @@ LOADERS = {
 
 def test_models_come_back_as_they_were(tmp_path: Path) -> None:
     models = random_models("debug", seed=1)
-    models = dataclasses.replace(models, style_borders=np.arange(35.0).reshape(5, 7))
+    models = dataclasses.replace(models, style_bin_edges=np.arange(35.0).reshape(5, 7))
     export_bundle(tmp_path / "bundle", "b", models, "fp32")
     assert import_bundle(Bundle.load(tmp_path / "bundle"), tmp_path / "runs") == list(LOADERS)
     for stage, load in LOADERS.items():
@@ -44,12 +44,12 @@ def test_models_come_back_as_they_were(tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", ["int8", "fast8", "fast4"])
 def test_few_bits_stay_the_same_bits(tmp_path: Path, precision: Preset) -> None:
     export_bundle(tmp_path / "one", "b", random_models("debug", seed=1), precision)
-    did("import", tmp_path / "one", "--runs", tmp_path / "runs")
+    expect_success("import", tmp_path / "one", "--runs", tmp_path / "runs")
     again = ("--runs", tmp_path / "runs", "--name", "b", "--precision", precision)
-    did("export", tmp_path / "two", *again)
+    expect_success("export", tmp_path / "two", *again)
     one, two = Bundle.load(tmp_path / "one"), Bundle.load(tmp_path / "two")
     for graph in one.config.graphs:
-        before, after = weights_of(one, graph), weights_of(two, graph)
+        before, after = read_graph_weights(one, graph), read_graph_weights(two, graph)
         assert before.keys() == after.keys()
         for name, weight in before.items():
             np.testing.assert_allclose(after[name], weight, rtol=1e-6, atol=1e-7, err_msg=name)
@@ -65,23 +65,23 @@ def test_products_in_integers_come_back() -> None:
     for order in (tensors, tensors[::-1]):
         graph = onnx.helper.make_graph([], "nar", [], [], order)
         data = onnx.helper.make_model(graph).SerializeToString()
-        found = weights_of(SimpleNamespace(read_graph=lambda name, data=data: data), "nar")  # type: ignore[arg-type]
+        found = read_graph_weights(SimpleNamespace(read_graph=lambda name, data=data: data), "nar")  # type: ignore[arg-type]
         assert list(found) == ["w"]
         wanted = [[[-63.5, 2.0], [1.5, 127.0]], [[10.0, -24.0], [14.0, 32.0]]]
         np.testing.assert_array_equal(found["w"], wanted)
 
 
 def test_training_goes_on_from_a_bundle(tmp_path: Path) -> None:
-    from made_corpus import write_corpus
+    from synthetic_corpus import write_corpus
 
     write_corpus(tmp_path / "data", {"a": [150, 150], "b": [150, 150]}, words=4)
     export_bundle(tmp_path / "bundle", "b", random_models("debug", seed=1), "fp32")
     runs = tmp_path / "runs"
-    did("import", tmp_path / "bundle", "--runs", runs)
+    expect_success("import", tmp_path / "bundle", "--runs", runs)
     codec = load_codec(runs / "codec")
     common = ("--data", tmp_path / "data", "--runs", runs, "--size", "debug", "--steps", 2)
-    did("train", "codec", "--keep-codes", *common, "--threads", 1, "-q")
-    did("train", "ar", *common, "--threads", 1, "-q")
+    expect_success("train", "codec", "--keep-codes", *common, "--threads", 1, "-q")
+    expect_success("train", "ar", *common, "--threads", 1, "-q")
     after = load_codec(runs / "codec")
     kept, moved = codec.state_dict(), after.state_dict()
     for name in kept:
@@ -104,4 +104,4 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
         import_bundle(Bundle.load(bundle), tmp_path / "other")
     assert not (tmp_path / "other").exists()
     train = ("train", "codec", "--keep-codes", "--data", tmp_path, "--runs", tmp_path / "none")
-    refused(capsys, *train, "--size", "debug", "--steps", 1)
+    expect_usage_error(capsys, *train, "--size", "debug", "--steps", 1)

@@ -19,9 +19,9 @@ from valle.bundle.session import make_session  # noqa: E402
 from valle.training.export.bundle import export_bundle, random_models  # noqa: E402
 from valle.training.export.quantization import (  # noqa: E402
     BLOCK,
-    from_blocks,
-    multiply_in_blocks,
-    multiply_in_integers,
+    unpack_blocks,
+    quantize_blockwise,
+    quantize_dynamic_int8,
 )
 
 ROWS, COLUMNS = 100, 48  # rows that do not fill the last block
@@ -80,7 +80,7 @@ def test_a_product_in_blocks_is_nearly_the_product(
 ) -> None:
     bias = np.arange(COLUMNS, dtype=np.float32)
     model = proto(matrix, bias=bias)
-    multiply_in_blocks(model, bits)
+    quantize_blockwise(model, bits)
     assert kinds(model) == ["MatMulNBits", "Identity"]  # the bias is part of the product
     wanted = x @ matrix
     error = ran(model, x) - bias - wanted
@@ -92,8 +92,8 @@ def test_weights_in_blocks_are_off_by_half_a_step(matrix: Floats, bits: int) -> 
     matrix[:, 3] = 0.0
     matrix[:BLOCK, 4] *= 1000.0  # a block by itself: the others of its column are as exact as ever
     model = proto(matrix)
-    multiply_in_blocks(model, bits)
-    found = from_blocks(model)["w0"]
+    quantize_blockwise(model, bits)
+    found = unpack_blocks(model)["w0"]
     step = np.zeros_like(matrix)
     for begin in range(0, ROWS, BLOCK):
         part = slice(begin, begin + BLOCK)
@@ -108,7 +108,7 @@ def test_weights_in_blocks_are_off_by_half_a_step(matrix: Floats, bits: int) -> 
 def test_a_row_in_blocks_does_not_hang_on_the_rows_beside_it(bits: int) -> None:
     rng = np.random.default_rng(2)
     model = proto(rng.standard_normal((ROWS, 1024)).astype(np.float32))
-    multiply_in_blocks(model, bits)
+    quantize_blockwise(model, bits)
     rows = (
         rng.standard_normal((9, 1, ROWS)).astype(np.float32)
         * 10.0 ** np.arange(-4, 5)[:, None, None]
@@ -124,7 +124,7 @@ def test_a_row_in_blocks_does_not_hang_on_the_rows_beside_it(bits: int) -> None:
 def test_a_product_in_integers_is_nearly_the_product(matrix: Floats, x: Floats) -> None:
     bias = np.arange(COLUMNS, dtype=np.float32)
     model = proto(matrix, bias=bias)
-    multiply_in_integers(model)
+    quantize_dynamic_int8(model)
     assert kinds(model) == ["DynamicQuantizeMatMul", "Identity"]
     wanted = x @ matrix
     error = ran(model, x) - bias - wanted
@@ -138,14 +138,14 @@ def test_sums_of_large_products_are_whole() -> None:
     x = np.full((1, 3, ROWS), 255.0, np.float32)
     x[..., -1] = 0.0
     model = proto(matrix)
-    multiply_in_integers(model)
+    quantize_dynamic_int8(model)
     wanted = np.where(np.arange(COLUMNS) % 2, -1.0, 1.0) * 255.0 * 127.0 * (ROWS - 1)
     np.testing.assert_allclose(ran(model, x)[0, 0], wanted, rtol=1e-6)
 
 
 def test_what_is_no_product_with_constants_stays(matrix: Floats, x: Floats) -> None:
     """A narrow matrix, and a bias that something else is done with too."""
-    for change in (lambda m: multiply_in_blocks(m, 8), multiply_in_integers):
+    for change in (lambda m: quantize_blockwise(m, 8), quantize_dynamic_int8):
         model = proto(matrix, matrix[:COLUMNS, :3].copy())
         change(model)
         assert "MatMul" in kinds(model) and len(kinds(model)) == 3

@@ -10,11 +10,11 @@ torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
 from torch.nn import functional  # noqa: E402
 
+from valle.audio_format import HOP  # noqa: E402
 from valle.training.models.codec import CODEC_SIZES, DELAY, NOISE, Codec, CodecSize  # noqa: E402
-from valle.training.models.features import HOP  # noqa: E402
 from valle.training.models.quantizer import (  # noqa: E402
-    PATHS,
-    ResidualQuantiser,
+    BEAM,
+    ResidualQuantizer,
     residual_codes,
     residual_vectors,
 )
@@ -127,12 +127,12 @@ def test_one_code_vector_a_hop(codec: Codec) -> None:
 
 
 @pytest.fixture
-def quantiser() -> ResidualQuantiser:
+def quantiser() -> ResidualQuantizer:
     torch.manual_seed(0)
-    return ResidualQuantiser(codebooks=4, codebook_size=16, latent=3)
+    return ResidualQuantizer(codebooks=4, codebook_size=16, latent=3)
 
 
-def test_no_code_adds_nothing(quantiser: ResidualQuantiser) -> None:
+def test_no_code_adds_nothing(quantiser: ResidualQuantizer) -> None:
     codes = torch.randint(0, 16, (2, 5, 4))
     for book in range(4):
         one = torch.full_like(codes, 16)
@@ -142,14 +142,14 @@ def test_no_code_adds_nothing(quantiser: ResidualQuantiser) -> None:
     assert not quantiser.decode(torch.full_like(codes, 16)).any()
 
 
-def test_decoding_is_the_sum_of_what_the_codebooks_say(quantiser: ResidualQuantiser) -> None:
+def test_decoding_is_the_sum_of_what_the_codebooks_say(quantiser: ResidualQuantizer) -> None:
     codes = torch.randint(0, 16, (2, 5, 4))
     wanted = sum(quantiser.tables[book][codes[..., book]] for book in range(4))
     torch.testing.assert_close(quantiser.decode(codes), wanted)
 
 
 def test_each_code_of_training_is_the_nearest_to_what_was_left(
-    quantiser: ResidualQuantiser,
+    quantiser: ResidualQuantizer,
 ) -> None:
     latents = torch.randn(2, 9, 3) * 0.2
     codes, left = quantiser.eval()(latents, torch.full((2,), 4))[2], latents
@@ -164,7 +164,7 @@ def test_each_code_of_training_is_the_nearest_to_what_was_left(
 def test_two_small_codebooks_code_as_well_as_any_pair() -> None:
     """All codings by the first are followed: the best of all pairs is found."""
     torch.manual_seed(2)
-    tables, rows = torch.randn(2, PATHS, 3), torch.randn(2, 30, 3)
+    tables, rows = torch.randn(2, BEAM, 3), torch.randn(2, 30, 3)
     codes = residual_codes(tables, rows)
     found = (residual_vectors(tables, codes) - rows).norm(dim=-1)
     pairs = (tables[0][:, None] + tables[1][None]).reshape(-1, 3)
@@ -183,12 +183,12 @@ def test_several_paths_leave_less_than_the_nearest_of_each() -> None:
     assert left.square().mean() < 0.6 * greedy.square().mean()
 
 
-def test_a_code_alone_comes_back(quantiser: ResidualQuantiser) -> None:
+def test_a_code_alone_comes_back(quantiser: ResidualQuantizer) -> None:
     codes = quantiser.encode(quantiser.tables[0][None])
     assert codes[0, :, 0].tolist() == list(range(16))
 
 
-def test_training_passes_the_gradient_straight_through(quantiser: ResidualQuantiser) -> None:
+def test_training_passes_the_gradient_straight_through(quantiser: ResidualQuantizer) -> None:
     latents = torch.randn(4, 5, 3, requires_grad=True)
     quantised, commitment, codes = quantiser.train()(latents, torch.full((4,), 4))
     quantised.sum().backward()
@@ -199,7 +199,7 @@ def test_training_passes_the_gradient_straight_through(quantiser: ResidualQuanti
 def test_training_finds_where_vectors_are() -> None:
     """Four points and codes enough: each point comes back, though every vector seen is noisy."""
     torch.manual_seed(0)
-    quantiser = ResidualQuantiser(1, 16, 2).train()
+    quantiser = ResidualQuantizer(1, 16, 2).train()
     points = torch.tensor([[0.0, 0.0], [0.0, 1.0], [3.0, 0.0], [-2.0, 5.0]])
     for _ in range(30):
         rows = points[torch.randint(0, 4, (8, 32))] + 0.01 * torch.randn(8, 32, 2)
@@ -209,7 +209,7 @@ def test_training_finds_where_vectors_are() -> None:
     assert (found - points).norm(dim=-1).max() < 0.03
 
 
-def test_dead_codes_are_put_onto_vectors_of_the_batch(quantiser: ResidualQuantiser) -> None:
+def test_dead_codes_are_put_onto_vectors_of_the_batch(quantiser: ResidualQuantizer) -> None:
     quantiser.train()
     quantiser(torch.randn(4, 16, 3), torch.full((4,), 4))
     quantiser.tables[0, 5] = 1e6  # where nothing is
@@ -224,14 +224,14 @@ def test_dead_codes_are_put_onto_vectors_of_the_batch(quantiser: ResidualQuantis
     assert (quantiser.tables[0, 6] - kept).norm() < 0.1
 
 
-def test_evaluation_changes_no_table(quantiser: ResidualQuantiser) -> None:
+def test_evaluation_changes_no_table(quantiser: ResidualQuantizer) -> None:
     before = quantiser.tables.clone()
     quantiser.eval()(torch.randn(2, 9, 3), torch.full((2,), 4))
     assert torch.equal(quantiser.tables, before)
 
 
 @torch.no_grad()
-def test_an_item_is_made_of_as_many_codebooks_as_asked(quantiser: ResidualQuantiser) -> None:
+def test_an_item_is_made_of_as_many_codebooks_as_asked(quantiser: ResidualQuantizer) -> None:
     latents = torch.randn(3, 5, 3)
     quantised, _, codes = quantiser.eval()(latents, torch.tensor([1, 3, 4]))
     for row, used in enumerate((1, 3, 4)):
@@ -240,7 +240,7 @@ def test_an_item_is_made_of_as_many_codebooks_as_asked(quantiser: ResidualQuanti
         torch.testing.assert_close(quantised[row], quantiser.decode(kept[None])[0])
 
 
-def test_perplexity_counts_the_codes_in_use(quantiser: ResidualQuantiser) -> None:
+def test_perplexity_counts_the_codes_in_use(quantiser: ResidualQuantizer) -> None:
     codes = torch.zeros(1, 16, 4, dtype=torch.int64)
     codes[0, :, 1] = torch.arange(16)
     codes[0, :, 2] = torch.arange(16) % 4

@@ -8,14 +8,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from made_corpus import write_corpus  # noqa: E402
+from synthetic_corpus import write_corpus  # noqa: E402
 from valle.errors import UsageError  # noqa: E402
 from valle.training.checkpoints import load_listener  # noqa: E402
 from valle.training.models.codec import Codec, CodecSize  # noqa: E402
-from valle.training.models.convnext import CausalConvNeXt, ConvNeXt, grown  # noqa: E402
+from valle.training.models.convnext import CausalConvNeXt, ConvNeXt, grow_depth  # noqa: E402
 from valle.training.models.listener import Listener, ListenerSize  # noqa: E402
 from valle.training.trainers import listener as train_listener  # noqa: E402
-from valle.training.trainers.listener import ListenerJob  # noqa: E402
+from valle.training.trainers.listener import ListenerTrainer  # noqa: E402
 from valle.training.trainers.loop import mixed_precision, run  # noqa: E402
 
 
@@ -59,11 +59,11 @@ def test_a_model_grows_as_what_it_was() -> None:
     torch.manual_seed(0)
     waveform = torch.randn(1, 3200)
     small, large = Listener(ListenerSize(2, 32), 5), Listener(ListenerSize(4, 32), 5)
-    large.load_state_dict(grown(large, small.state_dict()))
+    large.load_state_dict(grow_depth(large, small.state_dict()))
     assert all(torch.equal(a, b) for a, b in zip(small(waveform), large(waveform), strict=True))
     assert large.blocks[3].scale.abs().max() == 0 and large.blocks[3].up.weight.std() > 0.01
     codec, deeper = (Codec(CodecSize(1, 16, layers, 16, latent=8)).eval() for layers in (1, 3))
-    deeper.load_state_dict(grown(deeper, codec.state_dict()))
+    deeper.load_state_dict(grow_depth(deeper, codec.state_dict()))
     codes = codec.encode(waveform)
     made = []
     for each in (codec, deeper):
@@ -74,7 +74,7 @@ def test_a_model_grows_as_what_it_was() -> None:
     broken = small.state_dict()
     del broken["blocks.1.up.weight"]
     with pytest.raises(RuntimeError, match=r"blocks\.1\.up\.weight"):
-        small.load_state_dict(grown(small, broken))
+        small.load_state_dict(grow_depth(small, broken))
 
 
 def test_a_run_goes_on_with_more_layers_and_not_with_fewer(
@@ -84,9 +84,9 @@ def test_a_run_goes_on_with_more_layers_and_not_with_fewer(
     sizes = train_listener.LISTENER_SIZES
     folder = tmp_path / "listener"
 
-    def job_of(layers: int) -> ListenerJob:
+    def job_of(layers: int) -> ListenerTrainer:
         monkeypatch.setitem(sizes, "debug", ListenerSize(layers, 32))
-        return ListenerJob([store], folder, "debug", "cpu", 0)
+        return ListenerTrainer([store], folder, "debug", "cpu", 0)
 
     job = job_of(1)
     run(job, folder, steps=1, quiet=True)

@@ -9,20 +9,20 @@ torch = pytest.importorskip("torch", reason="needs the extra [train]")
 from valle.training.models.discriminators import (  # noqa: E402
     Discriminators,
     PeriodDiscriminator,
-    judge_loss,
-    maker_loss,
-    matching_loss,
+    discriminator_loss,
+    generator_loss,
+    feature_matching_loss,
 )
 
 
 def test_known_losses() -> None:
     ones, zeros = [torch.ones(2, 3)], [torch.zeros(2, 3)]
-    assert judge_loss(ones, zeros) == 0 and judge_loss(zeros, ones) == 2
-    assert maker_loss(ones) == 0 and maker_loss(zeros) == 1
+    assert discriminator_loss(ones, zeros) == 0 and discriminator_loss(zeros, ones) == 2
+    assert generator_loss(ones) == 0 and generator_loss(zeros) == 1
     real = [torch.full((2, 2), 4.0), torch.full((3,), -0.1)]
-    assert matching_loss(real, real) == 0
+    assert feature_matching_loss(real, real) == 0
     # Off by half of its size in every layer, however small that layer's numbers are.
-    assert matching_loss(real, [r / 2 for r in real]) == pytest.approx(0.5, abs=1e-4)
+    assert feature_matching_loss(real, [r / 2 for r in real]) == pytest.approx(0.5, abs=1e-4)
 
 
 def test_a_period_sees_each_place_by_itself() -> None:
@@ -50,7 +50,7 @@ def test_they_learn_to_tell() -> None:
 
     for step in range(80):
         real, made = batch()
-        loss = judge_loss(judges(real)[0], judges(made)[0])
+        loss = discriminator_loss(judges(real)[0], judges(made)[0])
         if step == 0:
             first = float(loss.detach())
         optimizer.zero_grad()

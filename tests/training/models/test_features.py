@@ -8,7 +8,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
 from valle.audio.mel import mel_filters  # noqa: E402
-from valle.training.models.features import FEATURES, HOP, MELS, LogMel  # noqa: E402
+from valle.audio_format import HOP  # noqa: E402
+from valle.training.models.features import FEATURES, MELS, LogMel  # noqa: E402
 from valle.training.trainers.losses import SpectralLoss  # noqa: E402
 
 
@@ -27,7 +28,7 @@ def reference_filters(bins: int, mels: int) -> np.ndarray:
 
 
 def reference(samples: np.ndarray) -> np.ndarray:
-    """Windows of 512 centred on each 10 ms, numpy's FFT, mel, log."""
+    """Windows of 512 center_features on each 10 ms, numpy's FFT, mel, log."""
     padded = np.concatenate([np.zeros(176), samples, np.zeros(512)])
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(512) / 512)
     rows = []

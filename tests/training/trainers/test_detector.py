@@ -57,8 +57,7 @@ def test_learns_and_calibrates_on_held_out_speakers(tmp_path: Path) -> None:
     assert training and calibration and not training & calibration
     for number in range(16):
         figures = trainer.step(number, 0.1 + number / 40)
-    accuracies = [value for name, value in figures.items() if name in ("right", "accuracy")]
-    assert accuracies and accuracies[0] > 0.8  # a third by chance
+    assert figures["accuracy"] > 0.8  # a third by chance
     assert trainer.detector.log_temperature.abs().max() > 0
 
 

@@ -9,19 +9,19 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from made_corpus import write_corpus  # noqa: E402
+from synthetic_corpus import write_corpus  # noqa: E402
 from valle.bundle.bundle import Bundle  # noqa: E402
-from valle.runtime.nar import NAR  # noqa: E402
-from valle.training.data.examples import Example, Piece  # noqa: E402
+from valle.runtime.nar import NAR, FrameInputs  # noqa: E402
+from valle.training.data.examples import Example, Segment  # noqa: E402
 from valle.training.export.bundle import export_bundle, random_models  # noqa: E402
-from valle.training.trainers.nar import NARJob  # noqa: E402
+from valle.training.trainers.nar import NARTrainer  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> NARJob:
+def job(tmp_path_factory: pytest.TempPathFactory) -> NARTrainer:
     folder = tmp_path_factory.mktemp("nar")
     corpus = write_corpus(folder / "corpus", {"a": [150, 200, 120], "b": [180, 220], "c": [210]})
-    job = NARJob([corpus], [1.0], folder / "run", "debug", "cpu", 0, infilling=0.5)
+    job = NARTrainer([corpus], [1.0], folder / "run", "debug", "cpu", 0, infilling=0.5)
     job.nar.load_state_dict(random_models("debug", 0).nar.state_dict())
     job.nar.eval()  # no dropout
     return job
@@ -34,27 +34,28 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> NAR:
     return NAR(Bundle.load(folder, threads=1))
 
 
-def rows(pieces: list[Piece]) -> list[np.ndarray]:
+def rows(pieces: list[Segment]) -> list[np.ndarray]:
     at = [(p.codes, p.symbols[p.frame_symbol], p.stress[p.frame_symbol]) for p in pieces]
     return [np.concatenate(column) for column in zip(*at, strict=True)]
 
 
-def drawn(job: NARJob, count: int) -> list[Example]:
+def drawn(job: NARTrainer, count: int) -> list[Example]:
     return [job.examples.example((40, 60), (30, 60), 0.5) for _ in range(count)]
 
 
 def apart(running: NAR, example: Example, tables: np.ndarray) -> tuple[float, float]:
     """How far off what running says of an example's target is, and how much there is to be said."""
-    prompt = running.prompt(*rows([*example.context]), example.context[0].voice)
+    prompt = running.prefill(FrameInputs(*rows([*example.context])), example.context[0].voice)
     codes, symbols, stress = rows([example.target])
     alone = codes.copy()
     alone[:, 1:] = 1024
-    (vector,) = running._run(("vector",), prompt, alone, symbols, stress, 1)
+    inputs = running._inputs(prompt, FrameInputs(alone, symbols, stress), 1)
+    (vector,) = running._run(("vector",), inputs)
     wanted = sum(tables[book][codes[:, book]] for book in range(1, 8))
     return float(np.square(vector[0] - wanted).sum()), float(np.square(wanted).sum())
 
 
-def test_the_loss_is_that_of_what_running_says(job: NARJob, running: NAR) -> None:
+def test_the_loss_is_that_of_what_running_says(job: NARTrainer, running: NAR) -> None:
     examples = drawn(job, 6)
     assert len({len(example.context) for example in examples}) == 2  # middles among them
     assert len({example.frames for example in examples}) > 3  # so that some rows are padded
@@ -64,7 +65,7 @@ def test_the_loss_is_that_of_what_running_says(job: NARJob, running: NAR) -> Non
         assert float(job.loss(examples)[0]) == pytest.approx(off / wanted, rel=1e-4)
 
 
-def test_half_of_the_voices_are_withheld_and_no_prompt_is(job: NARJob) -> None:
+def test_half_of_the_voices_are_withheld_and_no_prompt_is(job: NARTrainer) -> None:
     examples = drawn(job, 300)
     known = np.mean([example.context[0].voice.any() for example in examples])
     assert known == pytest.approx(0.5, abs=0.1)
@@ -73,6 +74,6 @@ def test_half_of_the_voices_are_withheld_and_no_prompt_is(job: NARJob) -> None:
 
 def test_training_goes_on_with_dropout(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus", {"a": [150, 200]})
-    job = NARJob([corpus], [1.0], tmp_path / "run", "debug", "cpu", 0)
+    job = NARTrainer([corpus], [1.0], tmp_path / "run", "debug", "cpu", 0)
     job.step(0, 0.5)
     assert job.nar.training

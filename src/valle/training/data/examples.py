@@ -1,43 +1,50 @@
-"""Examples for the AR and the NAR: a prompt and a target of one speaker, from a labelled store.
+"""Training examples for the AR and the NAR: a prompt and a target of one speaker.
 
-A share of them are middles to be filled in: what comes before and after takes the prompt's place.
+Some of them are infilling examples: the target is a span within an utterance, and the speech around
+it takes the place of the prompt.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from valle.arrays import Ints
-from valle.audio.prosody import STYLES, UNSET, classes_of, measure
+from valle.audio.prosody import STYLES, UNSPECIFIED, measure_styles, quantize_styles
 from valle.corpora.store import Labels, Store, Utterance, by_speaker
-from valle.corpora.styles import phonemes_in
+from valle.corpora.styles import count_phonemes
 from valle.corpora.transcripts import IS_BORDER
 from valle.errors import UsageError
-from valle.synthesis.infilling import CONTEXT, SIDE, word_edges
+from valle.synthesis.infilling import CONTEXT_SYMBOLS, MAX_CONTEXT_FRAMES, word_edges
 from valle.text.symbols import SYMBOLS, UNKNOWN
 
 _UNKNOWN_ID = SYMBOLS.index(UNKNOWN)
-_TRIES = 10_000  # draws for one pair; of a corpus that is fit for training a few are enough
-_VOICELESS = 0.1  # share of prompts whose speaker embedding is withheld, unless asked otherwise
-_UNPROMPTED = 0.08  # share of examples in which anybody speaks: no prompt, no voice
-INFILLING = 0.3  # share of examples in which a middle is filled in, unless asked otherwise
-_LEAST_AROUND = 50  # frames around a middle: less tells too little of a voice
-_SHORTEST_MIDDLE = 10  # frames: a word
-_UNTOLD = 0.3  # share of examples without any style, and of each style in the others
-_UNSURE = 0.05  # share of a prompt's phonemes hidden, as a listener that is not sure hides them
+_MAX_TRIES = 10_000  # per example; a corpus that is fit for training needs a few
+_SPEAKER_DROPOUT = 0.1  # default probability that an example has no speaker embedding
+_UNCONDITIONAL = 0.08  # default probability of no prompt and no embedding (for guidance)
+INFILLING = 0.3  # default probability of an infilling example
+_MIN_CONTEXT = 50  # frames around a span: fewer say too little about the voice
+_MIN_SPAN = 10  # frames: a word
+_STYLE_DROPOUT = 0.3  # probability of no style at all, and of dropping each style otherwise
+_UNKNOWN_PHONEMES = 0.05  # share of a prompt's phonemes that the listener would be unsure of
+_UNSTRESSED = 0.7  # share of prompts labeled as the listener does it: no stress, some unknown
 
 
 @dataclass(frozen=True)
-class Piece:
+class Segment:
     """Frames [start, end) of an utterance with the symbols that they need.
 
-    `codes` [T, codebooks]; `symbols`, `stress` [S]; `frame_symbol` [T] index into them.
-    `voice` [192]: the utterance's speaker embedding. `stop`: the index into `symbols` that the
-    pointer is at after the last frame, which ends the piece; None where it was cut, and that move
-    is not learnt.
+    Attributes:
+        codes: [T, codebooks].
+        symbols: [S] ids of `valle.text.symbols.SYMBOLS`.
+        stress: [S], 0 to 2.
+        frame_symbol: [T] indices into `symbols`.
+        voice: [192], the utterance's speaker embedding.
+        stop: the index into `symbols` that the pointer moves to after the last frame, which ends
+            the segment; None where it was cut, and that transition is not trained.
     """
 
     codes: Ints
@@ -50,27 +57,30 @@ class Piece:
 
 @dataclass(frozen=True)
 class Example:
-    """What is read first, and what is then to be said.
+    """A context and the target that follows it.
 
-    `context`: the prompt (of no frames, if anybody is to speak), or of a middle what comes before
-    and what comes after it (there may be nothing before). `prefix`: how many frames of the context
-    come before the target. `style` [5]: classes of the target, 0 where it is not told.
+    Attributes:
+        context: the prompt (without frames in an unconditional example), or for infilling the
+            speech before the span, if any, and after it.
+        target: what is predicted.
+        prefix: how many frames of the context come before the target.
+        style: [5], style bins of the target, 0 where it is not conditioned on.
     """
 
-    context: tuple[Piece, ...]
-    target: Piece
+    context: tuple[Segment, ...]
+    target: Segment
     prefix: int
     style: Ints
 
     @property
     def frames(self) -> int:
-        """Of the context."""
-        return sum(len(piece.codes) for piece in self.context)
+        """Number of frames of the context."""
+        return sum(len(segment.codes) for segment in self.context)
 
-    def unprompted(self) -> Example:
-        """The target alone, as anybody may say it."""
+    def unconditional(self) -> Example:
+        """The same target without a prompt, a speaker embedding or context."""
         first = self.context[0]
-        nothing = Piece(
+        empty = Segment(
             first.codes[:0],
             first.symbols[:0],
             first.stress[:0],
@@ -78,17 +88,17 @@ class Example:
             np.zeros_like(first.voice),
             None,
         )
-        return replace(self, context=(nothing,), prefix=0)
+        return replace(self, context=(empty,), prefix=0)
 
     @classmethod
-    def after(cls, prompt: Piece, target: Piece) -> Example:
-        """A prompt and a target, without a style."""
+    def after(cls, prompt: Segment, target: Segment) -> Example:
+        """Make an example of a prompt and a target, without a style."""
         return cls((prompt,), target, len(prompt.codes), np.zeros(len(STYLES), np.int64))
 
 
 @dataclass(frozen=True)
-class Source:
-    """A labelled utterance and the store it lies in."""
+class LabeledUtterance:
+    """A labeled utterance with its store."""
 
     store: Store
     utterance: Utterance
@@ -97,57 +107,59 @@ class Source:
 
     @property
     def frames(self) -> int:
+        """Number of frames."""
         return len(self.labels.frame_symbol)
 
-    def piece(self, start: int, end: int) -> Piece:
-        """Frames [start, end); `end` may lie past the last."""
+    def segment(self, start: int, end: int) -> Segment:
+        """Frames [start, end) with their symbols; `end` may be past the last frame."""
         end = min(end, self.frames)
         path = self.labels.frame_symbol[start:end]
-        ends = end == self.frames
-        beyond = len(self.labels.symbols) if ends else int(path[-1]) + 1 + CONTEXT
-        return self._piece(start, end, int(path[0]), beyond, beyond if ends else None)
+        is_last = end == self.frames
+        last = len(self.labels.symbols) if is_last else int(path[-1]) + 1 + CONTEXT_SYMBOLS
+        return self._cut(start, end, int(path[0]), last, last if is_last else None)
 
-    def middle(self, start: int, end: int) -> Piece:
-        """Frames [start, end) of the midst, with the symbols around that the encoder sees.
+    def span(self, start: int, end: int) -> Segment:
+        """A span to infill: frames [start, end) with the symbols around it that the encoder sees.
 
-        It ends where the pointer passes its last symbol, which must be where `end` is.
+        `end` must be where the pointer moves past the span's last symbol.
         """
         path = self.labels.frame_symbol
-        first, beyond = max(0, int(path[start]) - CONTEXT), int(path[end - 1]) + 1 + CONTEXT
-        return self._piece(start, end, first, beyond, int(path[end]))
+        first = max(0, int(path[start]) - CONTEXT_SYMBOLS)
+        last = int(path[end - 1]) + 1 + CONTEXT_SYMBOLS
+        return self._cut(start, end, first, last, int(path[end]))
 
-    def _piece(self, start: int, end: int, first: int, beyond: int, stop: int | None) -> Piece:
-        """Frames [start, end) with the symbols [first, beyond) and the stop after them."""
+    def _cut(self, start: int, end: int, first: int, last: int, stop: int | None) -> Segment:
+        """Frames [start, end) with the symbols [first, last) and the stop after them."""
         rows = self.utterance.frames
-        return Piece(
+        return Segment(
             self.store.codes[rows.start + start : rows.start + end].astype(np.int64),
-            self.labels.symbols[first:beyond],
-            self.labels.stress[first:beyond],
+            self.labels.symbols[first:last],
+            self.labels.stress[first:last],
             self.labels.frame_symbol[start:end] - first,
             self.voice,
             None if stop is None else stop - first,
         )
 
-    def apart(self, start: int, end: int) -> Piece:
-        """Frames [start, end) with their own symbols and no others: what follows is to be said."""
-        piece = self.piece(start, end)
-        own = slice(0, int(piece.frame_symbol[-1]) + 1)
-        return replace(piece, symbols=piece.symbols[own], stress=piece.stress[own], stop=None)
+    def crop_with_own_symbols(self, start: int, end: int) -> Segment:
+        """Frames [start, end) with their own symbols only, since the following ones are unknown."""
+        segment = self.segment(start, end)
+        own = slice(0, int(segment.frame_symbol[-1]) + 1)
+        return replace(segment, symbols=segment.symbols[own], stress=segment.stress[own], stop=None)
 
     def word_edges(self) -> Ints:
-        """Frames at which words may be cut apart."""
+        """Frames at which a span may start or end."""
         return word_edges(self.labels.frame_symbol, IS_BORDER[self.labels.symbols])
 
-    def measured(self, start: int, end: int) -> NDArray[np.float32]:
-        """The styles [5] of frames [start, end), NaN where there are none."""
+    def measure_style(self, start: int, end: int) -> NDArray[np.float32]:
+        """Measure the styles [5] of frames [start, end); NaN where they are unknown."""
         if self.store.styles is None:
             return np.full(len(STYLES), np.nan, np.float32)
         rows = self.utterance.frames
         features = self.store.styles[0][rows.start + start : rows.start + end]
-        return measure(features, phonemes_in(self.labels, start, end))
+        return measure_styles(features, count_phonemes(self.labels, start, end))
 
-    def border_near(self, frame: int) -> int:
-        """The first frame at or after `frame` that begins a border symbol; 0 if there is none."""
+    def next_border(self, frame: int) -> int:
+        """The first frame from `frame` on that begins a border symbol; 0 if there is none."""
         path = self.labels.frame_symbol
         begins = np.flatnonzero(np.diff(path, prepend=-1) > 0)
         starts = begins[IS_BORDER[self.labels.symbols[path[begins]]]]
@@ -156,40 +168,45 @@ class Source:
 
 
 class ExampleSource:
-    """Draws a store by its share, a speaker of it, then a prompt and a target of that speaker.
+    """Samples a store by its weight, a speaker of it, then a prompt and a target of that speaker.
 
-    infilling: share of examples, 0 to 1, in which the middle of an utterance is the target.
-    voiceless, unprompted: shares of prompts without an embedding, of pairs without a prompt.
-    borders: [5, 7] between the classes of styles; None: those that came with the stores, if any.
+    Args:
+        stores: with codes, speaker embeddings and labels.
+        shares: sampling weight of each store.
+        seed: of all examples.
+        infilling: probability of an infilling example, 0 to 1.
+        bin_edges: [5, 7] of the styles; None: those of the stores, if they have any.
+        speaker_dropout: probability that an example has no speaker embedding.
+        unconditional: probability that a pair has neither prompt nor embedding.
 
     Raises:
         UsageError: a store has no labels, or none for any utterance; or only some of the stores
-            have styles, or the borders of these differ.
+            have styles, or their bin edges differ.
     """
 
     def __init__(
         self,
-        stores: list[Store],
-        shares: list[float],
+        stores: Sequence[Store],
+        shares: Sequence[float],
         seed: int,
         infilling: float = 0.0,
-        borders: NDArray[np.float64] | None = None,
-        voiceless: float = _VOICELESS,
-        unprompted: float = _UNPROMPTED,
+        bin_edges: NDArray[np.float64] | None = None,
+        speaker_dropout: float = _SPEAKER_DROPOUT,
+        unconditional: float = _UNCONDITIONAL,
     ) -> None:
         self.rng = np.random.default_rng(seed)
-        # Apart, so that the same pairs are drawn whatever is told of them.
-        self.told_rng = np.random.default_rng((seed, 1))
+        # A separate generator, so that the same pairs are sampled whatever is dropped of them.
+        self.dropout_rng = np.random.default_rng((seed, 1))
         self.infilling = infilling
-        self.voiceless, self.unprompted = voiceless, unprompted
-        self.borders = _borders(stores) if borders is None else borders
-        self.groups: list[list[list[Source]]] = []
+        self.speaker_dropout, self.unconditional = speaker_dropout, unconditional
+        self.bin_edges = _shared_bin_edges(stores) if bin_edges is None else bin_edges
+        self.groups: list[list[list[LabeledUtterance]]] = []
         for store in stores:
             speakers = []
             rows = {u.id: voice for u, voice in zip(store.utterances, store.voices, strict=True)}
             for group in by_speaker(store.utterances).values():
                 sources = [
-                    Source(store, u, store.labels[u.id], rows[u.id])
+                    LabeledUtterance(store, u, store.labels[u.id], rows[u.id])
                     for u in group
                     if u.id in store.labels
                 ]
@@ -197,14 +214,14 @@ class ExampleSource:
                     speakers.append(sources)
             if not speakers:
                 raise UsageError(
-                    f"the labels of {store.folder} cover no utterance; "
+                    f"{store.folder} has no labeled utterance; "
                     "train the listener for longer, or leave this corpus out"
                 )
             self.groups.append(speakers)
         total = sum(shares)
         self.shares = [share / total for share in shares]
-        # Within a store a speaker is drawn by the square root of what there is of it: one who reads
-        # for an hour teaches more than one with a single clip, but not a hundred times more.
+        # Within a store, a speaker's weight is the square root of their amount of speech: an hour
+        # of speech counts more than a single clip, but not a hundred times more.
         self.weights = []
         for speakers in self.groups:
             sizes = np.array([sum(s.frames for s in sources) for sources in speakers], float)
@@ -213,58 +230,60 @@ class ExampleSource:
     def example(
         self, prompt_frames: tuple[int, int], target_frames: tuple[int, int], from_start: float
     ) -> Example:
-        """An example of either kind; the arguments and errors are those of `pair`."""
+        """Sample an example of either kind; the arguments and errors are those of `pair`."""
         if self.infilling and self.rng.random() < self.infilling:
-            return self.middle(target_frames[1])
-        prompt, target, style = self._pair(prompt_frames, target_frames, from_start)
-        example = Example((prompt,), target, len(prompt.codes), self._told(style))
-        return example.unprompted() if self.told_rng.random() < self.unprompted else example
+            return self.infilling_example(target_frames[1])
+        prompt, target, style = self._sample_pair(prompt_frames, target_frames, from_start)
+        example = Example((prompt,), target, len(prompt.codes), self._drop_styles(style))
+        return (
+            example.unconditional() if self.dropout_rng.random() < self.unconditional else example
+        )
 
-    def middle(self, longest: int) -> Example:
-        """A middle of at most `longest` frames, cut at the edges of words, and what is around it.
+    def infilling_example(self, longest: int) -> Example:
+        """Sample a span of at most `longest` frames between word edges, and the speech around it.
 
         Raises:
-            UsageError: no utterance has one.
+            UsageError: no utterance has such a span.
         """
-        for _ in range(_TRIES):
-            _, source = self._utterance()
+        for _ in range(_MAX_TRIES):
+            _, source = self._sample_utterance()
             edges = source.word_edges()
             if not len(edges):
                 continue
-            # The first cut may be the utterance's start: then nothing comes before the middle.
+            # A span may begin with the utterance; then there is no speech before it.
             start = int(self.rng.choice(np.append(edges, 0)))
             lengths = edges - start
-            ends = edges[(lengths >= _SHORTEST_MIDDLE) & (lengths <= longest)]
+            ends = edges[(lengths >= _MIN_SPAN) & (lengths <= longest)]
             if not len(ends):
                 continue
             end = int(self.rng.choice(ends))
-            before, after = self.rng.integers(_LEAST_AROUND // 2, SIDE + 1, 2)
+            before, after = self.rng.integers(_MIN_CONTEXT // 2, MAX_CONTEXT_FRAMES + 1, 2)
             first, last = max(0, start - int(before)), min(end + int(after), source.frames)
-            if (start - first) + (last - end) < _LEAST_AROUND:
+            if (start - first) + (last - end) < _MIN_CONTEXT:
                 continue
-            around = [source.apart(first, start)] if start else []
-            around.append(source.piece(end, last))
-            context = tuple(self._as_heard(piece) for piece in around)
-            # The voice is told for both sides or for neither.
-            context = tuple(replace(piece, voice=context[0].voice) for piece in context)
-            style = self._told(source.measured(start, end))
-            return Example(context, source.middle(start, end), start - first, style)
+            around = [source.crop_with_own_symbols(first, start)] if start else []
+            around.append(source.segment(end, last))
+            context = tuple(self._label_as_listener(segment) for segment in around)
+            # The speaker embedding is dropped on both sides or on neither.
+            context = tuple(replace(segment, voice=context[0].voice) for segment in context)
+            style = self._drop_styles(source.measure_style(start, end))
+            return Example(context, source.span(start, end), start - first, style)
         raise UsageError(
-            "no utterance has a middle to fill in: the corpora need longer ones with several words,"
-            " or give --infilling 0"
+            "no utterance has a span to infill: the corpora need longer utterances with several "
+            "words; or give --infilling 0"
         )
 
-    def _told(self, measured: NDArray[np.float32]) -> Ints:
-        """The classes of what was measured, some of them withheld."""
-        if self.borders is None:
-            return np.full(len(STYLES), UNSET, np.int64)
-        told = classes_of(measured, self.borders)
-        chances = self.told_rng.random(1 + len(STYLES))
-        told[(chances[1:] < _UNTOLD) | (chances[0] < _UNTOLD)] = UNSET
-        return told
+    def _drop_styles(self, measured: NDArray[np.float32]) -> Ints:
+        """The bins of measured styles [5], some of them dropped (unset)."""
+        if self.bin_edges is None:
+            return np.full(len(STYLES), UNSPECIFIED, np.int64)
+        bins = quantize_styles(measured, self.bin_edges)
+        uniform = self.dropout_rng.random(1 + len(STYLES))
+        bins[(uniform[1:] < _STYLE_DROPOUT) | (uniform[0] < _STYLE_DROPOUT)] = UNSPECIFIED
+        return bins
 
-    def _utterance(self) -> tuple[list[Source], Source]:
-        """All of a speaker's utterances, and one of them."""
+    def _sample_utterance(self) -> tuple[list[LabeledUtterance], LabeledUtterance]:
+        """Sample a speaker; all of their utterances, and one of these."""
         store = int(self.rng.choice(len(self.groups), p=self.shares))
         speakers = self.groups[store]
         sources = speakers[int(self.rng.choice(len(speakers), p=self.weights[store]))]
@@ -272,82 +291,84 @@ class ExampleSource:
 
     def pair(
         self, prompt_frames: tuple[int, int], target_frames: tuple[int, int], from_start: float
-    ) -> tuple[Piece, Piece]:
-        """A prompt and a target of one speaker, of random lengths in the given ranges.
+    ) -> tuple[Segment, Segment]:
+        """Sample a prompt and a target of one speaker.
 
-        `from_start`: the share of targets that begin where their utterance begins.
+        Args:
+            prompt_frames: range of the prompt's length.
+            target_frames: range of the target's length.
+            from_start: probability that the target begins with its utterance.
 
         Raises:
             UsageError: the utterances are too short for any pair.
         """
-        return self._pair(prompt_frames, target_frames, from_start)[:2]
+        return self._sample_pair(prompt_frames, target_frames, from_start)[:2]
 
-    def _pair(
+    def _sample_pair(
         self, prompt_frames: tuple[int, int], target_frames: tuple[int, int], from_start: float
-    ) -> tuple[Piece, Piece, NDArray[np.float32]]:
-        """A pair, and the styles [5] of the target."""
-        for _ in range(_TRIES):
-            sources, target = self._utterance()
-            wanted = int(self.rng.integers(prompt_frames[0], prompt_frames[1] + 1))
+    ) -> tuple[Segment, Segment, NDArray[np.float32]]:
+        """Sample a pair, and measure the styles [5] of the target."""
+        for _ in range(_MAX_TRIES):
+            sources, target = self._sample_utterance()
+            prompt_length = int(self.rng.integers(prompt_frames[0], prompt_frames[1] + 1))
             length = int(self.rng.integers(target_frames[0], target_frames[1] + 1))
             start = 0
             if len(sources) > 1:
                 prompt = sources[self.rng.integers(len(sources))]
                 if prompt is target:
                     continue
-                low = int(self.rng.integers(max(1, prompt.frames - wanted + 1)))
-                high = low + wanted
+                low = int(self.rng.integers(max(1, prompt.frames - prompt_length + 1)))
+                high = low + prompt_length
             else:
-                # One clip: its beginning is the prompt, what follows the target.
+                # The only utterance of a speaker: its beginning is the prompt, the rest the target.
                 prompt, low = target, 0
-                high = start = target.border_near(wanted)
+                high = start = target.next_border(prompt_length)
                 if start == 0 or target.frames - start < target_frames[0]:
                     continue
             if start == 0 and self.rng.random() >= from_start and target.frames > length:
-                start = target.border_near(int(self.rng.integers(target.frames - length)))
+                start = target.next_border(int(self.rng.integers(target.frames - length)))
             if min(high, prompt.frames) - low < prompt_frames[0] // 2:
                 continue
             if target.frames - start < min(target_frames[0], target.frames):
                 continue
-            first = self._as_heard(prompt.piece(low, high))
-            said = target.piece(start, start + length)
-            return first, said, target.measured(start, start + len(said.codes))
+            first = self._label_as_listener(prompt.segment(low, high))
+            second = target.segment(start, start + length)
+            return first, second, target.measure_style(start, start + len(second.codes))
         folders = ", ".join(str(speakers[0][0].store.folder) for speakers in self.groups)
         raise UsageError(
             f"no prompt of {prompt_frames[0]} frames with a target can be cut from {folders}: "
             "the speakers need two utterances each, or longer ones with pauses"
         )
 
-    def _as_heard(self, piece: Piece) -> Piece:
-        """A prompt's symbols as the listener gives them: mostly without stress, some unknown."""
-        symbols, stress = piece.symbols.copy(), piece.stress
-        if self.rng.random() < 0.7:
+    def _label_as_listener(self, segment: Segment) -> Segment:
+        """A prompt's symbols as the listener labels them: mostly without stress, some unknown."""
+        symbols, stress = segment.symbols.copy(), segment.stress
+        if self.rng.random() < _UNSTRESSED:
             stress = np.zeros_like(stress)
-            hidden = (self.rng.random(len(symbols)) < _UNSURE) & ~IS_BORDER[symbols]
+            hidden = (self.rng.random(len(symbols)) < _UNKNOWN_PHONEMES) & ~IS_BORDER[symbols]
             symbols[hidden] = _UNKNOWN_ID
-        # Now and then the voice has to be read out of the prompt alone.
-        voice = piece.voice * np.float32(self.rng.random() >= self.voiceless)
-        return replace(piece, symbols=symbols, stress=stress, voice=voice)
+        # Speaker-embedding dropout: the voice then has to be inferred from the prompt.
+        voice = segment.voice * np.float32(self.rng.random() >= self.speaker_dropout)
+        return replace(segment, symbols=symbols, stress=stress, voice=voice)
 
 
-def _borders(stores: list[Store]) -> NDArray[np.float64] | None:
-    """The borders that all stores have; None if they have none."""
-    found = [store.styles for store in stores]
-    some = [styles[1] for styles in found if styles is not None]
-    if not some:
+def _shared_bin_edges(stores: Sequence[Store]) -> NDArray[np.float64] | None:
+    """The bin edges that all stores have in common; None if they have no styles."""
+    edges = [store.styles[1] for store in stores if store.styles is not None]
+    if not edges:
         return None
-    if len(some) < len(found) or any(not np.array_equal(one, some[0]) for one in some):
+    if len(edges) < len(stores) or any(not np.array_equal(other, edges[0]) for other in edges):
         raise UsageError(
-            "these corpora were not measured together: give all of them to one "
+            "the styles of these corpora were not measured together: give all of them to one "
             "`valle prepare styles`"
         )
-    return some[0]
+    return edges[0]
 
 
-def padded(rows: list[Ints], value: int, length: int | None = None) -> Ints:
-    """Arrays [T, ...] of unequal length as one [B, longest, ...], filled up with `value`.
+def pad_sequences(rows: list[Ints], value: int, length: int | None = None) -> Ints:
+    """Stack arrays [T, ...] of different lengths, padded with `value`; [B, longest, ...].
 
-    `longest` is 1 or more, since a model cannot read nothing at all.
+    The result has at least one row, since a model cannot run on none.
     """
     longest = length or max(1, *(len(row) for row in rows))
     out = np.full((len(rows), longest, *rows[0].shape[1:]), value, np.int64)

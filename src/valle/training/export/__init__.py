@@ -1,1 +1,1 @@
-"""Trained models as the graphs of a bundle, and back."""
+"""Export of trained models as a bundle of ONNX graphs, and import back into training runs."""

@@ -1,4 +1,4 @@
-"""The cohort of a bundle: the graph that compares a voice with those of other speakers."""
+"""The impostor cohort of a bundle, as a graph that normalizes speaker scores (AS-norm)."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ from valle.bundle.writer import NewGraph
 from valle.consent.as_norm import GRAPH
 from valle.errors import BundleError
 
-NEAREST = 10  # speakers of the cohort that a recording is compared with
-_SMOOTHING = 0.1  # of the mean variance, added to each: the covariance is of few speakers
+NEAREST = 10  # impostors with the highest scores, which the normalization uses
+_SHRINKAGE = 0.1  # of the mean variance, added to each: the covariance is of few speakers
 _OPSET, _IR_VERSION = 17, 8
 
-Floats = NDArray[np.floating[Any]]
+_Array = NDArray[np.floating[Any]]
 
 
-def kept_cohort(folder: Path, speaker: NewGraph) -> dict[str, NewGraph]:
-    """The cohort of the bundle in `folder`; none without one, or if its speaker encoder differs."""
+def load_matching_cohort(folder: Path, speaker: NewGraph) -> dict[str, NewGraph]:
+    """Read the cohort of the bundle in `folder`, if it is of the same speaker encoder.
+
+    Returns:
+        The cohort's graph by its name, or nothing.
+    """
     with contextlib.suppress(BundleError):
         old = Bundle.load(folder)
         if GRAPH in old.config.graphs and old.read_graph("speaker") == speaker.model:
@@ -32,42 +36,50 @@ def kept_cohort(folder: Path, speaker: NewGraph) -> dict[str, NewGraph]:
     return {}
 
 
-def cohort_graph(speakers: Mapping[str, Floats]) -> NewGraph:
-    """The graph of `valle.consent.as_norm` from embeddings [n, 192] of each speaker.
+def build_cohort_graph(speakers: Mapping[str, _Array]) -> NewGraph:
+    """Build the graph of `valle.consent.as_norm` from embeddings [n, 192] of each speaker.
 
-    embedding [N, 192] -> turned [N, 192], of unit length, mean [N] and spread [N] of its products
-    with those of the `NEAREST` speakers, and near [N], the mean cosine to these before turning.
+    Embeddings are whitened by the covariance within speakers (WCCN, Hatch et al. 2006). Graph:
+    embedding [N, 192] -> turned [N, 192], whitened and of unit length; mean [N] and spread [N], the
+    mean and standard deviation of its scores against the `NEAREST` impostors; near [N], the mean
+    cosine to the nearest ones before whitening.
     """
-    means = _unit(np.stack([own.mean(axis=0) for own in speakers.values()]))
-    centre = means.mean(axis=0)
-    parts = [own - own.mean(axis=0) for own in speakers.values() if len(own) > 1]
-    within = np.mean([part.T @ part / (len(part) - 1) for part in parts], axis=0)
+    means = _normalize(np.stack([rows.mean(axis=0) for rows in speakers.values()]))
+    center = means.mean(axis=0)
+    deviations = [rows - rows.mean(axis=0) for rows in speakers.values() if len(rows) > 1]
+    covariances = [rows.T @ rows / (len(rows) - 1) for rows in deviations]
+    within = np.mean(covariances, axis=0)
     size = len(within)
-    within += _SMOOTHING * np.trace(within) / size * np.eye(size)
-    turn = np.linalg.cholesky(np.linalg.inv(within))
-    # Only the direction counts, and half precision has little room upwards.
-    weights = {"speakers": means, "centre": centre, "turn": turn / np.abs(turn).max()}
+    within += _SHRINKAGE * np.trace(within) / size * np.eye(size)
+    whitening = np.linalg.cholesky(np.linalg.inv(within))
+    # Only the direction matters, and fp16 has a small range.
+    weights = {
+        "speakers": means,
+        "centre": center,
+        "turn": whitening / np.abs(whitening).max(),
+    }
     nodes = []
 
     def node(operator: str, inputs: Sequence[str], outputs: Sequence[str], **more: Any) -> str:
         nodes.append(helper.make_node(operator, list(inputs), list(outputs), **more))
         return outputs[0]
 
-    def turned(name: str, output: str) -> str:
+    def whiten(name: str, output: str) -> str:
         moved = node("Sub", [name, "centre"], [f"{name}_moved"])
         product = node("MatMul", [moved, "turn"], [f"{name}_product"])
         length = node("ReduceL2", [product], [f"{name}_length"], axes=[-1], keepdims=1)
         return node("Div", [product, length], [output])
 
-    def nearest(one: str, all_: str, what: str) -> str:
-        across = node("Transpose", [all_], [f"{what}_across"], perm=[1, 0])
-        products = node("MatMul", [one, across], [f"{what}_products"])
-        return node("TopK", [products, "count"], [f"{what}_top", f"{what}_index"], axis=-1)
+    def top_scores(embedding: str, others: str, prefix: str) -> str:
+        across = node("Transpose", [others], [f"{prefix}_across"], perm=[1, 0])
+        products = node("MatMul", [embedding, across], [f"{prefix}_products"])
+        return node("TopK", [products, "count"], [f"{prefix}_top", f"{prefix}_index"], axis=-1)
 
     for name in weights:
         node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT)
-    own, others = turned("embedding", "turned"), turned("speakers", "speakers_turned")
-    top = nearest(own, others, "turned")
+    whitened = whiten("embedding", "turned")
+    impostors = whiten("speakers", "speakers_turned")
+    top = top_scores(whitened, impostors, "turned")
     mean = node("ReduceMean", [top], ["means"], axes=[-1], keepdims=1)
     away = node("Sub", [top, mean], ["away"])
     square = node("Mul", [away, away], ["square"])
@@ -76,7 +88,7 @@ def cohort_graph(speakers: Mapping[str, Floats]) -> NewGraph:
     node("ReduceMean", [top], ["mean"], axes=[-1], keepdims=0)
     node(
         "ReduceMean",
-        [nearest("embedding", "speakers", "plain")],
+        [top_scores("embedding", "speakers", "plain")],
         ["near"],
         axes=[-1],
         keepdims=0,
@@ -109,5 +121,5 @@ def cohort_graph(speakers: Mapping[str, Floats]) -> NewGraph:
     return NewGraph(model.SerializeToString(), "fp16")
 
 
-def _unit(rows: Floats) -> Floats:
+def _normalize(rows: _Array) -> _Array:
     return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True))

@@ -1,6 +1,6 @@
-"""How an ONNX graph is written down: nodes, weights, and the parts that several graphs share.
+"""A writer of ONNX graphs: nodes, weights, and the parts that several graphs share.
 
-Each method adds what it computes and returns its name, for the next to read.
+Each method adds nodes and returns the name of their result, to be passed to the next method.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from valle.training.models.nar import FEW, MANY, NEAR
-from valle.training.models.phonemes import StyleInput, VoiceInput
-from valle.training.models.quantizer import PATHS
+from valle.training.models.nar import KERNEL_WIDTH, PRIOR_FRAMES, PRIOR_NEIGHBORS
+from valle.training.models.phonemes import SpeakerConditioning, StyleConditioning
+from valle.training.models.quantizer import BEAM
 from valle.training.models.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE
 from valle.training.models.transformer import EPSILON, Block, CodeEmbedding
 
@@ -27,13 +27,14 @@ FLOAT = TensorProto.FLOAT
 
 
 class GraphWriter:
-    """Nodes and weights as they are written; every method returns the name of what it made."""
+    """Collects nodes and weights; every method returns the name of its result."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: dict[str, onnx.TensorProto] = {}
 
     def weight(self, name: str, value: Tensor | NDArray[Any]) -> str:
+        """A constant tensor."""
         array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
         self.weights[name] = numpy_helper.from_array(array.copy(order="C"), name)
         return name
@@ -58,41 +59,53 @@ class GraphWriter:
         domain: str = "",
         **attributes: Any,
     ) -> list[str]:
+        """A node with several outputs."""
         names = [f"{kind.lower()}_{len(self.nodes)}_{i}" for i in range(outputs)]
         self.nodes.append(helper.make_node(kind, list(inputs), names, domain=domain, **attributes))
         return names
 
     def op(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        """A node with one output."""
         return self.ops(kind, inputs, 1, domain, **attributes)[0]
 
     def linear(self, x: str, name: str, linear: nn.Linear) -> str:
+        """A linear layer."""
         x = self.op("MatMul", x, self.weight(f"{name}.weight", linear.weight.T))
         if linear.bias is not None:
             x = self.op("Add", x, self.weight(f"{name}.bias", linear.bias))
         return x
 
     def norm(self, x: str, name: str, norm: nn.LayerNorm) -> str:
+        """A LayerNorm without bias."""
         scale = self.weight(f"{name}.weight", norm.weight)
         return self.op("LayerNormalization", x, scale, axis=-1, epsilon=EPSILON)
 
     def embedding(self, ids: str, name: str, embedding: nn.Embedding) -> str:
+        """Rows of an embedding table."""
         return self.op("Gather", self.weight(name, embedding.weight), ids, axis=0)
 
     def codes(self, codes: str, embedding: CodeEmbedding) -> str:
+        """Codes [B, T, 8] -> the sum of their embeddings [B, T, width]."""
         table = self.weight("codes.weight", embedding.weight)
         rows = self.op("Add", codes, self.weight("codes.offsets", embedding.offsets))
         absent = self.op("Equal", codes, self.whole(NO_CODE))
         rows = self.op("Where", absent, self.whole(CODEBOOKS * CODEBOOK_SIZE), rows)
-        # Codebooks first: summed over the first axis, the order is the same for any number of rows.
-        # Over the third, ONNX Runtime sums a single row in another order than several.
+        # Codebooks first: a sum over the first axis has the same order for any number of rows. Over
+        # the third axis, ONNX Runtime sums a single row in another order than several.
         rows = self.op("Transpose", rows, perm=[2, 0, 1])
         return self.op("ReduceSum", self.op("Gather", table, rows), self.axes(0), keepdims=0)
 
     def blocks(
         self, x: str, blocks: Iterable[nn.Module], attention: Callable[[int, str], str]
     ) -> str:
-        """The transformer's blocks. `attention` takes the number of a layer and its queries, keys
-        and values as one, and gives what its heads have mixed."""
+        """The transformer's blocks.
+
+        Args:
+            x: rows [B, T, width].
+            blocks: of the model.
+            attention: from a layer's number and its concatenated queries, keys and values, writes
+                the output of its heads.
+        """
         for i, block in enumerate(blocks):
             assert isinstance(block, Block)
             name = f"blocks.{i}"
@@ -105,93 +118,100 @@ class GraphWriter:
             x = self.op("Add", x, self.linear(fed, f"{name}.feed_out", block.feed_out))
         return x
 
-    def voice(self, voice: VoiceInput) -> str:
-        """The input `voice` [B, 192] as a row [B, 1, width] to add to all."""
+    def voice(self, voice: SpeakerConditioning) -> str:
+        """The input `voice` [B, 192] as a row [B, 1, width] to add to all rows."""
         weight = voice.linear.weight.T * voice.scale
         row = self.op("MatMul", "voice", self.weight("voice.weight", weight))
         return self.op("Unsqueeze", row, self.axes(1))
 
-    def style(self, style: StyleInput) -> str:
-        """The input `style` [B, 5] as a row [B, 1, width] to add to all."""
+    def style(self, style: StyleConditioning) -> str:
+        """The input `style` [B, 5] as a row [B, 1, width] to add to all rows."""
         table = self.weight("style.weight", style.weight)
         rows = self.op("Add", "style", self.weight("style.offsets", style.offsets - 1))
         rows = self.op("Gather", table, self.op("Max", rows, self.whole(0)), axis=0)
-        asked = self.op("CastLike", self.op("Greater", "style", self.whole(0)), rows)
-        asked = self.op("Unsqueeze", asked, self.axes(-1))
-        return self.op("ReduceSum", self.op("Mul", rows, asked), self.axes(1), keepdims=1)
+        is_set = self.op("CastLike", self.op("Greater", "style", self.whole(0)), rows)
+        is_set = self.op("Unsqueeze", is_set, self.axes(-1))
+        return self.op("ReduceSum", self.op("Mul", rows, is_set), self.axes(1), keepdims=1)
 
-    def residual_codes(self, rows: str, tables: Tensor) -> str:
+    def residual_codes(self, rows: str, codebooks: Tensor) -> str:
         """`valle.training.models.quantizer.residual_codes`: rows [B, T, latent] -> codes
         [B, T, codebooks]."""
-        _, size, _ = tables.shape
-        left, codes = self.op("Unsqueeze", rows, self.axes(2)), ""
-        for book, values in enumerate(tables, 1):
+        _, size, _ = codebooks.shape
+        residual, codes = self.op("Unsqueeze", rows, self.axes(2)), ""
+        for book, values in enumerate(codebooks, 1):
             table = self.weight(f"tables.{book}", values)
             twice = self.op(
-                "MatMul", self.op("Add", left, left), self.op("Transpose", table, perm=[1, 0])
+                "MatMul",
+                self.op("Add", residual, residual),
+                self.op("Transpose", table, perm=[1, 0]),
             )
             squares = self.op("ReduceSumSquare", table, self.axes(1), keepdims=0)
-            far = self.op("Sub", squares, twice)
-            if codes:  # rows are compared among themselves now, by what they have left
-                far = self.op("Add", far, self.op("ReduceSumSquare", left, self.axes(3)))
-            far = self.op("Reshape", far, self.axes(0, 0, -1))
-            _, least = self.ops("TopK", [far, self.axes(PATHS)], 2, axis=-1, largest=0, sorted=1)
-            path = self.op("Unsqueeze", self.op("Div", least, self.whole(size)), self.axes(3))
-            code = self.op("Mod", least, self.whole(size))
-            found = self.op("Gather", table, code, axis=0)
-            left = self.op("Sub", self.op("GatherND", left, path, batch_dims=2), found)
+            distance = self.op("Sub", squares, twice)
+            if codes:  # candidates have different residuals now, whose norms count
+                norm = self.op("ReduceSumSquare", residual, self.axes(3))
+                distance = self.op("Add", distance, norm)
+            distance = self.op("Reshape", distance, self.axes(0, 0, -1))
+            _, best = self.ops("TopK", [distance, self.axes(BEAM)], 2, axis=-1, largest=0, sorted=1)
+            candidate = self.op("Unsqueeze", self.op("Div", best, self.whole(size)), self.axes(3))
+            code = self.op("Mod", best, self.whole(size))
+            vector = self.op("Gather", table, code, axis=0)
+            residual = self.op("GatherND", residual, candidate, batch_dims=2)
+            residual = self.op("Sub", residual, vector)
             code = self.op("Unsqueeze", code, self.axes(3))
             if codes:
                 code = self.op(
-                    "Concat", self.op("GatherND", codes, path, batch_dims=2), code, axis=3
+                    "Concat", self.op("GatherND", codes, candidate, batch_dims=2), code, axis=3
                 )
             codes = code
-        best = self.op("Slice", codes, self.axes(0), self.axes(1), self.axes(2))
-        return self.op("Squeeze", best, self.axes(2))
+        first = self.op("Slice", codes, self.axes(0), self.axes(1), self.axes(2))
+        return self.op("Squeeze", first, self.axes(2))
 
-    def residual_vectors(self, codes: str, tables: Tensor) -> str:
+    def residual_vectors(self, codes: str, codebooks: Tensor) -> str:
         """`valle.training.models.quantizer.residual_vectors` of codes [B, T, 8] after the first,
-        by the tables that `residual_codes` names."""
-        size = tables.shape[1]
+        with the codebooks that `residual_codes` has written."""
+        size = codebooks.shape[1]
         parts = []
-        for book, values in enumerate(tables, 1):
+        for book, values in enumerate(codebooks, 1):
             table = self.weight(f"tables.{book}", values)
-            own = self.op("Gather", codes, self.whole(book), axis=2)
-            there = self.op("Unsqueeze", self.op("Less", own, self.whole(size)), self.axes(2))
-            own = self.op("Gather", table, self.op("Min", own, self.whole(size - 1)), axis=0)
-            parts.append(self.op("Where", there, own, self.real("nothing", 0.0)))
+            code = self.op("Gather", codes, self.whole(book), axis=2)
+            exists = self.op("Unsqueeze", self.op("Less", code, self.whole(size)), self.axes(2))
+            vector = self.op("Gather", table, self.op("Min", code, self.whole(size - 1)), axis=0)
+            parts.append(self.op("Where", exists, vector, self.real("nothing", 0.0)))
         return self.op("Sum", *parts)
 
-    def unsaid(self, values: Tensor) -> str:
-        """`valle.training.models.nar.unsaid` of the inputs `codes`, `known` and `left`."""
-        table = self.weight("tables.0", values)
-        many = self.real("many", MANY)
-        count = self.op("CastLike", self.op("Shape", "left", start=1, end=2), many)
+    def residual_correction(self, codebook: Tensor) -> str:
+        """`valle.training.models.nar.residual_correction`, of the inputs `codes`, `known` (the
+        prompt's first codes) and `left` (its prediction residuals)."""
+        table = self.weight("tables.0", codebook)
+        prior_frames = self.real("many", PRIOR_FRAMES)
+        count = self.op("CastLike", self.op("Shape", "left", start=1, end=2), prior_frames)
         mean = self.op("ReduceSum", "left", self.axes(1), keepdims=1)
-        mean = self.op("Div", mean, self.op("Add", count, many))
+        mean = self.op("Div", mean, self.op("Add", count, prior_frames))
         first = self.op("Gather", "codes", self.whole(0), axis=2)
-        one, other = (self.op("Gather", table, ids, axis=0) for ids in (first, "known"))
-        ours = self.op("ReduceSumSquare", one, self.axes(2))
-        theirs = self.op("ReduceSumSquare", other, self.axes(2))
-        theirs = self.op("Transpose", theirs, perm=[0, 2, 1])
-        like = self.op("MatMul", one, self.op("Transpose", other, perm=[0, 2, 1]))
-        apart = self.op("Sub", self.op("Add", ours, theirs), self.op("Add", like, like))
+        query, key = (self.op("Gather", table, ids, axis=0) for ids in (first, "known"))
+        query_norm = self.op("ReduceSumSquare", query, self.axes(2))
+        key_norm = self.op("ReduceSumSquare", key, self.axes(2))
+        key_norm = self.op("Transpose", key_norm, perm=[0, 2, 1])
+        product = self.op("MatMul", query, self.op("Transpose", key, perm=[0, 2, 1]))
+        norms = self.op("Add", query_norm, key_norm)
+        distance = self.op("Sub", norms, self.op("Add", product, product))
         scale = self.op("ReduceMean", self.op("ReduceSumSquare", table, self.axes(1)), keepdims=0)
-        scale = self.op("Mul", scale, self.real("near", -NEAR))
-        near = self.op("Exp", self.op("Div", apart, scale))
-        some = self.op("ReduceSum", near, self.axes(2))
-        some = self.op("Add", some, self.real("few", FEW))
-        own = self.op("Div", self.op("MatMul", near, self.op("Sub", "left", mean)), some)
-        return self.op("Add", mean, own)
+        scale = self.op("Mul", scale, self.real("near", -KERNEL_WIDTH))
+        kernel = self.op("Exp", self.op("Div", distance, scale))
+        total = self.op("ReduceSum", kernel, self.axes(2))
+        total = self.op("Add", total, self.real("few", PRIOR_NEIGHBORS))
+        local = self.op("Div", self.op("MatMul", kernel, self.op("Sub", "left", mean)), total)
+        return self.op("Add", mean, local)
 
-    def name(self, produced: str, wanted: str) -> str:
-        """Call a result what the bundle calls it."""
-        self.nodes.append(helper.make_node("Identity", [produced], [wanted]))
-        return wanted
+    def name(self, result: str, output: str) -> str:
+        """Give a result the name of a graph output."""
+        self.nodes.append(helper.make_node("Identity", [result], [output]))
+        return output
 
     def model(
         self, title: str, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
     ) -> onnx.ModelProto:
+        """The finished model."""
         graph = helper.make_graph(
             self.nodes, title, inputs, outputs, initializer=list(self.weights.values())
         )
@@ -202,12 +222,15 @@ class GraphWriter:
 
 
 def int64s(name: str, *shape: int | str) -> onnx.ValueInfoProto:
+    """An int64 input or output; a string in the shape names a dynamic axis."""
     return helper.make_tensor_value_info(name, TensorProto.INT64, shape)
 
 
 def int32s(name: str, *shape: int | str) -> onnx.ValueInfoProto:
+    """An int32 input or output."""
     return helper.make_tensor_value_info(name, TensorProto.INT32, shape)
 
 
 def floats(name: str, *shape: int | str) -> onnx.ValueInfoProto:
+    """An fp32 input or output."""
     return helper.make_tensor_value_info(name, FLOAT, shape)

@@ -1,8 +1,8 @@
 """The phoneme encoder, the AR and the NAR as ONNX graphs, written operator by operator.
 
-Written, not traced: the AR's attention is ONNX Runtime's GroupQueryAttention over key/value buffers
-that running allocates once and binds as input and output alike, which no tracer produces. Inputs,
-outputs and shapes are those that a bundle promises; every graph takes any batch and any length.
+They are not traced, because the AR's attention is ONNX Runtime's GroupQueryAttention over key/value
+buffers that are allocated once and bound as both input and output, which no tracer produces. Every
+graph takes any batch size and any length.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from onnx import helper
 from torch import nn
 
 from valle.audio.prosody import STYLES
-from valle.runtime.pointer import MOVES, STAYS
-from valle.runtime.speaker_encoder import EMBEDDING
+from valle.runtime.pointer import FRAMES_ON_SYMBOL_BINS, TRANSITIONS
+from valle.runtime.speaker_encoder import EMBEDDING_DIM
 from valle.training.export.graph_writer import FLOAT, MICROSOFT, GraphWriter, floats, int32s, int64s
 from valle.training.models.ar import AR
 from valle.training.models.nar import NAR
 from valle.training.models.phonemes import PADDING, PhonemeEncoder
-from valle.training.models.sizes import CODEBOOK_SIZE, CODEBOOKS
+from valle.training.models.sizes import CODEBOOK_SIZE, CODEBOOKS, NARSize
 from valle.training.models.transformer import inverse_frequencies
 
 
@@ -30,11 +30,11 @@ def _style_input(styled: bool) -> list[onnx.ValueInfoProto]:
 def phonemes_graph(encoder: PhonemeEncoder, styled: bool) -> onnx.ModelProto:
     """symbols, stress [B, S], voice [B, 192] -> encoded [B, S, width]; symbol -1 is padding.
 
-    `styled`: also style [B, 5], classes from 0 (unset) to 8.
+    With `styled` there is also style [B, 5], bins from 0 (unset) to 8.
     """
     g = GraphWriter()
-    known = g.op("Not", g.op("Equal", "symbols", g.whole(PADDING)))
-    known = g.op("Cast", g.op("Unsqueeze", known, g.axes(-1)), to=FLOAT)
+    is_real = g.op("Not", g.op("Equal", "symbols", g.whole(PADDING)))
+    is_real = g.op("Cast", g.op("Unsqueeze", is_real, g.axes(-1)), to=FLOAT)
     symbols = g.op("Max", "symbols", g.whole(0))
     x = g.op(
         "Add",
@@ -44,13 +44,13 @@ def phonemes_graph(encoder: PhonemeEncoder, styled: bool) -> onnx.ModelProto:
     for i, (norm, convolution) in enumerate(zip(encoder.norms, encoder.convolutions, strict=True)):
         assert isinstance(norm, nn.LayerNorm) and isinstance(convolution, nn.Conv1d)
         assert convolution.bias is not None
-        heard = g.op("Mul", g.norm(x, f"norms.{i}", norm), known)
-        heard = g.op("Transpose", heard, perm=[0, 2, 1])
+        convolved = g.op("Mul", g.norm(x, f"norms.{i}", norm), is_real)
+        convolved = g.op("Transpose", convolved, perm=[0, 2, 1])
         kernel = g.weight(f"convolutions.{i}.weight", convolution.weight)
         bias = g.weight(f"convolutions.{i}.bias", convolution.bias)
         pad = convolution.kernel_size[0] // 2
-        heard = g.op("Conv", heard, kernel, bias, pads=[pad, pad])
-        x = g.op("Add", x, g.op("Gelu", g.op("Transpose", heard, perm=[0, 2, 1])))
+        convolved = g.op("Conv", convolved, kernel, bias, pads=[pad, pad])
+        x = g.op("Add", x, g.op("Gelu", g.op("Transpose", convolved, perm=[0, 2, 1])))
     x = g.norm(x, "out_norm", encoder.out_norm)
     x = g.op("Add", x, g.voice(encoder.voice))
     if styled:
@@ -62,7 +62,7 @@ def phonemes_graph(encoder: PhonemeEncoder, styled: bool) -> onnx.ModelProto:
         [
             int64s("symbols", "batch", "symbols"),
             int64s("stress", "batch", "symbols"),
-            floats("voice", "batch", EMBEDDING),
+            floats("voice", "batch", EMBEDDING_DIM),
             *_style_input(styled),
         ],
         [floats("encoded", "batch", "symbols", width)],
@@ -70,22 +70,22 @@ def phonemes_graph(encoder: PhonemeEncoder, styled: bool) -> onnx.ModelProto:
 
 
 def ar_graph(model: AR) -> onnx.ModelProto:
-    """One call appends T rows to the key/value buffers and predicts their frames and moves.
+    """One call appends T rows to the key/value buffers and predicts their codes and transitions.
 
     codes [B, T, 8], encoded [B, T, width], stay [B, T], past_key_i and past_value_i
-    [B, H, max_positions, hd], seqlens_k int32 [B] (rows after this call, less one) and
-    total_sequence_length int32 scalar (the longest item's rows after this call)
+    [B, H, max_positions, hd], seqlens_k int32 [B] (rows after this call, minus one) and
+    total_sequence_length int32 scalar (rows of the longest item after this call)
     -> logits [B, T, 1024], moves [B, T, 3], present_key_i, present_value_i.
-    Without its phoneme encoder, which is a graph of its own.
+    The phoneme encoder is a graph of its own.
     """
     size = model.size
     head = size.width // size.heads
     g = GraphWriter()
-    # Made from the frequencies when the session is made: tables would be 1 MB of the bundle.
+    # Computed when a session is created: as constants they would take 1 MB of the bundle.
     positions = g.weight("positions", np.arange(size.max_positions, dtype=np.float32)[:, None])
     angles = g.op("Mul", positions, g.weight("frequencies", inverse_frequencies(head)))
     cos, sin = g.op("Cos", angles), g.op("Sin", angles)
-    stay = g.op("Min", "stay", g.whole(STAYS - 1))
+    stay = g.op("Min", "stay", g.whole(FRAMES_ON_SYMBOL_BINS - 1))
     x = g.op("Add", g.codes("codes", model.codes), g.linear("encoded", "project", model.project))
     x = g.op("Add", x, g.embedding(stay, "stay.weight", model.stay))
     inputs = [
@@ -95,15 +95,15 @@ def ar_graph(model: AR) -> onnx.ModelProto:
     ]
     outputs = [
         floats("logits", "batch", "rows", CODEBOOK_SIZE),
-        floats("moves", "batch", "rows", MOVES),
+        floats("moves", "batch", "rows", TRANSITIONS),
     ]
     cache = ("batch", size.heads, size.max_positions, head)
 
     def attention(layer: int, packed: str) -> str:
         past = [f"past_key_{layer}", f"past_value_{layer}"]
         present = [f"present_key_{layer}", f"present_value_{layer}"]
-        inputs.extend(floats(each, *cache) for each in past)
-        outputs.extend(floats(each, *cache) for each in present)
+        inputs.extend(floats(name, *cache) for name in past)
+        outputs.extend(floats(name, *cache) for name in present)
         mixed = f"blocks.{layer}.mixed"
         g.nodes.append(
             helper.make_node(
@@ -127,16 +127,19 @@ def ar_graph(model: AR) -> onnx.ModelProto:
 
 
 def nar_graph(model: NAR, styled: bool) -> onnx.ModelProto:
-    """Rows that see the past (the prompt's keys and values) and one another.
+    """Rows that attend to the past (keys and values of the prompt) and to each other.
 
-    codes [B, T, 8], symbols, stress, positions [B, T], voice [B, 192], kind int64 scalar (0 the
-    prompt's rows, 1 the target's), past_key, past_value [layers, B, H, P, hd] (P may be 0), known
-    [B, K] and left [B, K, latent] (K may be 0): the prompt's first codebook and what is wanting
-    where it is said, as of `valle.training.models.nar.unsaid`; plain [B, T, latent], from which
-    what is said is moved away by strength (scalar) times what lies between them
-    -> added [B, T, 7], the codes after the first, vector [B, T, latent], which they code, given
-    [B, T, latent], what the codes given after the first add, key, value [layers, B, H, T, hd].
-    `styled`: also style [B, 5], classes from 0 (unset) to 8.
+    Inputs: codes [B, T, 8]; symbols, stress, positions [B, T]; voice [B, 192]; kind, an int64
+    scalar (0 for the prompt's rows, 1 for the target's); past_key, past_value
+    [layers, B, H, P, hd] (P may be 0); known [B, K] and left [B, K, latent] (K may be 0), the
+    prompt's first codes and its prediction residuals, see
+    `valle.training.models.nar.residual_correction`; plain [B, T, latent], the unconditional
+    prediction for guidance, and strength, a scalar, the guidance scale; with `styled`, style
+    [B, 5], bins from 0 (unset) to 8.
+
+    Outputs: added [B, T, 7], the residual codes; vector [B, T, latent], the predicted sum of their
+    vectors; given [B, T, latent], the sum of the vectors of the residual codes in the input; key,
+    value [layers, B, H, T, hd].
     """
     size = model.size
     head = size.width // size.heads
@@ -151,24 +154,24 @@ def nar_graph(model: NAR, styled: bool) -> onnx.ModelProto:
     x = g.op("Add", x, g.voice(model.voice))
     if styled:
         x = g.op("Add", x, g.style(model.style))
-    # The rotation reads its angles from a table by number: one row here for each row there is.
+    # The rotary operator looks up angles by index: here every row has its own entry.
     angles = g.op(
         "Mul",
         g.op("Cast", g.op("Reshape", "positions", g.axes(-1, 1)), to=FLOAT),
         g.weight("frequencies", inverse_frequencies(head)),
     )
     cos, sin = g.op("Cos", angles), g.op("Sin", angles)  # [B * T, hd / 2]
-    numbers = g.op("Range", g.whole(0), g.op("Size", "positions"), g.whole(1))
-    numbers = g.op("Reshape", numbers, g.op("Shape", "positions"))
-    apart = g.axes(0, 0, size.heads, head)
+    indices = g.op("Range", g.whole(0), g.op("Size", "positions"), g.whole(1))
+    indices = g.op("Reshape", indices, g.op("Shape", "positions"))
+    split_heads = g.axes(0, 0, size.heads, head)
 
     def rotated(rows: str) -> str:
         return g.op(
-            "RotaryEmbedding", rows, numbers, cos, sin, domain=MICROSOFT, num_heads=size.heads
+            "RotaryEmbedding", rows, indices, cos, sin, domain=MICROSOFT, num_heads=size.heads
         )
 
     def by_heads(rows: str) -> str:
-        return g.op("Transpose", g.op("Reshape", rows, apart), perm=[0, 2, 1, 3])
+        return g.op("Transpose", g.op("Reshape", rows, split_heads), perm=[0, 2, 1, 3])
 
     keys, values = [], []
 
@@ -190,34 +193,40 @@ def nar_graph(model: NAR, styled: bool) -> onnx.ModelProto:
     x = g.norm(g.blocks(x, model.blocks, attention), "out_norm", model.out_norm)
     g.name(g.op("Concat", *keys, axis=0), "key")
     g.name(g.op("Concat", *values, axis=0), "value")
-    vector = g.op("Add", g.linear(x, "output", model.output), g.unsaid(model.tables[0]))
-    apart = g.op("Sub", vector, "plain")
-    vector = g.op("Add", vector, g.op("Mul", apart, "strength"))
+    vector = g.op(
+        "Add", g.linear(x, "output", model.output), g.residual_correction(model.tables[0])
+    )
+    difference = g.op("Sub", vector, "plain")
+    vector = g.op("Add", vector, g.op("Mul", difference, "strength"))
     g.name(vector, "vector")
     g.name(g.residual_codes(vector, model.tables[1:]), "added")
     g.name(g.residual_vectors("codes", model.tables[1:]), "given")
-    past = (size.layers, "batch", size.heads, "past", head)
-    own = (size.layers, "batch", size.heads, "rows", head)
-    return g.model(
-        "nar",
-        [
-            int64s("codes", "batch", "rows", CODEBOOKS),
-            *(int64s(each, "batch", "rows") for each in ("symbols", "stress", "positions")),
-            floats("voice", "batch", EMBEDDING),
-            int64s("kind"),
-            floats("past_key", *past),
-            floats("past_value", *past),
-            int64s("known", "batch", "known"),
-            floats("left", "batch", "known", size.latent),
-            floats("plain", "batch", "rows", size.latent),
-            floats("strength"),
-            *_style_input(styled),
-        ],
-        [
-            int64s("added", "batch", "rows", CODEBOOKS - 1),
-            floats("vector", "batch", "rows", size.latent),
-            floats("given", "batch", "rows", size.latent),
-            floats("key", *own),
-            floats("value", *own),
-        ],
-    )
+    return g.model("nar", _nar_inputs(size, styled), _nar_outputs(size))
+
+
+def _nar_inputs(size: NARSize, styled: bool) -> list[onnx.ValueInfoProto]:
+    past = (size.layers, "batch", size.heads, "past", size.width // size.heads)
+    return [
+        int64s("codes", "batch", "rows", CODEBOOKS),
+        *(int64s(name, "batch", "rows") for name in ("symbols", "stress", "positions")),
+        floats("voice", "batch", EMBEDDING_DIM),
+        int64s("kind"),
+        floats("past_key", *past),
+        floats("past_value", *past),
+        int64s("known", "batch", "known"),
+        floats("left", "batch", "known", size.latent),
+        floats("plain", "batch", "rows", size.latent),
+        floats("strength"),
+        *_style_input(styled),
+    ]
+
+
+def _nar_outputs(size: NARSize) -> list[onnx.ValueInfoProto]:
+    rows = (size.layers, "batch", size.heads, "rows", size.width // size.heads)
+    return [
+        int64s("added", "batch", "rows", CODEBOOKS - 1),
+        floats("vector", "batch", "rows", size.latent),
+        floats("given", "batch", "rows", size.latent),
+        floats("key", *rows),
+        floats("value", *rows),
+    ]

@@ -1,7 +1,7 @@
-"""`valle import`: a bundle's models as training runs, to go on from.
+"""`valle import`: a bundle's models as training runs, to continue training.
 
-The way back from `valle export`, so that a voice of one's own, or more data, does not begin from
-random weights. Weights that the bundle stores in 8 bits come back as their nearest 8-bit values.
+The inverse of `valle export`, to fine-tune on a new voice or more data instead of starting from
+random weights. Weights that the bundle stores in 8 bits are dequantized.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from valle.bundle.bundle import Bundle
 from valle.detection.detector import GRAPH as DETECTOR
 from valle.errors import BundleError, OutputError
 from valle.text.symbols import LISTENER_SYMBOLS, SYMBOLS
-from valle.training.export.quantization import from_blocks
+from valle.training.export.quantization import unpack_blocks
 from valle.training.models.ar import AR
 from valle.training.models.codec import Codec, CodecSize
 from valle.training.models.detector import Detector, DetectorSize
 from valle.training.models.listener import Listener, ListenerSize
 from valle.training.models.nar import NAR
-from valle.training.models.phonemes import VoiceInput
+from valle.training.models.phonemes import SpeakerConditioning
 from valle.training.models.sizes import CODEBOOKS, ARSize, NARSize
 from valle.training.models.speaker import SpeakerEncoder, SpeakerSize
-from valle.training.run_folder import keep_borders, write_checkpoint
+from valle.training.run_folder import CHECKPOINT, SIZE, save_bin_edges, write_checkpoint
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -41,77 +41,79 @@ Weights = dict[str, NDArray[Any]]
 
 
 def import_bundle(bundle: Bundle, runs: Path) -> list[str]:
-    """Write `runs`/codec, /listener, /speaker, /ar and /nar from a bundle's graphs, and /detector
-    if it has one.
+    """Write `runs`/codec, /listener, /speaker, /ar, /nar and /detector from a bundle's graphs.
 
-    Returns the names of the stages written.
+    The detector is left out if the bundle has none.
+
+    Returns:
+        The names of the stages written.
 
     Raises:
-        BundleError: a graph does not hold the weights of a model of ours.
-        OutputError: there is a run already, which would be lost.
+        BundleError: a graph does not have the weights of a model of this program.
+        OutputError: there already is a run, which would be lost.
     """
     stages: dict[str, tuple[DataclassInstance, nn.Module]] = {}
-    for stage, read in (
-        ("codec", _codec),
-        ("listener", _listener),
-        ("speaker", _speaker),
-        ("ar", _ar),
-        ("nar", _nar),
-        (DETECTOR, _detector),
+    for stage, load in (
+        ("codec", _load_codec),
+        ("listener", _load_listener),
+        ("speaker", _load_speaker),
+        ("ar", _load_ar),
+        ("nar", _load_nar),
+        (DETECTOR, _load_detector),
     ):
         if stage == DETECTOR and stage not in bundle.config.graphs:
             continue
         try:
-            stages[stage] = read(bundle)
+            stages[stage] = load(bundle)
         except KeyError as error:
-            raise BundleError(_foreign(f"the {stage}'s graphs", [error.args[0]])) from None
+            raise BundleError(_explain_foreign(f"the {stage}'s graphs", [error.args[0]])) from None
     for stage in stages:
-        if (runs / stage / "checkpoint.pt").exists():
-            raise OutputError(f"{runs / stage} holds a run already; give another --runs")
+        if (runs / stage / CHECKPOINT).exists():
+            raise OutputError(f"{runs / stage} already has a run; give another --runs")
     for stage, (size, module) in stages.items():
         folder = runs / stage
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "size.json").write_text(json.dumps(asdict(size)), encoding="utf-8")
-        # No optimizer and no time spent: training goes on as from a start with good weights.
+        (folder / SIZE).write_text(json.dumps(asdict(size)), encoding="utf-8")
+        # Without an optimizer or spent time: training starts from these weights.
         if bundle.config.style is not None and stage in ("ar", "nar"):
-            keep_borders(folder, np.array(bundle.config.style.borders))
+            save_bin_edges(folder, np.array(bundle.config.style.borders))
         weights = {stage: module.state_dict()}
-        write_checkpoint(folder / "checkpoint.pt", weights, step=0, spent_seconds=0.0)
+        write_checkpoint(folder / CHECKPOINT, weights, step=0, spent_seconds=0.0)
     return list(stages)
 
 
-def weights_of(bundle: Bundle, graph: str) -> Weights:
-    """The weights of one graph by their names, in fp32."""
+def read_graph_weights(bundle: Bundle, graph: str) -> Weights:
+    """Read the weights of one graph by name, in fp32."""
     proto = onnx.load_from_string(bundle.read_graph(graph))
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
-    weights = from_blocks(proto)
+    weights = unpack_blocks(proto)
     for name, value in stored.items():
-        plain, _, part = name.rpartition(".")
+        base, _, part = name.rpartition(".")
         if part == "int8":
-            scale = stored[f"{plain}.scale"]
-            if scale.ndim < value.ndim:  # of a product in integers: one for each column
+            scale = stored[f"{base}.scale"]
+            if scale.ndim < value.ndim:  # by `quantize_dynamic_int8`: one per column
                 scale = scale[..., None, :]
-            weights[plain] = value.astype(np.float32) * scale
-        elif not {plain, f"{plain}.int8"} & (weights.keys() | stored.keys()):
+            weights[base] = value.astype(np.float32) * scale
+        elif not {base, f"{base}.int8"} & (weights.keys() | stored.keys()):
             weights[name] = value
     return weights
 
 
-def _filled(module: nn.Module, weights: Weights, turned: bool, graph: str) -> None:
-    """Fill a module; `turned`: the graph keeps the weights of linear layers transposed."""
+def _load_weights(module: nn.Module, weights: Weights, transposed: bool, graph: str) -> None:
+    """Load a module's weights; `transposed`: the graph has those of linear layers transposed."""
     linear = {f"{name}.weight" for name, part in module.named_modules() if type(part) is nn.Linear}
     state: dict[str, Tensor] = {}
     for name in module.state_dict():
         if name not in weights:
             continue
-        value = weights[name].T if turned and name in linear else weights[name]
+        value = weights[name].T if transposed and name in linear else weights[name]
         state[name] = torch.from_numpy(value.copy())
     missing = module.load_state_dict(state, strict=False).missing_keys
     if missing:
-        raise BundleError(_foreign(graph, missing))
+        raise BundleError(_explain_foreign(graph, missing))
 
 
-def _foreign(graph: str, missing: Sequence[str]) -> str:
+def _explain_foreign(graph: str, missing: Sequence[str]) -> str:
     return (
         f"{graph} lack the weights {', '.join(missing[:3])}: only models that this version "
         "exported can be trained on"
@@ -124,8 +126,8 @@ def _count(weights: Weights, prefix: str) -> int:
     return 1 + max((int(place) for place in places), default=-1)
 
 
-def _codec(bundle: Bundle) -> tuple[CodecSize, Codec]:
-    read = weights_of(bundle, "codec_encoder") | weights_of(bundle, "codec_decoder")
+def _load_codec(bundle: Bundle) -> tuple[CodecSize, Codec]:
+    read = read_graph_weights(bundle, "codec_encoder") | read_graph_weights(bundle, "codec_decoder")
     weights = {name.removeprefix("codec."): value for name, value in read.items()}
     tables = weights["quantiser.tables"]
     size = CodecSize(
@@ -143,37 +145,37 @@ def _codec(bundle: Bundle) -> tuple[CodecSize, Codec]:
     weights["quantiser.sums"] = tables
     weights["quantiser.started"] = np.array(True)
     codec = Codec(size)
-    _filled(codec, weights, False, "codec_encoder.onnx or codec_decoder.onnx")
+    _load_weights(codec, weights, False, "codec_encoder.onnx or codec_decoder.onnx")
     return size, codec
 
 
-def _listener(bundle: Bundle) -> tuple[ListenerSize, Listener]:
-    weights = weights_of(bundle, "listener")
+def _load_listener(bundle: Bundle) -> tuple[ListenerSize, Listener]:
+    weights = read_graph_weights(bundle, "listener")
     size = ListenerSize(_count(weights, "blocks."), len(weights["input.bias"]))
     listener = Listener(size, len(LISTENER_SYMBOLS))
-    _filled(listener, weights, False, "the listener's graph")
+    _load_weights(listener, weights, False, "the listener's graph")
     return size, listener
 
 
-def _speaker(bundle: Bundle) -> tuple[SpeakerSize, SpeakerEncoder]:
-    weights = weights_of(bundle, "speaker")
+def _load_speaker(bundle: Bundle) -> tuple[SpeakerSize, SpeakerEncoder]:
+    weights = read_graph_weights(bundle, "speaker")
     size = SpeakerSize(_count(weights, "blocks."), len(weights["input.bias"]))
     speaker = SpeakerEncoder(size)
-    _filled(speaker, weights, False, "speaker.onnx")
+    _load_weights(speaker, weights, False, "speaker.onnx")
     return size, speaker
 
 
-def _detector(bundle: Bundle) -> tuple[DetectorSize, Detector]:
-    weights = weights_of(bundle, DETECTOR)
+def _load_detector(bundle: Bundle) -> tuple[DetectorSize, Detector]:
+    weights = read_graph_weights(bundle, DETECTOR)
     size = DetectorSize(_count(weights, "blocks."), len(weights["input.bias"]))
     detector = Detector(size)
-    _filled(detector, weights, False, "detector.onnx")
+    _load_weights(detector, weights, False, "detector.onnx")
     return size, detector
 
 
-def _ar(bundle: Bundle) -> tuple[ARSize, AR]:
-    phonemes = {f"phonemes.{k}": v for k, v in weights_of(bundle, "phonemes").items()}
-    weights = weights_of(bundle, "ar") | phonemes
+def _load_ar(bundle: Bundle) -> tuple[ARSize, AR]:
+    phonemes = {f"phonemes.{k}": v for k, v in read_graph_weights(bundle, "phonemes").items()}
+    weights = read_graph_weights(bundle, "ar") | phonemes
     config = bundle.config.ar
     size = ARSize(
         layers=config.layers,
@@ -184,13 +186,13 @@ def _ar(bundle: Bundle) -> tuple[ARSize, AR]:
         max_positions=config.max_positions,
     )
     ar = AR(size, len(SYMBOLS))
-    _voice(weights, "phonemes.voice", ar.phonemes.voice)
-    _filled(ar, weights, True, "ar.onnx or phonemes.onnx")
+    _unfold_scale(weights, "phonemes.voice", ar.phonemes.voice)
+    _load_weights(ar, weights, True, "ar.onnx or phonemes.onnx")
     return size, ar
 
 
-def _nar(bundle: Bundle) -> tuple[NARSize, NAR]:
-    weights = weights_of(bundle, "nar")
+def _load_nar(bundle: Bundle) -> tuple[NARSize, NAR]:
+    weights = read_graph_weights(bundle, "nar")
     config = bundle.config.nar
     size = NARSize(
         layers=config.layers,
@@ -204,12 +206,12 @@ def _nar(bundle: Bundle) -> tuple[NARSize, NAR]:
         ahead=config.ahead,
     )
     nar = NAR(size, len(SYMBOLS))
-    _voice(weights, "voice", nar.voice)
+    _unfold_scale(weights, "voice", nar.voice)
     weights["tables"] = np.stack([weights[f"tables.{book}"] for book in range(CODEBOOKS)])
-    _filled(nar, weights, True, "nar.onnx")
+    _load_weights(nar, weights, True, "nar.onnx")
     return size, nar
 
 
-def _voice(weights: Weights, name: str, voice: VoiceInput) -> None:
-    """A graph folds the voice's scale into its weight."""
+def _unfold_scale(weights: Weights, name: str, voice: SpeakerConditioning) -> None:
+    """Undo the folding of the embedding's scale into its weight."""
     weights[f"{name}.linear.weight"] = weights.pop(f"{name}.weight") / np.float32(voice.scale)

@@ -1,15 +1,15 @@
-"""Products with quantised weights: a graph's matrices in 4 or 8 bits, multiplied as integers.
+"""Quantization of a finished graph, in place.
 
-Passes over a graph that is written already. What comes in is quantised as well, each time anew, so
-that nothing has to be measured beforehand. There are two kinds:
+Activations are quantized dynamically, so that no calibration data is needed. There are three kinds:
 
-- In blocks (ONNX Runtime's MatMulNBits): a scale for every 32 weights of a column, and for every 32
-  numbers of a row that comes in. For few rows, whose time goes into reading the weights. A row's
-  result is the same to the last bit whatever other rows are there, so that sentences may be spoken
-  together. (Not so with blocks of 64 or 128, where a single row has a kernel of its own.)
-- In integers (DynamicQuantizeMatMul): a scale for each column, one for all that comes in. For many
-  rows, whose time goes into arithmetic: three times as fast as fp32 where the processor multiplies
-  bytes. Here a row's result does depend on the others.
+- `quantize_blockwise` (ONNX Runtime's MatMulNBits): 4 or 8 bits, a scale per block of 32 weights of
+  a column and per block of 32 activations of a row. For few rows, whose time goes into reading the
+  weights. A row's result is the same to the bit whatever other rows are there, so that sentences
+  can be batched. (Not so with blocks of 64 or 128, for which a single row has its own kernel.)
+- `quantize_dynamic_int8` (DynamicQuantizeMatMul): a scale per column of weights, and one for all
+  activations. For many rows, whose time goes into arithmetic: three times as fast as fp32 where the
+  processor multiplies bytes. A row's result depends on the other rows.
+- `quantize_weights_int8`: weights are only stored in 8 bits, and multiplied in fp32.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from valle.arrays import Floats
 from valle.training.export.graph_writer import MICROSOFT
 
 BLOCK = 32  # weights that share a scale
-_INPUTS_IN_8_BITS = 4  # MatMulNBits' accuracy_level
-_SMALLEST = 4096  # weights with fewer numbers stay as they are: they cost nothing
-_NARROWEST = 16  # columns; nothing is won with fewer
+_INT8_ACTIVATIONS = 4  # accuracy_level of MatMulNBits
+_MIN_SIZE = 4096  # smaller weights are not quantized: they take hardly any space
+_MIN_COLUMNS = 16  # products with fewer are not quantized: they would not be faster
 
 Bytes = NDArray[np.uint8]
 
 
-def multiply_in_blocks(proto: onnx.ModelProto, bits: int) -> None:
-    """Multiply by the graph's matrices in `bits` (4 or 8), a scale for each BLOCK of weights."""
+def quantize_blockwise(proto: onnx.ModelProto, bits: int) -> None:
+    """Quantize the graph's matrices to `bits` (4 or 8) with a scale per block, in place."""
     nodes: list[onnx.NodeProto] = []
     for product in _products(proto.graph):
         weight = product.weight
         if weight is None or weight.ndim != 2:
             nodes.extend(product.nodes)
             continue
-        packed, scales = in_blocks(weight, bits)
+        packed, scales = pack_blocks(weight, bits)
         rows, columns = weight.shape
         stored = [f"{product.name}.{kind}" for kind in (f"int{bits}_blocks", "scales")]
         _replace(proto.graph, product.name, dict(zip(stored, (packed, scales), strict=True)))
@@ -56,14 +56,14 @@ def multiply_in_blocks(proto: onnx.ModelProto, bits: int) -> None:
                 N=columns,
                 bits=bits,
                 block_size=BLOCK,
-                accuracy_level=_INPUTS_IN_8_BITS,
+                accuracy_level=_INT8_ACTIVATIONS,
             )
         )
     _rewrite(proto, nodes)
 
 
-def multiply_in_integers(proto: onnx.ModelProto) -> None:
-    """Multiply by the graph's matrices in 8 bits, a scale for each column."""
+def quantize_dynamic_int8(proto: onnx.ModelProto) -> None:
+    """Quantize the graph's matrices to 8 bits with a scale per column, in place."""
     nodes: list[onnx.NodeProto] = []
     for product in _products(proto.graph):
         weight = product.weight
@@ -71,7 +71,9 @@ def multiply_in_integers(proto: onnx.ModelProto) -> None:
             nodes.extend(product.nodes)
             continue
         stored = [f"{product.name}.{kind}" for kind in ("int8", "scale")]
-        _replace(proto.graph, product.name, dict(zip(stored, in_integers(weight), strict=True)))
+        _replace(
+            proto.graph, product.name, dict(zip(stored, quantize_columns(weight), strict=True))
+        )
         nodes.append(
             helper.make_node(
                 "DynamicQuantizeMatMul",
@@ -83,29 +85,36 @@ def multiply_in_integers(proto: onnx.ModelProto) -> None:
     _rewrite(proto, nodes)
 
 
-def in_blocks(weight: Floats, bits: int) -> tuple[Bytes, Floats]:
-    """[rows, columns] -> [columns, blocks, bytes], and a scale for each block, [columns * blocks].
+def pack_blocks(weight: Floats, bits: int) -> tuple[Bytes, Floats]:
+    """Quantize a matrix in blocks.
 
-    A weight is (value - 2 ** (bits - 1)) * scale; of two 4-bit values the first is the low half.
-    The scale may be negative: there is one more value below the middle than above, and it goes to
-    the largest weight of the block.
+    A weight is `(value - 2 ** (bits - 1)) * scale`; of two 4-bit values in a byte, the first is the
+    low half. A scale may be negative: there is one more value below the zero point than above it,
+    which is used for the largest weight of the block.
+
+    Args:
+        weight: [rows, columns].
+        bits: 4 or 8.
+
+    Returns:
+        Values [columns, blocks, bytes] and scales [columns * blocks].
     """
     rows, columns = weight.shape
     blocks = -(-rows // BLOCK)
     padded = np.zeros((columns, blocks * BLOCK), np.float32)
     padded[:, :rows] = weight.T
-    each = padded.reshape(columns, blocks, BLOCK)
-    middle = 1 << (bits - 1)
-    largest = np.take_along_axis(each, np.abs(each).argmax(-1, keepdims=True), -1)
-    scale = np.where(largest == 0, np.float32(1), largest / np.float32(-middle))
-    values = np.clip(np.rint(each / scale) + middle, 0, 2 * middle - 1).astype(np.uint8)
+    block = padded.reshape(columns, blocks, BLOCK)
+    zero_point = 1 << (bits - 1)
+    largest = np.take_along_axis(block, np.abs(block).argmax(-1, keepdims=True), -1)
+    scale = np.where(largest == 0, np.float32(1), largest / np.float32(-zero_point))
+    values = np.clip(np.rint(block / scale) + zero_point, 0, 2 * zero_point - 1).astype(np.uint8)
     if bits == 4:
         values = values[..., 0::2] | (values[..., 1::2] << 4)
     return values, scale.reshape(-1)
 
 
-def from_blocks(proto: onnx.ModelProto) -> dict[str, Floats]:
-    """The weights [rows, columns] of a graph's products in blocks, by their names."""
+def unpack_blocks(proto: onnx.ModelProto) -> dict[str, Floats]:
+    """Dequantize the matrices [rows, columns] of a graph that are quantized in blocks, by name."""
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
     weights = {}
     for node in proto.graph.node:
@@ -114,17 +123,19 @@ def from_blocks(proto: onnx.ModelProto) -> dict[str, Floats]:
         sizes = {attribute.name: attribute.i for attribute in node.attribute}
         values, scales = (stored[name] for name in node.input[1:3])
         if sizes["bits"] == 4:
-            halves = np.stack([values & 15, values >> 4], axis=-1)
-            values = halves.reshape(*values.shape[:2], BLOCK)
-        middle = np.float32(1 << (sizes["bits"] - 1))
-        each = (values.astype(np.float32) - middle) * scales.reshape(*values.shape[:2], 1)
+            nibbles = np.stack([values & 15, values >> 4], axis=-1)
+            values = nibbles.reshape(*values.shape[:2], BLOCK)
+        zero_point = np.float32(1 << (sizes["bits"] - 1))
+        dequantized = (values.astype(np.float32) - zero_point) * scales.reshape(
+            *values.shape[:2], 1
+        )
         name = node.input[1].rpartition(".")[0]
-        weights[name] = np.ascontiguousarray(each.reshape(sizes["N"], -1)[:, : sizes["K"]].T)
+        weights[name] = np.ascontiguousarray(dequantized.reshape(sizes["N"], -1)[:, : sizes["K"]].T)
     return weights
 
 
-def in_integers(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
-    """[..., rows, columns] -> the same in -127..127, and a scale a column, [..., columns]."""
+def quantize_columns(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
+    """Quantize [..., rows, columns] to -127..127 with a scale per column [..., columns]."""
     scale = np.abs(weight).max(axis=-2) / np.float32(127)
     scale = np.where(scale == 0, np.float32(1), scale)
     return np.rint(weight / scale[..., None, :]).astype(np.int8), scale
@@ -132,26 +143,26 @@ def in_integers(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
 
 @dataclass(frozen=True)
 class _Product:
-    """A product with constants and all that belongs to it alone, or any other single node."""
+    """A product with constant weights and its bias, or any other single node."""
 
     nodes: list[onnx.NodeProto]
-    weight: Floats | None = None  # None: no product with constants
+    weight: Floats | None = None  # None: not a product with constant weights
     name: str = ""  # of the weight
     input: str = ""
-    bias: str | None = None  # added to it
+    bias: str | None = None
     result: str = ""
 
 
 def _products(graph: onnx.GraphProto) -> Iterator[_Product]:
-    """All nodes of a graph, in an order in which they can be computed."""
+    """All nodes of a graph in topological order, products with their biases."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     uses = Counter(name for node in graph.node for name in node.input)
     uses.update(output.name for output in graph.output)
     adders = {name: node for node in graph.node if node.op_type == "Add" for name in node.input}
-    done: set[str] = set()  # results of the nodes that belong to a product
+    merged: set[str] = set()  # results of the nodes that belong to a product
     for node in graph.node:
         result = node.output[0]
-        if result in done:
+        if result in merged:
             continue
         nodes, bias = [node], None
         name = node.input[1] if len(node.input) > 1 else ""
@@ -159,21 +170,21 @@ def _products(graph: onnx.GraphProto) -> Iterator[_Product]:
             yield _Product(nodes)
             continue
         weight = numpy_helper.to_array(constants[name])
-        if weight.shape[-1] < _NARROWEST:
+        if weight.shape[-1] < _MIN_COLUMNS:
             yield _Product(nodes)
             continue
         adder = adders.get(result)
         if adder is not None and uses[result] == 1:
-            (other,) = (each for each in adder.input if each != result)
+            (other,) = (name for name in adder.input if name != result)
             if other in constants and len(constants[other].dims) == 1:
                 nodes.append(adder)
                 bias, result = other, adder.output[0]
-                done.add(result)
+                merged.add(result)
         yield _Product(nodes, weight, name, node.input[0], bias, result)
 
 
 def _replace(graph: onnx.GraphProto, name: str, new: dict[str, NDArray[np.generic]]) -> None:
-    """Put other constants in the place of one; of several products with it, the first does."""
+    """Replace a constant by others, if an earlier product with it has not done so."""
     for tensor in graph.initializer:
         if tensor.name == name:
             graph.initializer.remove(tensor)
@@ -188,92 +199,95 @@ def _rewrite(proto: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
         proto.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
 
 
-def store_in_8_bits(proto: onnx.ModelProto) -> None:
-    """Replace large fp32 weights by int8 ones with a scale for each slice of one axis.
+def quantize_weights_int8(proto: onnx.ModelProto) -> None:
+    """Store large fp32 weights as int8 with a scale per slice of one axis, in place.
 
-    Symmetric, largest value to 127, the axis that loses less. Cast and Mul bring fp32 back; ONNX
-    Runtime folds both away when it makes the session, so running costs what fp32 costs. Of a table
-    of embeddings only the rows that were looked up are brought back, so that it stays small.
+    Symmetric, the largest value maps to 127; the axis with the smaller error is used. Cast and Mul
+    convert to fp32; ONNX Runtime folds both when it creates a session, so the graph runs as fast as
+    in fp32. Of an embedding table only the rows that are looked up are converted, so that it stays
+    small in memory.
     """
     graph = proto.graph
     tables = _tables(graph)
     scales: dict[str, NDArray[np.float32]] = {}  # of the tables
-    before: list[onnx.NodeProto] = []
+    conversions: list[onnx.NodeProto] = []
     for tensor in list(graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or int(np.prod(tensor.dims)) < _SMALLEST:
+        if tensor.data_type != TensorProto.FLOAT or int(np.prod(tensor.dims)) < _MIN_SIZE:
             continue
         weight = numpy_helper.to_array(tensor)
-        if weight.ndim < 2 or tensor.name.endswith(".scale"):  # the scales of what is in 8 bits
+        if weight.ndim < 2 or tensor.name.endswith(".scale"):  # scales of already quantized weights
             continue
-        small, scale = min(_in_8_bits(weight), key=lambda pair: _error(weight, *pair))
+        quantized, scale = min(_quantize_by_axis(weight), key=lambda pair: _error(weight, *pair))
         name = tensor.name
         graph.initializer.remove(tensor)
-        graph.initializer.append(numpy_helper.from_array(small, f"{name}.int8"))
+        graph.initializer.append(numpy_helper.from_array(quantized, f"{name}.int8"))
         graph.initializer.append(numpy_helper.from_array(scale, f"{name}.scale"))
         if name in tables:
             scales[name] = scale
             continue
-        before.append(
+        conversions.append(
             helper.make_node("Cast", [f"{name}.int8"], [f"{name}.cast"], to=TensorProto.FLOAT)
         )
-        before.append(helper.make_node("Mul", [f"{name}.cast", f"{name}.scale"], [name]))
-    nodes = list(before)
+        conversions.append(helper.make_node("Mul", [f"{name}.cast", f"{name}.scale"], [name]))
+    nodes = list(conversions)
     for node in graph.node:
         if node.op_type == "Gather" and node.input[0] in scales:
-            nodes.extend(_looked_up(node, len(scales[node.input[0]]) > 1))
+            nodes.extend(_dequantize_rows(node, len(scales[node.input[0]]) > 1))
         else:
-            nodes.extend(_in_16_bits(node))
+            nodes.extend(_store_fp16(node))
     del graph.node[:]
     graph.node.extend(nodes)
 
 
 def _tables(graph: onnx.GraphProto) -> set[str]:
-    """The constants [rows, columns] that nothing uses but to look up rows."""
+    """The constants [rows, columns] that are used only to look up rows."""
     constants = {tensor.name for tensor in graph.initializer if len(tensor.dims) == 2}
     others: set[str] = set()
     for node in graph.node:
-        rows = node.op_type == "Gather" and all(each.i == 0 for each in node.attribute)  # the axis
+        rows = node.op_type == "Gather" and all(
+            attribute.i == 0 for attribute in node.attribute
+        )  # the axis
         others.update(node.input[1:] if rows else node.input)
     return constants - others
 
 
-def _looked_up(node: onnx.NodeProto, by_row: bool) -> Iterator[onnx.NodeProto]:
-    """Rows of a table in 8 bits, in fp32; its scale is of the rows or of the columns."""
-    (table, ids), (found,) = node.input, node.output
-    yield helper.make_node("Gather", [f"{table}.int8", ids], [f"{found}.int8"], axis=0)
-    yield helper.make_node("Cast", [f"{found}.int8"], [f"{found}.cast"], to=TensorProto.FLOAT)
+def _dequantize_rows(node: onnx.NodeProto, by_row: bool) -> Iterator[onnx.NodeProto]:
+    """Look up rows of an 8-bit table and convert them to fp32; scales are by row or by column."""
+    (table, ids), (rows,) = node.input, node.output
+    yield helper.make_node("Gather", [f"{table}.int8", ids], [f"{rows}.int8"], axis=0)
+    yield helper.make_node("Cast", [f"{rows}.int8"], [f"{rows}.cast"], to=TensorProto.FLOAT)
     scale = f"{table}.scale"
     if by_row:
-        scale = f"{found}.scale"
+        scale = f"{rows}.scale"
         yield helper.make_node("Gather", [f"{table}.scale", ids], [scale], axis=0)
-    yield helper.make_node("Mul", [f"{found}.cast", scale], [found])
+    yield helper.make_node("Mul", [f"{rows}.cast", scale], [rows])
 
 
-def _in_16_bits(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-    """A large constant (a Fourier transform's table, which 8 bits would spoil) as fp16 and Cast."""
+def _store_fp16(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    """Store a large constant, such as a Fourier table, as fp16: 8 bits would be too inexact."""
     if node.op_type == "Constant" and node.attribute[0].name == "value":
         table = numpy_helper.to_array(node.attribute[0].t)
-        if table.dtype == np.float32 and table.size >= _SMALLEST:
+        if table.dtype == np.float32 and table.size >= _MIN_SIZE:
             name = node.output[0]
-            half = numpy_helper.from_array(table.astype(np.float16))
-            yield helper.make_node("Constant", [], [f"{name}.fp16"], value=half)
+            fp16 = numpy_helper.from_array(table.astype(np.float16))
+            yield helper.make_node("Constant", [], [f"{name}.fp16"], value=fp16)
             yield helper.make_node("Cast", [f"{name}.fp16"], [name], to=TensorProto.FLOAT)
             return
     yield node
 
 
-def _in_8_bits(
+def _quantize_by_axis(
     weight: NDArray[np.float32],
 ) -> Iterator[tuple[NDArray[np.int8], NDArray[np.float32]]]:
-    """The weight with a scale for each slice of its first axis, and of its last."""
-    for kept in (0, weight.ndim - 1):
-        axes = tuple(axis for axis in range(weight.ndim) if axis != kept)
+    """Quantize with a scale per slice of the first axis, and of the last axis."""
+    for scaled in (0, weight.ndim - 1):
+        axes = tuple(axis for axis in range(weight.ndim) if axis != scaled)
         scale = np.abs(weight).max(axis=axes, keepdims=True) / np.float32(127)
         scale = np.where(scale == 0, np.float32(1), scale)
         yield np.rint(weight / scale).astype(np.int8), scale
 
 
 def _error(
-    weight: NDArray[np.float32], small: NDArray[np.int8], scale: NDArray[np.float32]
+    weight: NDArray[np.float32], quantized: NDArray[np.int8], scale: NDArray[np.float32]
 ) -> float:
-    return float(np.square(weight - small * scale).sum())
+    return float(np.square(weight - quantized * scale).sum())

@@ -1,1 +1,1 @@
-"""The neural networks that training fits and the exporter turns into graphs."""
+"""The neural networks in PyTorch, as they are trained; `training.export` writes them as graphs."""

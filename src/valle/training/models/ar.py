@@ -1,8 +1,8 @@
-"""The AR model: codebook 1 of each frame and how the pointer moves after it.
+"""The AR model: the first codebook of each frame and the pointer's transition after it.
 
-A decoder-only transformer of frames alone: there is no text prefix. Row t reads the previous
-frame's codes, the encoded symbol that frame t is at, and for how many frames the pointer has been
-there; it predicts frame t's code and the move after frame t (stay, advance, skip a border).
+A decoder-only transformer over frames only: there is no text prefix. Row t reads the codes of the
+previous frame, the encoded symbol of frame t, and how many frames the pointer has been on it; it
+predicts the code of frame t and the transition after it (stay, advance, skip a border).
 """
 
 from __future__ import annotations
@@ -11,43 +11,48 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from valle.runtime.pointer import MOVES, STAYS
+from valle.runtime.pointer import FRAMES_ON_SYMBOL_BINS, TRANSITIONS
 from valle.training.models.phonemes import PhonemeEncoder, gather_rows
 from valle.training.models.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE, ARSize
 from valle.training.models.transformer import (
     EPSILON,
     Block,
     CodeEmbedding,
-    code_vectors,
+    project_codebooks,
     rotary_angles,
 )
 
 
 class AR(nn.Module):
-    """``table``: number of symbols. The phoneme encoder is a part, ``.phonemes``."""
+    """The AR model; its phoneme encoder is the part `phonemes`.
 
-    def __init__(self, size: ARSize, table: int) -> None:
+    Args:
+        size: of the model.
+        symbols: number of symbols.
+    """
+
+    def __init__(self, size: ARSize, symbols: int) -> None:
         super().__init__()
         self.size = size
-        self.phonemes = PhonemeEncoder(size.width, table, size.dropout)
+        self.phonemes = PhonemeEncoder(size.width, symbols, size.dropout)
         self.codes = CodeEmbedding(size.width)
         self.project = nn.Linear(size.width, size.width)
-        self.stay = nn.Embedding(STAYS, size.width)
+        self.stay = nn.Embedding(FRAMES_ON_SYMBOL_BINS, size.width)
         self.blocks = nn.ModuleList(
             Block(size.width, size.heads, size.feed_forward, size.dropout, size.layers)
             for _ in range(size.layers)
         )
         self.out_norm = nn.LayerNorm(size.width, eps=EPSILON, bias=False)
         self.code_head = nn.Linear(size.width, CODEBOOK_SIZE)
-        self.move_head = nn.Linear(size.width, MOVES)
+        self.move_head = nn.Linear(size.width, TRANSITIONS)
         for module in (self.project, self.stay, self.code_head, self.move_head):
             nn.init.normal_(module.weight, std=0.02)
 
     @torch.no_grad()
-    def start_from(self, tables: Tensor) -> None:
-        """Begin with the codec's `tables` [8, 1024, latent]: as what is read and predicted."""
-        vectors = code_vectors(tables, self.size.width)
-        self.codes.start_from(vectors)
+    def initialize_from(self, codebooks: Tensor) -> None:
+        """Initialize code embeddings and output from the codec's codebooks [8, 1024, latent]."""
+        vectors = project_codebooks(codebooks, self.size.width)
+        self.codes.initialize_from(vectors)
         self.code_head.weight.copy_(vectors[0])
 
     def forward(
@@ -60,24 +65,43 @@ class AR(nn.Module):
         stay: Tensor,
         style: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """One symbol sequence an item: encoded, gathered by frame_symbol, then ``forward_rows``.
+        """Encode one symbol sequence per item, gather it by frame, and run `forward_rows`.
 
-        codes [B, T, 8] previous frame's codes; symbols, stress [B, S] (symbol -1: padding); voice
-        [B, 192]; frame_symbol [B, T] index into the sequence; stay [B, T]; style [B, 5] classes
-        (None: unset) -> logits [B, T, 1024],
-        moves [B, T, 3].
+        Args:
+            codes: of the previous frame [B, T, 8].
+            symbols: [B, S], padded with -1.
+            stress: [B, S].
+            voice: speaker embeddings [B, 192].
+            frame_symbol: index of each frame's symbol [B, T].
+            stay: frames that the pointer has been on it [B, T].
+            style: bins [B, 5]; None: unset.
+
+        Returns:
+            Logits [B, T, 1024] and transitions [B, T, 3].
         """
         encoded = gather_rows(self.phonemes(symbols, stress, voice, style), frame_symbol)
         return self.forward_rows(codes, encoded, stay)
 
     def forward_rows(self, codes: Tensor, encoded: Tensor, stay: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows already gathered: codes [B, T, 8], encoded [B, T, width], stay [B, T] (any >= 0).
+        """Run the transformer on rows whose symbols are gathered already.
 
-        For a prompt and a target, encode their symbols apart and concatenate the gathered rows:
-        running does the same, so that the prompt's rows do not depend on the text to be said.
-        Shorter items are padded on the right; causality keeps padding away from real rows.
+        For a prompt and a target, encode their symbols separately and concatenate the gathered
+        rows, as at run time, so that the prompt's rows do not depend on the text. Shorter items are
+        padded on the right; real rows cannot see padding, because attention is causal.
+
+        Args:
+            codes: of the previous frame [B, T, 8].
+            encoded: the symbol of each frame [B, T, width].
+            stay: frames that the pointer has been on it [B, T], 0 or more.
+
+        Returns:
+            Logits [B, T, 1024] and transitions [B, T, 3].
         """
-        x = self.codes(codes) + self.project(encoded) + self.stay(stay.clamp(max=STAYS - 1))
+        x = (
+            self.codes(codes)
+            + self.project(encoded)
+            + self.stay(stay.clamp(max=FRAMES_ON_SYMBOL_BINS - 1))
+        )
         x = F.dropout(x, self.size.dropout, self.training)
         positions = torch.arange(x.shape[1], device=x.device)
         cos, sin = rotary_angles(positions, self.size.width // self.size.heads)
@@ -88,19 +112,26 @@ class AR(nn.Module):
 
 
 def input_codes(codes: Tensor, prompt_frames: Tensor, prefix_frames: Tensor) -> Tensor:
-    """What the AR reads when ``codes`` [B, T, 8] are to be predicted: each frame's predecessor.
+    """The codes that each row of the AR reads: those of the previous frame.
 
-    prompt_frames [B]: the first frames of each item, of which all 8 codebooks are read; of later
-    ones only codebook 1 is there when the next is made. The very first row reads no code at all.
-    prefix_frames [B]: how many frames of the prompt come before what is to be said (all of them,
-    unless a middle is filled in): what comes after begins anew, with a row that reads no code, and
-    the first row after the prompt reads the codes of the prefix's last frame.
+    The first row reads no code. Rows read all codebooks of the prompt's frames, but only the first
+    codebook of the target's, since the others do not exist yet when the next frame is predicted. In
+    infilling, the context after the span starts again with a row that reads no code, and the first
+    row of the span reads the last frame before it.
+
+    Args:
+        codes: to be predicted [B, T, 8].
+        prompt_frames: length of the context of each item [B].
+        prefix_frames: how many of these come before the target [B]; fewer than all for infilling.
+
+    Returns:
+        [B, T, 8].
     """
     shifted = F.pad(codes[:, :-1], (0, 0, 1, 0), value=NO_CODE)
     row = torch.arange(codes.shape[1], device=codes.device)
-    unknown = row[None, :, None] > prompt_frames[:, None, None]
-    unknown = unknown & (torch.arange(CODEBOOKS, device=codes.device) > 0)
-    shifted = torch.where(unknown, NO_CODE, shifted)
+    is_missing = row[None, :, None] > prompt_frames[:, None, None]
+    is_missing = is_missing & (torch.arange(CODEBOOKS, device=codes.device) > 0)
+    shifted = torch.where(is_missing, NO_CODE, shifted)
     items = torch.arange(len(codes), device=codes.device)
     before = codes[items, (prefix_frames - 1).clamp(min=0)]
     before = torch.where(prefix_frames[:, None] > 0, before, NO_CODE)

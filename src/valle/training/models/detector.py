@@ -1,8 +1,8 @@
-"""The detector: whether speech is real, re-encoded or made, second by second.
+"""The detector of synthetic speech: bona fide, resynthesized or synthetic, for each second.
 
-Two-dimensional convolutions over a linear log spectrum (a trace of synthesis looks alike at many
-frequencies), then ConvNeXt over time. It is calibrated by temperatures (Guo et al. 2017), one for
-single seconds and one for the mean of many, fitted on speakers that it does not learn from.
+Two-dimensional convolutions over a linear log spectrogram (artifacts of synthesis look alike at
+many frequencies), then ConvNeXt blocks over time. It is calibrated by temperatures (Guo et al.
+2017), one for single seconds and one for the mean over a recording, on held-out speakers.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from valle.training.models.features import BINS, LogSpectrum
 
 _KERNEL = 7
 _CHANNELS = 8, 12  # of the two convolutions over frequency and time
-_FRAMES = 50  # a second, after them
+_FRAMES = 50  # per second, after the convolutions
 
 
 @dataclass(frozen=True)
 class DetectorSize:
-    """Shapes of a detector."""
+    """Dimensions of a detector."""
 
     layers: int
     width: int
@@ -39,7 +39,7 @@ DETECTOR_SIZES = {
 class Detector(nn.Module):
     """`waveform` [B, N], N whole seconds -> calibrated logits `seconds` [B, S, 3], `whole` [B, 3].
 
-    The kinds are those of `valle.detection.detector.KINDS`, in their order.
+    The classes are those of `valle.detection.detector.KINDS`, in their order.
     """
 
     def __init__(self, size: DetectorSize) -> None:
@@ -53,7 +53,7 @@ class Detector(nn.Module):
         self.blocks = nn.ModuleList(ConvNeXt(size.width, _KERNEL) for _ in range(size.layers))
         self.norm = nn.LayerNorm(size.width)
         self.output = nn.Linear(size.width, len(KINDS))
-        self.log_temperature = nn.Parameter(torch.zeros(2))  # of a second, and of the whole
+        self.log_temperature = nn.Parameter(torch.zeros(2))  # of single seconds, and of the mean
 
     def raw(self, waveform: Tensor) -> Tensor:
         """Logits of each second [B, S, 3] before calibration."""
@@ -67,7 +67,7 @@ class Detector(nn.Module):
         return logits.reshape(logits.shape[0], -1, _FRAMES, len(KINDS)).mean(dim=2)
 
     def calibrated(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        """`seconds` and `whole` from raw logits [B, S, 3]."""
+        """Calibrated logits `seconds` [B, S, 3] and `whole` [B, 3] from raw ones [B, S, 3]."""
         scale = torch.exp(-self.log_temperature)
         return raw * scale[0], raw.mean(dim=1) * scale[1]
 

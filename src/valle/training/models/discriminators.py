@@ -1,8 +1,8 @@
-"""What tells made waveforms from real ones while the codec learns.
+"""Discriminators for adversarial training of the codec, and their losses.
 
 Multi-period (HiFi-GAN, Kong et al. 2020, section 2.3) and multi-resolution on complex spectra
-(EnCodec, Défossez et al. 2022, section 3.4), both with few channels: on a CPU the judges would
-otherwise cost several times what the codec does.
+(EnCodec, Défossez et al. 2022, section 3.4), both with few channels: on a CPU the discriminators
+would otherwise cost several times as much as the codec.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PERIODS = (2, 3, 5, 7, 11)
 _WINDOWS = (256, 512, 1024)
 _SLOPE = 0.1
 
-Judged = tuple[list[Tensor], list[Tensor]]  # scores, and the layers' features for matching
+Discrimination = tuple[list[Tensor], list[Tensor]]  # scores, and the features of the layers
 
 
 class PeriodDiscriminator(nn.Module):
@@ -66,7 +66,7 @@ class SpectrumDiscriminator(nn.Module):
             waveform, size, size // 4, size, self.window, normalized=True, return_complex=True
         )
         hidden = torch.view_as_real(spectrum).permute(0, 3, 2, 1)  # [B, 2, frames, bins]
-        # Spectra of speech fall by many decades: a root makes the quiet parts count too.
+        # Speech spectra span many decades: the root gives quiet parts some weight.
         power = hidden.square().sum(dim=1, keepdim=True)
         hidden = hidden * (power + 1e-6).pow(-0.25)
         features = []
@@ -77,7 +77,7 @@ class SpectrumDiscriminator(nn.Module):
 
 
 class Discriminators(nn.Module):
-    """All of them: waveform [B, N] -> scores (real is 1, made 0) and features."""
+    """All discriminators: waveform [B, N] -> scores (real is 1, generated 0) and features."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -88,32 +88,32 @@ class Discriminators(nn.Module):
             ]
         )
 
-    def forward(self, waveform: Tensor) -> Judged:
+    def forward(self, waveform: Tensor) -> Discrimination:
         scores, features = [], []
         for part in self.parts:
-            score, found = part(waveform)
+            score, part_features = part(waveform)
             scores.append(score.float())
-            features += found
+            features += part_features
         return scores, features
 
 
-def judge_loss(real: list[Tensor], made: list[Tensor]) -> Tensor:
-    """Least squares (Mao et al. 2017): real is to score 1, made 0; mean over the judges."""
+def discriminator_loss(real: list[Tensor], generated: list[Tensor]) -> Tensor:
+    """Least-squares loss (Mao et al. 2017): target 1 if real, 0 if generated; mean over all."""
     losses = [
-        (1.0 - r).square().mean() + m.square().mean() for r, m in zip(real, made, strict=True)
+        (1.0 - r).square().mean() + g.square().mean() for r, g in zip(real, generated, strict=True)
     ]
     return torch.stack(losses).mean()
 
 
-def maker_loss(made: list[Tensor]) -> Tensor:
-    """What is made is to score 1; mean over the judges."""
-    return torch.stack([(1.0 - score).square().mean() for score in made]).mean()
+def generator_loss(generated: list[Tensor]) -> Tensor:
+    """Adversarial loss of the generator, whose target is 1; mean over all discriminators."""
+    return torch.stack([(1.0 - score).square().mean() for score in generated]).mean()
 
 
-def matching_loss(real: list[Tensor], made: list[Tensor]) -> Tensor:
-    """Distance of the judges' features, relative to the real ones' size; mean over layers."""
+def feature_matching_loss(real: list[Tensor], generated: list[Tensor]) -> Tensor:
+    """L1 distance of the features relative to the magnitude of the real ones; mean over layers."""
     losses = [
-        (r.float() - m.float()).abs().mean() / (r.float().abs().mean() + 1e-6)
-        for r, m in zip(real, made, strict=True)
+        (r.float() - g.float()).abs().mean() / (r.float().abs().mean() + 1e-6)
+        for r, g in zip(real, generated, strict=True)
     ]
     return torch.stack(losses).mean()

@@ -8,19 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from valle.audio.mel import mel_filters
+from valle.audio_format import HOP, SAMPLE_RATE
 
-SAMPLE_RATE = 16_000
-HOP = 320
 MELS = 80
-_STEP = 160  # two feature vectors a codec frame keep 10 ms of time resolution
+_STEP = 160  # two feature vectors per codec frame, for a time resolution of 10 ms
 _WINDOW = 512
 FEATURES = MELS * (HOP // _STEP)
 BINS = _WINDOW // 2 + 1
 
 
 class Fourier(nn.Module):
-    """What Fourier transforms of one window length are made of, as functions of two small buffers:
-    a graph then holds these operations and not their tables of megabytes."""
+    """Constants of a Fourier transform, computed from two small buffers.
+
+    An exported graph then has these operations instead of tables of megabytes.
+    """
 
     bins: Tensor
     times: Tensor
@@ -29,23 +30,23 @@ class Fourier(nn.Module):
         super().__init__()
         self.register_buffer("bins", torch.arange(window // 2 + 1))
         self.register_buffer("times", torch.arange(window))
-        self.turn = 2.0 * math.pi / window
+        self.radians_per_step = 2.0 * math.pi / window
         self.window = window
 
     def angles(self) -> Tensor:
         """Radians of bin k at sample n, [bins, window]: 2 pi k n / window.
 
-        Reduced modulo the window as whole numbers, so that fp32 keeps all digits.
+        Reduced modulo the window as integers, so that fp32 keeps its full precision.
         """
-        return ((self.bins[:, None] * self.times) % self.window).float() * self.turn
+        return ((self.bins[:, None] * self.times) % self.window).float() * self.radians_per_step
 
     def hann(self) -> Tensor:
         """The periodic Hann window [window]."""
-        return 0.5 - 0.5 * torch.cos(self.times.float() * self.turn)
+        return 0.5 - 0.5 * torch.cos(self.times.float() * self.radians_per_step)
 
 
 class Power(nn.Module):
-    """Power spectra of 10 ms steps, each seen through a Hann window of 32 ms centred on it."""
+    """Power spectra of 10 ms steps, each with a Hann window of 32 ms centered on it."""
 
     basis: Tensor
 
@@ -61,10 +62,10 @@ class Power(nn.Module):
         return hann * torch.cat([torch.cos(angles), torch.sin(angles)], dim=1)
 
     def power(self, waveform: Tensor) -> Tensor:
-        """`waveform` [B, N], N a multiple of 160 -> [B, N / 160, BINS]."""
+        """`waveform` [B, N], N a multiple of 160 -> power spectra [B, N / 160, BINS]."""
         side = (_WINDOW - _STEP) // 2
         batch = waveform.shape[0]
-        # A window is 512 = 3.2 steps long: frames are cut out of four steps set side by side.
+        # A window is 512 = 3.2 steps long: frames are cut out of four concatenated steps.
         steps = nn.functional.pad(waveform, (side, side + 4 * _STEP - _WINDOW)).reshape(
             batch, -1, _STEP
         )
@@ -78,7 +79,7 @@ class Power(nn.Module):
 class LogMel(Power):
     """`waveform` [B, N], N a multiple of HOP -> log-mel features [B, N / HOP, FEATURES].
 
-    A codec frame's features are those of its two 10 ms halves. Values are scaled to about [-2, 2].
+    The features of a codec frame are those of its two 10 ms halves, scaled to about [-2, 2].
     """
 
     filters: Tensor
@@ -90,20 +91,20 @@ class LogMel(Power):
 
     def forward(self, waveform: Tensor) -> Tensor:
         mel = self.power(waveform) @ self.filters
-        # +1e-5 keeps digital silence finite; the scale brings speech near zero mean, unit spread.
+        # +1e-5 keeps digital silence finite; speech is scaled to about zero mean, unit variance.
         scaled = (torch.log(mel + 1e-5) + 2.0) / 4.0
         return scaled.reshape(waveform.shape[0], -1, FEATURES)
 
 
 class LogSpectrum(Power):
-    """`waveform` [B, N], N a multiple of 160 -> [B, N / 160, BINS], of no level and no colour.
+    """`waveform` [B, N], N a multiple of 160 -> log spectra [B, N / 160, BINS].
 
-    Every bin of 31 Hz by itself, since what a synthesiser leaves behind is finer than mel bands;
-    the waveform is brought to one level, and every bin to a mean of zero over time.
+    Bins of 31 Hz instead of mel bands, since artifacts of synthesis are finer than those. The level
+    is normalized, and the mean of every bin over time is subtracted (spectral shape).
     """
 
     def forward(self, waveform: Tensor) -> Tensor:
         level = torch.sqrt(waveform.square().mean(dim=1, keepdim=True) + 1e-12)
-        # The floor is about 50 dB under the mean: what is left of pauses in any recording.
+        # The floor is about 50 dB below the mean, the noise level of pauses in most recordings.
         spectrum = torch.log(self.power(waveform / level) + 1e-3) / 4.0
         return spectrum - spectrum.mean(dim=1, keepdim=True)

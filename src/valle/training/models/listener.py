@@ -1,7 +1,8 @@
-"""The listener: a small phoneme recogniser over 20 ms frames, with two heads.
+"""The listener: a small phoneme recognizer over 20 ms frames, with two heads.
 
-`ctc` says what is said (Graves et al. 2006); `frame` says which symbol each frame is at, which
-aligns far better than CTC's peaks do. `ctc` is calibrated by a temperature (Guo et al. 2017).
+`ctc` recognizes the phoneme sequence (Graves et al. 2006); `frame` classifies the symbol of each
+frame, which aligns far better than the peaks of CTC. `ctc` is calibrated by a temperature (Guo et
+al. 2017).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _KERNEL = 9
 
 @dataclass(frozen=True)
 class ListenerSize:
-    """Shapes of a listener."""
+    """Dimensions of a listener."""
 
     layers: int
     width: int
@@ -48,38 +49,43 @@ class Listener(nn.Module):
         self.log_temperature = nn.Parameter(torch.zeros(()))
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        return self.from_features(centred(self.features(waveform)))
+        """`waveform` [B, N] -> log-probabilities of both heads [B, N / HOP, classes]."""
+        return self.from_features(center_features(self.features(waveform)))
 
     def from_features(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The same from centred log-mel features [B, T, FEATURES]."""
+        """The same from centered log-mel features [B, T, FEATURES]."""
         ctc, frame = self.raw(features)
         return self.calibrated(ctc), frame.log_softmax(-1)
 
     def raw(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of both heads, [B, T, classes] fp32, `ctc` as sure as training made it."""
+        """Logits of both heads [B, T, classes] in fp32, `ctc` before calibration."""
         hidden = self.hidden(features)
         return self.ctc(hidden).float(), self.frame(hidden).float()
 
     def hidden(self, features: Tensor) -> Tensor:
-        """What both heads read of centred features: [B, T, width], each row of unit variance."""
+        """The last hidden layer [B, T, width] of centered features, each row of unit variance."""
         hidden = self.input_norm(self.input(features))
         for block in self.blocks:
             hidden = block(hidden)
         return self.norm(hidden)
 
     def calibrated(self, ctc: Tensor) -> Tensor:
-        """Logits [..., classes] of the CTC head as log-probabilities that can be believed."""
+        """Calibrated log-probabilities of the CTC head's logits [..., classes]."""
         return (ctc * torch.exp(-self.log_temperature)).log_softmax(-1)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
-        # Weights from before it was calibrated.
+        # A checkpoint from before there was a temperature.
         state_dict.setdefault(prefix + "log_temperature", torch.zeros(()))
         super()._load_from_state_dict(state_dict, prefix, *others)
 
 
-def centred(features: Tensor, frames: Tensor | None = None) -> Tensor:
-    """Features [B, T, FEATURES] less their mean over time: a recording's level and colour, which
-    say nothing of its words. Of padded rows, the first `frames` [B] are real."""
+def center_features(features: Tensor, frames: Tensor | None = None) -> Tensor:
+    """Subtract the mean over time, which is a recording's level and spectral shape.
+
+    Args:
+        features: [B, T, FEATURES].
+        frames: how many frames of each item are not padding [B]; None: all.
+    """
     if frames is None:
         return features - features.mean(dim=1, keepdim=True)
     real = (torch.arange(features.shape[1], device=features.device) < frames[:, None])[..., None]

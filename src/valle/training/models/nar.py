@@ -1,18 +1,18 @@
-"""The NAR model: what the codebooks after the first add to each frame of a block.
+"""The NAR model: the residual codebooks (2 to 8) of all frames of a block.
 
-One pass of full attention gives the sum of their vectors, which is then coded as the codec codes
-it. VALL-E asks for each codebook's code instead, in a pass of its own: but codes cannot be known
-(of the second, 5.7 of 6.7 nats are left), and draws of each frame by itself are mostly noise; what
-is expected of a frame sounds clearer and is learnt sooner (docs/LOG.md). What lies between the
-expected and the natural the codec's decoder puts back, which learns from such codes.
+One pass of full attention predicts the sum of their vectors, which is then quantized as the codec
+does. VALL-E predicts each codebook's code instead, in a pass of its own. But these codes are nearly
+unpredictable (the second has 5.7 of 6.7 nats left), and sampling each frame independently gives
+mostly noise; the expected vector sounds clearer and is learned faster. The codec's decoder, which
+is trained on such codes, restores the difference between expected and natural speech.
 
-The prompt's rows see only the prompt, so their keys and values belong to the voice and are made
-once; target rows see the prompt, the past and a few frames ahead.
+The prompt's rows attend only to the prompt, so their keys and values are computed once per voice;
+target rows attend to the prompt, the past and a few frames of lookahead.
 
-Of a voice that it did not learn from it hears little in them, for all that: what it says of such a
-prompt's own frames is off by much the same from one frame to the next. So what was wanting there is
-taken along, in running and in training (`unsaid`), as recognisers are adapted to a speaker by a
-moment of known speech.
+With a voice that it was not trained on, the model uses little of the prompt: its prediction
+residuals on the prompt's own frames are similar from frame to frame. So they are used to correct
+the prediction, at run time and in training (`residual_correction`), as speech recognizers are
+adapted to a speaker with a little transcribed speech.
 """
 
 from __future__ import annotations
@@ -21,51 +21,56 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from valle.training.models.phonemes import STRESSES, StyleInput, VoiceInput
+from valle.training.models.phonemes import STRESSES, SpeakerConditioning, StyleConditioning
 from valle.training.models.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE, NARSize
 from valle.training.models.transformer import (
     EPSILON,
     Block,
     CodeEmbedding,
-    code_vectors,
+    project_codebooks,
     rotary_angles,
 )
 
-NEAR = 0.2  # of the codes' mean square: how far apart two are of which one tells of the other
-MANY = 40.0  # frames of a prompt that say as much of what is wanting everywhere as is known before
-FEW = 1.0  # near frames that say as much of what is wanting beside them
+KERNEL_WIDTH = 0.2  # of the code kernel, relative to the mean squared norm of the codes
+PRIOR_FRAMES = 40.0  # weight of a zero mean residual, in prompt frames (MAP shrinkage)
+PRIOR_NEIGHBORS = 1.0  # weight of a zero local residual, in neighboring frames
 
 
 class NAR(nn.Module):
-    """``table``: number of symbols."""
+    """The NAR model.
+
+    Args:
+        size: of the model.
+        symbols: number of symbols.
+    """
 
     tables: Tensor
 
-    def __init__(self, size: NARSize, table: int) -> None:
+    def __init__(self, size: NARSize, symbols: int) -> None:
         super().__init__()
         self.size = size
         self.codes = CodeEmbedding(size.width)
-        self.symbols = nn.Embedding(table, size.width)
+        self.symbols = nn.Embedding(symbols, size.width)
         self.stress = nn.Embedding(STRESSES, size.width)
-        self.voice = VoiceInput(size.width)
-        self.style = StyleInput(size.width)
-        self.kind = nn.Embedding(2, size.width)  # of rows: the prompt's, the target's
+        self.voice = SpeakerConditioning(size.width)
+        self.style = StyleConditioning(size.width)
+        self.kind = nn.Embedding(2, size.width)  # of rows: 0 prompt, 1 target
         self.blocks = nn.ModuleList(
             Block(size.width, size.heads, size.feed_forward, size.dropout, size.layers)
             for _ in range(size.layers)
         )
         self.out_norm = nn.LayerNorm(size.width, eps=EPSILON, bias=False)
         self.output = nn.Linear(size.width, size.latent)
-        # The codec's codebooks, which code what is said.
+        # The codec's codebooks, which quantize the prediction.
         self.register_buffer("tables", torch.randn(CODEBOOKS, CODEBOOK_SIZE, size.latent))
         for weight in (self.symbols.weight, self.stress.weight, self.kind.weight):
             nn.init.normal_(weight, std=0.02)
 
     @torch.no_grad()
-    def start_from(self, tables: Tensor) -> None:
-        """Begin with the codec's `tables` [8, 1024, latent]: as what is read and said."""
-        self.codes.start_from(code_vectors(tables, self.size.width))
-        self.tables.copy_(tables)
+    def initialize_from(self, codebooks: Tensor) -> None:
+        """Initialize code embeddings and codebooks from those of the codec [8, 1024, latent]."""
+        self.codes.initialize_from(project_codebooks(codebooks, self.size.width))
+        self.tables.copy_(codebooks)
 
     def forward(
         self,
@@ -80,12 +85,23 @@ class NAR(nn.Module):
         mask: Tensor | None = None,
         style: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """codes [B, T, 8] (of the target the first codebook alone), symbols, stress, positions
-        [B, T] a frame, voice [B, 192] (zeros: not known), kind int64 scalar: 0 the prompt's rows, 1
-        the target's; past_key, past_value [layers, B, H, P, hd] of the prompt; mask [B, P + T] true
-        where the past and then the own rows are real; style [B, 5] classes (None: unset)
-        -> added [B, T, latent], the sum of the vectors of the codebooks after the first (of the
-        prompt it means nothing), key, value [layers, B, H, T, hd] of the own rows.
+        """Predict the residual vectors of some rows.
+
+        Args:
+            codes: [B, T, 8]; of the target, the first codebook only.
+            symbols: of each frame [B, T].
+            stress: of each frame [B, T].
+            voice: speaker embeddings [B, 192]; zeros if unknown.
+            positions: of each frame [B, T].
+            kind: int64 scalar, 0 for the prompt's rows, 1 for the target's.
+            past_key: of the prompt [layers, B, H, P, head_dim].
+            past_value: of the prompt [layers, B, H, P, head_dim].
+            mask: [B, P + T], true where past and own rows are real.
+            style: bins [B, 5]; None: unset.
+
+        Returns:
+            The predicted sum of the vectors of codebooks 2 to 8 [B, T, latent] (without meaning for
+            the prompt's rows), and keys and values of the rows [layers, B, H, T, head_dim].
         """
         x = self.codes(codes) + self.symbols(symbols) + self.stress(stress) + self.kind(kind)
         x = x + self.voice(voice)[:, None]
@@ -93,13 +109,13 @@ class NAR(nn.Module):
             x = x + self.style(style)[:, None]
         x = F.dropout(x, self.size.dropout, self.training)
         cos, sin = rotary_angles(positions[:, None], self.size.width // self.size.heads)
-        seen = None if mask is None else mask[:, None, None, :]
+        attended = None if mask is None else mask[:, None, None, :]
         keys, values = [], []
         for layer, block in enumerate(self.blocks):
             past = None
             if past_key is not None and past_value is not None:
                 past = (past_key[layer], past_value[layer])
-            x, key, value = block(x, cos, sin, past, seen)
+            x, key, value = block(x, cos, sin, past, attended)
             keys.append(key)
             values.append(value)
         return self.output(self.out_norm(x)), torch.stack(keys), torch.stack(values)
@@ -113,12 +129,19 @@ class NAR(nn.Module):
         target_frames: Tensor,
         style: Tensor | None = None,
     ) -> Tensor:
-        """Prompt rows, then target rows that see them -> added [B, T, latent] of the target.
+        """Run the prompt's rows, then the target's rows with attention to them.
 
-        prompt and target: codes [B, P or T, 8], symbols and stress [B, P or T], padded on the right
-        (with any valid ids; code NO_CODE); prompt_frames, target_frames [B]: how many are real;
-        style [B, 5] of the target (the prompt's rows serve any, and have none). Target codes must
-        be `first_alone`.
+        Args:
+            prompt: codes [B, P, 8], symbols and stress [B, P], padded on the right with any valid
+                ids and code NO_CODE.
+            target: the same for the target, with codes from `mask_residual_codebooks`.
+            voice: speaker embeddings [B, 192].
+            prompt_frames: frames of each prompt that are not padding [B].
+            target_frames: the same for the targets [B].
+            style: bins of the target [B, 5]; the prompt's rows serve every style and have none.
+
+        Returns:
+            The predicted residual vectors of the target [B, T, latent].
         """
         codes, symbols, stress = target
         prompt_rows = torch.arange(prompt[1].shape[1], device=codes.device)
@@ -131,41 +154,44 @@ class NAR(nn.Module):
             voice,
             prompt_rows.expand_as(prompt[1]),
             kinds[0],
-            # Without any prompt a row must still see something, or softmax gives NaN.
+            # Without a prompt a row must still attend to something, or softmax gives NaN.
             mask=prompt_real | (prompt_rows == 0),
         )
-        positions = prompt_frames[:, None] + target_rows  # right after each item's own prompt
-        added, _, _ = self(
+        positions = prompt_frames[:, None] + target_rows  # directly after the item's prompt
+        predicted, _, _ = self(
             codes, symbols, stress, voice, positions, kinds[1], key, value, real, style
         )
-        return added
+        return predicted
 
 
-def unsaid(table: Tensor, first: Tensor, known: Tensor, left: Tensor) -> Tensor:
-    """What is wanting in frames' `added`, by what was wanting in those of a prompt.
+def residual_correction(
+    codebook: Tensor, codes: Tensor, prompt_codes: Tensor, prompt_residual: Tensor
+) -> Tensor:
+    """Speaker-adaptive correction of predictions by the prediction residuals of the prompt.
 
-    Of all frames the mean, and on top of it a mean of those whose code of the first codebook lies
-    near the frame's own (Nadaraya 1964, Watson 1964), both drawn towards nothing the fewer they
-    are, as in the adaptation of recognisers to a speaker (Gauvain and Lee 1994, "Maximum a
-    posteriori estimation for multivariate Gaussian mixture observations of Markov chains").
+    The mean residual of all prompt frames, plus the kernel-smoothed mean (Nadaraya 1964, Watson
+    1964) of those whose first code is near the frame's own. Both are shrunk toward zero the fewer
+    frames they are of, as in MAP speaker adaptation (Gauvain and Lee 1994, "Maximum a posteriori
+    estimation for multivariate Gaussian mixture observations of Markov chains").
 
     Args:
-        table: the first codebook [1024, latent].
-        first: codes of the frames [B, T].
-        known: codes of the prompt's frames [B, P]; P may be 0, and then nothing is wanting.
-        left: of those what they add less what was said of them [B, P, latent].
+        codebook: the first one [1024, latent].
+        codes: first codes of the frames [B, T].
+        prompt_codes: first codes of the prompt [B, P]; without frames the correction is zero.
+        prompt_residual: true minus predicted residual vectors of the prompt [B, P, latent].
 
     Returns:
-        [B, T, latent].
+        What to add to the predictions [B, T, latent].
     """
-    mean = left.sum(1, keepdim=True) / (left.shape[1] + MANY)
-    one, other = table[first], table[known]
-    apart = one.square().sum(-1)[..., None] + other.square().sum(-1)[:, None]
-    apart = apart - 2 * one @ other.transpose(1, 2)
-    near = (-apart / (NEAR * table.square().sum(-1).mean())).exp()
-    return mean + near @ (left - mean) / (near.sum(-1, keepdim=True) + FEW)
+    mean = prompt_residual.sum(1, keepdim=True) / (prompt_residual.shape[1] + PRIOR_FRAMES)
+    query, key = codebook[codes], codebook[prompt_codes]
+    distance = query.square().sum(-1)[..., None] + key.square().sum(-1)[:, None]
+    distance = distance - 2 * query @ key.transpose(1, 2)
+    kernel = (-distance / (KERNEL_WIDTH * codebook.square().sum(-1).mean())).exp()
+    local = kernel @ (prompt_residual - mean)
+    return mean + local / (kernel.sum(-1, keepdim=True) + PRIOR_NEIGHBORS)
 
 
-def first_alone(codes: Tensor) -> Tensor:
-    """Codes [..., 8] without those after the first codebook."""
+def mask_residual_codebooks(codes: Tensor) -> Tensor:
+    """Replace the codes [..., 8] after the first codebook by NO_CODE."""
     return torch.where(torch.arange(CODEBOOKS, device=codes.device) > 0, NO_CODE, codes)

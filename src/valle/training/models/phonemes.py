@@ -1,7 +1,7 @@
-"""The phoneme encoder: what the AR model reads of the text.
+"""The phoneme encoder of the AR model, and the conditioning on speaker and style.
 
-Bounded right context (three convolutions of kernel 5: six symbols) instead of attention, so that
-the same symbols always give the same rows, and text may arrive while speech is being made.
+Convolutions with bounded right context (three of kernel 5: six symbols) instead of attention, so
+that the same symbols always give the same rows, and text may arrive while speech is generated.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from valle.audio.prosody import CLASSES, STYLES, UNSET
-from valle.runtime.speaker_encoder import EMBEDDING
+from valle.audio.prosody import CLASSES, STYLES, UNSPECIFIED
+from valle.runtime.speaker_encoder import EMBEDDING_DIM
 from valle.training.models.transformer import EPSILON
 
 KERNEL = 5
 CONVOLUTIONS = 3
 STRESSES = 3  # none, secondary, primary
-PADDING = -1  # symbol id of a place after a shorter sequence's end
+PADDING = -1  # symbol id after the end of a shorter sequence
 
 
-class VoiceInput(nn.Module):
-    """A speaker's embedding [B, 192] of unit length (zeros: not known) -> [B, width].
+class SpeakerConditioning(nn.Module):
+    """Speaker embedding [B, 192] of unit length (zeros: unknown) -> [B, width].
 
-    The prompt itself says all of this, but a model learns to read the voice out of it late; the
-    speaker encoder has learnt that already. Begins at zero: no voice until it helps.
+    The prompt has the same information, but a model learns late to extract the voice from it; the
+    speaker encoder does that already. Initialized with zeros.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.scale = math.sqrt(EMBEDDING)  # numbers of unit spread
-        self.linear = nn.Linear(EMBEDDING, width, bias=False)
+        self.scale = math.sqrt(EMBEDDING_DIM)  # components of unit variance
+        self.linear = nn.Linear(EMBEDDING_DIM, width, bias=False)
         nn.init.zeros_(self.linear.weight)
 
     def forward(self, voice: Tensor) -> Tensor:
@@ -41,11 +41,11 @@ class VoiceInput(nn.Module):
         return projected
 
 
-class StyleInput(nn.Module):
-    """Style classes [B, 5] int64, 0 (unset) to 8 -> [B, width].
+class StyleConditioning(nn.Module):
+    """Style bins [B, 5] int64, 0 (unset) to 8 -> [B, width].
 
-    What is unset adds nothing. Begins at zero, as the voice does: a model that was trained without
-    styles goes on from what it is.
+    An unset style adds nothing. Initialized with zeros, so that a model trained without styles can
+    be trained further with them.
     """
 
     offsets: Tensor
@@ -57,11 +57,11 @@ class StyleInput(nn.Module):
 
     def forward(self, style: Tensor) -> Tensor:
         rows = (self.offsets + style - 1).clamp(min=0)
-        asked = (style != UNSET)[..., None].to(self.weight.dtype)
-        return (F.embedding(rows, self.weight) * asked).sum(-2)
+        is_set = (style != UNSPECIFIED)[..., None].to(self.weight.dtype)
+        return (F.embedding(rows, self.weight) * is_set).sum(-2)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
-        # Weights from before there were styles.
+        # A checkpoint from before there were styles.
         state_dict.setdefault(prefix + "weight", torch.zeros_like(self.weight))
         super()._load_from_state_dict(state_dict, prefix, *others)
 
@@ -70,16 +70,20 @@ class PhonemeEncoder(nn.Module):
     """symbols [B, S] int64, stress [B, S] int64 in 0..2, voice [B, 192], style [B, 5] int64 or None
     -> encoded [B, S, width].
 
-    Voice and style are added to every row, so that the AR reads them wherever it reads the text.
+    Voice and style are added to every row, so the AR reads them with every symbol. Padding (symbol
+    id -1) is set to zero before every convolution, so a padded batch gives the same rows as
+    separate sequences.
 
-    Symbol id -1 marks padding after a shorter sequence's end; it is silenced before every
-    convolution, so a padded batch gives what separate sequences give. ``table``: number of symbols.
+    Args:
+        width: of the rows.
+        table: number of symbols.
+        dropout: 0 to 1, in training only.
     """
 
     def __init__(self, width: int, table: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.voice = VoiceInput(width)
-        self.style = StyleInput(width)
+        self.voice = SpeakerConditioning(width)
+        self.style = StyleConditioning(width)
         self.dropout = dropout
         self.symbols = nn.Embedding(table, width)
         self.stress = nn.Embedding(STRESSES, width)
@@ -96,16 +100,16 @@ class PhonemeEncoder(nn.Module):
     def forward(
         self, symbols: Tensor, stress: Tensor, voice: Tensor, style: Tensor | None = None
     ) -> Tensor:
-        known = (symbols != PADDING)[..., None].to(self.symbols.weight.dtype)
+        is_real = (symbols != PADDING)[..., None].to(self.symbols.weight.dtype)
         x = self.symbols(symbols.clamp(min=0)) + self.stress(stress)
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
-            heard = convolution((norm(x) * known).transpose(1, 2)).transpose(1, 2)
-            x = x + F.dropout(F.gelu(heard), self.dropout, self.training)
+            convolved = convolution((norm(x) * is_real).transpose(1, 2)).transpose(1, 2)
+            x = x + F.dropout(F.gelu(convolved), self.dropout, self.training)
         x = self.out_norm(x) + self.voice(voice)[:, None]
         return x if style is None else x + self.style(style)[:, None]
 
 
 def gather_rows(encoded: Tensor, frame_symbol: Tensor) -> Tensor:
-    """The encoded symbol each frame is at: [B, S, width], [B, T] in 0..S-1 -> [B, T, width]."""
+    """Gather the encoded symbol of each frame: [B, S, width], [B, T] in 0..S-1 -> [B, T, width]."""
     index = frame_symbol[..., None].expand(-1, -1, encoded.shape[-1])
     return torch.gather(encoded, 1, index)

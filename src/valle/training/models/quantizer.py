@@ -1,8 +1,8 @@
-"""Residual vector quantiser with codebooks kept as moving averages.
+"""Residual vector quantizer whose codebooks are exponential moving averages.
 
-Source: SoundStream (Zeghidour et al. 2021, section III-C): k-means-like averages, codes that fall
-out of use are put onto vectors of the current batch, and the number of codebooks is varied in
-training so that the first ones carry the most.
+Source: SoundStream (Zeghidour et al. 2021, section III-C): codebooks are updated as in k-means,
+unused codes are replaced by vectors of the current batch, and the number of codebooks varies in
+training, so that the first ones carry the most.
 """
 
 from __future__ import annotations
@@ -11,52 +11,70 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-PATHS = 4  # codings of a row that are followed at once
+BEAM = 4  # candidates kept per codebook in the search for the best codes
 _DECAY = 0.98
-_DEAD = 0.05  # a code used less than this share of an even use is put onto a vector of the batch
+_DEAD = 0.05  # usage relative to uniform below which a code is replaced by a vector of the batch
 
 
-def nearest(table: Tensor, rows: Tensor) -> Tensor:
-    """Index of the nearest code of a table [codes, latent] for each row [..., latent]."""
-    return _nearness(table, rows).argmax(-1)
+def nearest(codebook: Tensor, rows: Tensor) -> Tensor:
+    """Index of the nearest code of a codebook [codes, latent] for each row [..., latent]."""
+    return _similarity(codebook, rows).argmax(-1)
 
 
-def _nearness(table: Tensor, rows: Tensor) -> Tensor:
-    """A row's own square less the square of its distance to each code: [..., codes]."""
-    return 2 * rows @ table.T - table.square().sum(-1)
+def _similarity(codebook: Tensor, rows: Tensor) -> Tensor:
+    """Squared norm of each row minus its squared distance to each code: [..., codes]."""
+    return 2 * rows @ codebook.T - codebook.square().sum(-1)
 
 
-def residual_codes(tables: Tensor, rows: Tensor) -> Tensor:
-    """Rows [..., latent] by tables [codebooks, codes, latent], each of which codes what the ones
-    before left over -> codes [..., codebooks].
+def residual_codes(codebooks: Tensor, rows: Tensor) -> Tensor:
+    """Quantize rows with several codebooks, each of which codes the residual of those before.
 
-    The nearest code of each table need not be what leaves the least at the end: the `PATHS` best
-    codings so far are followed, and the best of all is taken (the M-L search of quantisers of many
-    stages, LeBlanc et al. 1993, "Efficient search and design procedures for robust multi-stage VQ
-    of LPC parameters for 4 kb/s speech coding").
+    The nearest code of each codebook need not give the smallest final residual, so the `BEAM` best
+    candidates are kept (M-best search of multi-stage quantizers, LeBlanc et al. 1993, "Efficient
+    search and design procedures for robust multi-stage VQ of LPC parameters for 4 kb/s speech
+    coding").
+
+    Args:
+        codebooks: [codebooks, codes, latent].
+        rows: [..., latent].
+
+    Returns:
+        Codes [..., codebooks].
     """
-    latent, size = tables.shape[-1], tables.shape[1]
-    left = rows.unsqueeze(-2)  # [..., paths, latent]
-    codes: list[Tensor] = []  # [..., paths] of each table so far
-    for table in tables.unbind():
-        far = left.square().sum(-1, keepdim=True) - _nearness(table, left)
-        least = far.flatten(-2).topk(PATHS, largest=False).indices
-        path, code = least // size, least % size
-        codes = [*(before.gather(-1, path) for before in codes), code]
-        left = left.gather(-2, path[..., None].expand(*path.shape, latent)) - table[code]
-    return torch.stack([each[..., 0] for each in codes], dim=-1)
+    latent, size = codebooks.shape[-1], codebooks.shape[1]
+    residual = rows.unsqueeze(-2)  # [..., beam, latent]
+    codes: list[Tensor] = []  # [..., beam] of each codebook so far
+    for codebook in codebooks.unbind():
+        distance = residual.square().sum(-1, keepdim=True) - _similarity(codebook, residual)
+        best = distance.flatten(-2).topk(BEAM, largest=False).indices
+        candidate, code = best // size, best % size
+        codes = [*(before.gather(-1, candidate) for before in codes), code]
+        index = candidate[..., None].expand(*candidate.shape, latent)
+        residual = residual.gather(-2, index) - codebook[code]
+    return torch.stack([book[..., 0] for book in codes], dim=-1)
 
 
-def residual_vectors(tables: Tensor, codes: Tensor) -> Tensor:
-    """What codes [..., codebooks] of tables [codebooks, codes, latent] stand for together
-    [..., latent]; a code past the end of a table stands for none."""
-    padded = functional.pad(tables, (0, 0, 0, 1))
-    parts = [table[codes[..., book]] for book, table in enumerate(padded.unbind())]
+def residual_vectors(codebooks: Tensor, codes: Tensor) -> Tensor:
+    """Sum of the vectors of codes.
+
+    Args:
+        codebooks: [codebooks, codes, latent].
+        codes: [..., codebooks]; a code past the end of a codebook stands for no code.
+
+    Returns:
+        [..., latent].
+    """
+    padded = functional.pad(codebooks, (0, 0, 0, 1))
+    parts = [codebook[codes[..., book]] for book, codebook in enumerate(padded.unbind())]
     return torch.stack(parts).sum(0)
 
 
-class ResidualQuantiser(nn.Module):
-    """`codebooks` tables [codebook_size, latent]; each codes what the ones before left over."""
+class ResidualQuantizer(nn.Module):
+    """Codebooks [codebook_size, latent], each of which codes the residual of those before.
+
+    The buffer `tables` [codebooks, codebook_size, latent] has them; `counts` and `sums` are their
+    moving averages.
+    """
 
     tables: Tensor
     counts: Tensor
@@ -75,7 +93,8 @@ class ResidualQuantiser(nn.Module):
     def encode(self, latents: Tensor) -> Tensor:
         """Latents [B, T, latent] -> codes [B, T, codebooks].
 
-        The nearest of the first codebook, which the AR speaks in, and the best of all others.
+        The nearest code of the first codebook, which the AR predicts, and a beam search for the
+        others.
         """
         first = nearest(self.tables[0], latents)
         if self.codebooks == 1:
@@ -84,38 +103,42 @@ class ResidualQuantiser(nn.Module):
         return torch.cat([first[..., None], others], dim=-1)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes [B, T, codebooks] -> latents [B, T, latent]; codebook_size stands for no code."""
+        """Codes [B, T, codebooks] -> latents [B, T, latent]; `codebook_size` stands for no code."""
         return residual_vectors(self.tables, codes)
 
     def forward(self, latents: Tensor, used: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Training: latents [B, T, latent] -> quantised latents (straight-through), commitment
-        loss, codes [B, T, codebooks]. Updates the tables.
+        """Quantize with a straight-through gradient; in training, also update the codebooks.
 
-        used [B]: how many codebooks each item is decoded from.
+        Args:
+            latents: [B, T, latent].
+            used: how many codebooks each item is decoded from [B].
+
+        Returns:
+            Quantized latents [B, T, latent], commitment loss, and codes [B, T, codebooks].
         """
         residual = latents.detach().float()
         total = torch.zeros_like(residual)
         codes, loss = [], latents.new_zeros(())
         for book in range(self.codebooks):
             if self.training:
-                self._prepare(book, residual)
+                self._replace_dead_codes(book, residual)
             index = nearest(self.tables[book], residual)
             step = self.tables[book][index]
             if self.training:
                 self._update(book, residual, index)
-            on = (used > book)[:, None, None]
-            # Commitment: the encoder's output is drawn to what the codebooks so far make of it.
-            total = total + on * step
-            loss = loss + (functional.mse_loss(latents, total, reduction="none") * on).mean()
+            is_used = (used > book)[:, None, None]
+            # Commitment: pull the encoder's output toward its quantization by the codebooks so far.
+            total = total + is_used * step
+            loss = loss + (functional.mse_loss(latents, total, reduction="none") * is_used).mean()
             residual = residual - step
             codes.append(index)
         if self.training:
             self.started.fill_(True)
-        quantised = latents + (total - latents).detach()
-        return quantised, loss / self.codebooks, torch.stack(codes, dim=-1)
+        quantized = latents + (total - latents).detach()
+        return quantized, loss / self.codebooks, torch.stack(codes, dim=-1)
 
     @torch.no_grad()
-    def _prepare(self, book: int, rows: Tensor) -> None:
+    def _replace_dead_codes(self, book: int, rows: Tensor) -> None:
         flat = rows.reshape(-1, rows.shape[-1])
         picks = flat[torch.randint(0, len(flat), (self.codebook_size,), device=flat.device)]
         dead = self.counts[book] < _DEAD * len(flat) / self.codebook_size
@@ -138,7 +161,7 @@ class ResidualQuantiser(nn.Module):
         self.tables[book].copy_(self.sums[book] / self.counts[book].clamp(min=1e-3)[:, None])
 
     def perplexity(self, codes: Tensor) -> Tensor:
-        """How evenly codes [B, T, codebooks] use each codebook: [codebooks], at most its size."""
+        """Perplexity of codes [B, T, codebooks] per codebook [codebooks], at most its size."""
         flat = codes.reshape(-1, self.codebooks)
         shares = torch.stack(
             [

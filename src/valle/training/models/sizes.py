@@ -1,7 +1,7 @@
-"""How large each model is: one dial, ``debug | default | paper``, fixes every dimension.
+"""Model sizes: one dial, `debug`, `default` or `paper`, sets every dimension.
 
-A model takes its own frozen dataclass (``ARSize``, ``NARSize``, ...), so what a checkpoint must
-remember to be loaded again is ``dataclasses.asdict`` of it and nothing else.
+Each model takes its own frozen dataclass (`ARSize`, `NARSize`, ...); `dataclasses.asdict` of it is
+all that a run folder needs to rebuild the model.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from valle.errors import UsageError
 
 CODEBOOKS = 8
 CODEBOOK_SIZE = 1024
-NO_CODE = CODEBOOK_SIZE  # in place of a code: nothing is known here (adds nothing to the input)
+NO_CODE = CODEBOOK_SIZE  # stands for an unknown code, which adds nothing to the input
 
 
 def _check_heads(width: int, heads: int) -> None:
     if width % heads or (width // heads) % 16:
         raise UsageError(
-            f"width {width} over {heads} heads: the width of a head must be a multiple of 16, "
-            "as the attention kernel's rotary positions need"
+            f"width {width} with {heads} heads: the dimension of a head must be a multiple of 16, "
+            "as the attention kernel needs for rotary positions"
         )
 
 
 @dataclass(frozen=True)
 class ARSize:
-    """The AR model: codebook 1 and the pointer, one row a frame."""
+    """Dimensions of the AR model, which has one row per frame."""
 
     layers: int
     heads: int
     width: int
     feed_forward: int
-    dropout: float  # 0..1, in training only
-    max_positions: int = 2048  # prompt and sentence together, frames; 41 s at 50 frames a second
+    dropout: float  # 0 to 1, in training only
+    max_positions: int = 2048  # frames of prompt and sentence together: 41 s
 
     def __post_init__(self) -> None:
         _check_heads(self.width, self.heads)
@@ -40,17 +40,17 @@ class ARSize:
 
 @dataclass(frozen=True)
 class NARSize:
-    """The NAR model: what the codebooks after the first add, all frames of a block at once."""
+    """Dimensions of the NAR model, which predicts all frames of a block at once."""
 
     layers: int
     heads: int
     width: int
     feed_forward: int
-    dropout: float  # 0..1, in training only
-    latent: int = 64  # numbers of the codec's vectors
-    block: int = 40  # frames decided at a time
-    past: int = 40  # frames before the block that it sees
-    ahead: int = 10  # frames after the block that it sees: latency
+    dropout: float  # 0 to 1, in training only
+    latent: int = 64  # dimension of the codec's vectors
+    block: int = 40  # frames predicted at a time
+    past: int = 40  # frames of context before the block
+    ahead: int = 10  # frames of lookahead after the block, which cause latency
 
     def __post_init__(self) -> None:
         _check_heads(self.width, self.heads)
@@ -58,7 +58,7 @@ class NARSize:
 
 @dataclass(frozen=True)
 class Size:
-    """One position of the dial: the dimensions of every model in a bundle."""
+    """One position of the dial: the dimensions of the AR and the NAR."""
 
     name: str
     ar: ARSize
@@ -76,7 +76,11 @@ SIZES: dict[str, Size] = {
 
 
 def size_named(name: str) -> Size:
-    """The dial's position of this name; UsageError for any other name."""
+    """Look up a size by name.
+
+    Raises:
+        UsageError: there is no such size.
+    """
     if name not in SIZES:
-        raise UsageError(f"no model size is called {name!r}; choose one of {', '.join(SIZES)}")
+        raise UsageError(f"there is no model size {name!r}; choose one of {', '.join(SIZES)}")
     return SIZES[name]

@@ -1,8 +1,8 @@
-"""The speaker encoder: a recording to a direction that belongs to its voice.
+"""The speaker encoder: a recording to a unit vector that identifies its voice.
 
-ConvNeXt over log-mel frames and attentive statistics pooling (Okabe et al. 2018), each channel with
-an attention of its own that knows the whole recording (ECAPA-TDNN, Desplanques et al. 2020, section
-3.2), trained to tell speakers apart with an additive angular margin (Deng et al. 2019).
+ConvNeXt over log-mel frames and attentive statistics pooling (Okabe et al. 2018), with one
+attention per channel that also reads statistics of the whole recording (ECAPA-TDNN, Desplanques et
+al. 2020, section 3.2). Trained with an additive angular margin (Deng et al. 2019).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from valle.runtime.speaker_encoder import EMBEDDING
+from valle.runtime.speaker_encoder import EMBEDDING_DIM
 from valle.training.models.convnext import ConvNeXt
 from valle.training.models.features import FEATURES, LogMel
 
@@ -22,7 +22,7 @@ _KERNEL = 5
 
 @dataclass(frozen=True)
 class SpeakerSize:
-    """Shapes of a speaker encoder."""
+    """Dimensions of a speaker encoder."""
 
     layers: int
     width: int
@@ -36,7 +36,7 @@ SPEAKER_SIZES = {
 
 
 class SpeakerEncoder(nn.Module):
-    """`waveform` [B, N] -> embedding [B, EMBEDDING] of unit length."""
+    """`waveform` [B, N] -> embedding [B, EMBEDDING_DIM] of unit length."""
 
     def __init__(self, size: SpeakerSize) -> None:
         super().__init__()
@@ -48,26 +48,26 @@ class SpeakerEncoder(nn.Module):
         self.attention = nn.Sequential(
             nn.Linear(3 * size.width, 64), nn.Tanh(), nn.Linear(64, size.width)
         )
-        self.output = nn.Linear(2 * size.width, EMBEDDING)
+        self.output = nn.Linear(2 * size.width, EMBEDDING_DIM)
 
     def forward(self, waveform: Tensor) -> Tensor:
         features = self.features(waveform)
-        # A recording's level and its channel's colour are not its voice.
+        # The level and the spectral shape of the channel are not part of the voice.
         features = features - features.mean(dim=1, keepdim=True)
         hidden = self.input_norm(self.input(features))
         for block in self.blocks:
             hidden = block(hidden)
         hidden = self.norm(hidden)
-        whole = torch.cat(_statistics(hidden, torch.full_like(hidden, 1.0 / hidden.shape[1])), -1)
-        known = torch.cat([hidden, whole[:, None].expand(-1, hidden.shape[1], -1)], dim=-1)
-        weight = self.attention(known).softmax(dim=1)
+        uniform = torch.full_like(hidden, 1.0 / hidden.shape[1])
+        global_statistics = torch.cat(_statistics(hidden, uniform), -1)
+        context = global_statistics[:, None].expand(-1, hidden.shape[1], -1)
+        weight = self.attention(torch.cat([hidden, context], dim=-1)).softmax(dim=1)
         pooled = torch.cat(_statistics(hidden, weight), dim=-1)
         return functional.normalize(self.output(pooled), dim=-1)
 
 
 def _statistics(hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation over time of `hidden` [B, T, width], by `weight` that sums to 1
-    over time: [B, width] each."""
+    """Weighted mean and standard deviation of `hidden` [B, T, width] over time, [B, width] each."""
     mean = (weight * hidden).sum(dim=1)
     variance = (weight * hidden.square()).sum(dim=1) - mean.square()
     return mean, torch.sqrt(variance.clamp(min=1e-5))

@@ -1,7 +1,7 @@
-"""What the AR and the NAR share: code embeddings, rotary positions and the pre-norm block.
+"""Parts of the AR and the NAR: code embeddings, rotary positions and the pre-norm block.
 
-LayerNorm, not RMSNorm: on CPU PyTorch has a fused kernel for the first only (0.7 ms against 3.7 ms
-forward and backward for 1,600 rows of 256, one core).
+LayerNorm instead of RMSNorm: on a CPU, PyTorch has a fused kernel only for the former (0.7 ms
+against 3.7 ms, forward and backward, for 1,600 rows of 256 on one core).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from torch.nn import functional as F
 from valle.training.models.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE
 
 ROTARY_BASE = 10000.0
-EPSILON = 1e-5  # of every LayerNorm; the graphs carry the same number
+EPSILON = 1e-5  # of every LayerNorm, in the exported graphs too
 
 
 class CodeEmbedding(nn.Module):
     """Codes [..., 8] int64 in 0..1024 -> sum of their embeddings [..., width].
 
-    One table for all codebooks: row ``codebook * 1024 + code``. The last row stands for NO_CODE in
-    any codebook; it is zero and stays so, since ``padding_idx`` keeps it out of sum and gradient.
+    One table for all codebooks: row `codebook * 1024 + code`. The last row stands for NO_CODE in
+    any codebook; it stays zero, since `padding_idx` excludes it from the sum and the gradient.
     """
 
     offsets: Tensor
@@ -34,15 +34,17 @@ class CodeEmbedding(nn.Module):
         self.reset()
 
     def reset(self) -> None:
+        """Initialize the embeddings at random."""
         nn.init.normal_(self.weight, std=0.02)
         with torch.no_grad():
             self.weight[-1].zero_()
 
     @torch.no_grad()
-    def start_from(self, vectors: Tensor) -> None:
-        """Begin with the codec's vectors [8, 1024, width]: the sum is then what a frame decodes to.
+    def initialize_from(self, vectors: Tensor) -> None:
+        """Initialize with the codec's vectors [8, 1024, width], whose sum is a frame's latent.
 
-        Codes that sound alike are alike from the first step, which a small corpus would not teach.
+        Codes that sound alike then have similar embeddings from the first step, which a small
+        corpus would not teach.
         """
         self.weight[:-1] = vectors.reshape(-1, vectors.shape[-1])
 
@@ -57,33 +59,34 @@ class CodeEmbedding(nn.Module):
         return summed.view(*codes.shape[:-1], -1)
 
 
-def code_vectors(tables: Tensor, width: int) -> Tensor:
-    """Codec tables [codebooks, codes, latent] turned into `width`: [codebooks, codes, width].
+def project_codebooks(codebooks: Tensor, width: int) -> Tensor:
+    """Project the codec's codebooks [codebooks, codes, latent] to [codebooks, codes, width].
 
-    One fixed turn for all codebooks, so that sums and distances of vectors stay what they are;
-    each number spread as an embedding is usually begun (0.02).
+    One fixed orthogonal projection for all codebooks preserves sums and distances; the standard
+    deviation is the usual one of an initial embedding (0.02).
     """
     generator = torch.Generator().manual_seed(0)
-    turn = torch.linalg.qr(torch.randn(width, tables.shape[-1], generator=generator)).Q
-    vectors = tables.float() @ turn.T
+    projection = torch.linalg.qr(torch.randn(width, codebooks.shape[-1], generator=generator)).Q
+    vectors = codebooks.float() @ projection.T
     return vectors * (0.02 / vectors[0].std())
 
 
-def inverse_frequencies(head_width: int) -> Tensor:
-    """Radians a position for each rotated pair, [head_width / 2] float32."""
-    return ROTARY_BASE ** (-torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
+def inverse_frequencies(head_dim: int) -> Tensor:
+    """Radians per position for each rotated pair, [head_dim / 2] float32."""
+    return ROTARY_BASE ** (-torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
 
 
-def rotary_angles(positions: Tensor, head_width: int) -> tuple[Tensor, Tensor]:
-    """Cosine and sine [..., T, head_width / 2] of int64 positions [..., T]."""
-    angles = positions[..., None].float() * inverse_frequencies(head_width).to(positions.device)
+def rotary_angles(positions: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
+    """Cosine and sine [..., T, head_dim / 2] of int64 positions [..., T]."""
+    angles = positions[..., None].float() * inverse_frequencies(head_dim).to(positions.device)
     return angles.cos(), angles.sin()
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions on x [B, H, T, hd], halves paired (not neighbours), as GQA does by default.
+    """Apply rotary positions to x [B, H, T, head_dim].
 
-    cos and sin broadcast against [B, H, T, hd / 2].
+    Pairs are dimensions of the two halves (not neighbors), as in ONNX Runtime's
+    GroupQueryAttention. cos and sin broadcast against [B, H, T, head_dim / 2].
     """
     first, second = x.chunk(2, dim=-1)
     cos, sin = cos.to(x.dtype), sin.to(x.dtype)
@@ -91,10 +94,10 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-    """Attention over [B, H, T, hd]; mask is true where a key may be seen, broadcast to [T, S].
+    """Attention over [B, H, T, head_dim]; `mask` [T, S] (broadcast) is true where a key is seen.
 
-    Training on a CPU writes it out: PyTorch's fused kernel is three times slower there, nearly all
-    of it in the backward pass.
+    In training on a CPU it is not fused: PyTorch's fused kernel is three times slower there, mostly
+    in the backward pass.
     """
     if query.device.type != "cpu" or not query.requires_grad:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
@@ -103,18 +106,14 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causa
         rows = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
         mask = rows if mask is None else mask & rows
     if mask is not None:
-        # Added, since filling masked places takes twice as long, forwards and backwards.
-        nothing = torch.zeros(mask.shape, dtype=scores.dtype, device=scores.device)
-        scores = scores + nothing.masked_fill(~mask, float("-inf"))
+        # Added, since masked_fill on the scores takes twice as long, forward and backward.
+        zeros = torch.zeros(mask.shape, dtype=scores.dtype, device=scores.device)
+        scores = scores + zeros.masked_fill(~mask, float("-inf"))
     return scores.softmax(-1).to(value.dtype) @ value
 
 
 class Block(nn.Module):
-    """Pre-norm attention and GELU feed-forward, each added to its input.
-
-    ``forward(x [B, T, width], cos, sin, past, mask, causal)`` -> output [B, T, width] and the own
-    rows' key and value [B, H, T, hd] (rotated keys: they can be kept as they are).
-    """
+    """Pre-norm attention and GELU feed-forward, each with a residual connection."""
 
     def __init__(
         self, width: int, heads: int, feed_forward: int, dropout: float, layers: int
@@ -132,7 +131,7 @@ class Block(nn.Module):
             nn.init.normal_(linear.weight, std=0.02)
             if linear.bias is not None:
                 nn.init.zeros_(linear.bias)
-        # Each block adds twice to the residual stream: keep its size the same at any depth.
+        # Each block adds twice to the residual stream: keep its variance the same at any depth.
         for linear in (self.attention_out, self.feed_out):
             nn.init.normal_(linear.weight, std=0.02 / math.sqrt(2 * layers))
 
@@ -145,6 +144,19 @@ class Block(nn.Module):
         mask: Tensor | None = None,
         causal: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Run the block.
+
+        Args:
+            x: rows [B, T, width].
+            cos: of the rotary positions, see `rotate`.
+            sin: of the rotary positions.
+            past: keys and values of earlier rows [B, H, P, head_dim].
+            mask: see `attend`.
+            causal: whether rows see only rows before them.
+
+        Returns:
+            Output [B, T, width], and the rows' keys (rotated) and values [B, H, T, head_dim].
+        """
         batch, rows, width = x.shape
         packed = self.query_key_value(self.attention_norm(x))
         query, key, value = packed.view(batch, rows, 3, self.heads, -1).permute(2, 0, 3, 1, 4)

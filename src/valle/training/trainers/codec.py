@@ -1,13 +1,14 @@
-"""`valle train codec`: waveforms in, the same waveforms out, through few codes.
+"""`valle train codec`: an autoencoder of waveforms with residual vector quantization.
 
-First on spectra alone; then discriminators join, which put back what averaging over many likely
-waveforms takes away. With `keep_codes` the encoder and the quantiser stay as they are, so that
-language models trained on their codes fit: only the decoder learns, in part from codes as the NAR
-has them (`valle prepare spoken`).
+It starts with spectral losses only; then discriminators are added, which restore the detail that
+averaging over many likely waveforms removes. With `keep_codes` the encoder and the quantizer stay
+fixed, so that language models trained on their codes remain valid: only the decoder is trained, in
+part on codes that the NAR predicted (`valle prepare predicted`).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,217 +18,292 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from valle.corpora.store import SAMPLE_RATE, Store
+from valle.audio_format import SAMPLE_RATE
 from valle.errors import UsageError
-from valle.runtime.speaker_encoder import EMBEDDING
-from valle.training.data.segments import Pieces
+from valle.runtime.speaker_encoder import EMBEDDING_DIM
+from valle.training.data.segments import SegmentSampler
 from valle.training.models.codec import CODEC_SIZES, Codec
 from valle.training.models.discriminators import (
     Discriminators,
-    judge_loss,
-    maker_loss,
-    matching_loss,
+    discriminator_loss,
+    feature_matching_loss,
+    generator_loss,
 )
-from valle.training.models.listener import Listener, centred
+from valle.training.models.listener import Listener, center_features
 from valle.training.models.speaker import SpeakerEncoder
-from valle.training.run_folder import keep_size
-from valle.training.trainers.loop import learning_rate, mixed_precision, set_learning_rate
+from valle.training.run_folder import CHECKPOINT, save_size
 from valle.training.trainers.losses import SpectralLoss
+from valle.training.trainers.optimization import learning_rate, mixed_precision, set_learning_rate
+from valle.training.trainers.trainer import TrainerContext
 
-_BATCH = 12
-_SECONDS = 1.0
-_JUDGED, _JUDGED_SECONDS = 6, 0.5  # pieces of a batch that the discriminators see, and of each
-_JUDGE_RATE = 4e-4
-_COMMITMENT = 1.0
-_ALL, _SPOKEN = 0.5, 0.4  # shares made of all codebooks, of codes as the NAR has them
-_JUDGES_FROM = 0.3  # share of the run after which the discriminators join;
-_JUDGES_FROM_KEPT = 0.03  # of a run with kept codes, whose decoder has been judged before
-_SPECTRAL, _FOOLING, _MATCHING = 1.0, 0.3, 1.0  # weights of the losses
-_LIKENESS, _CLEARNESS = 1.0, 1.0  # of those of what the NAR said
 _CHANNELS = {"debug": 4, "default": 16, "paper": 32}  # of the discriminators
 
 
-class CodecJob:
-    """Codec training on random second-long pieces, each speaker as often as the next."""
+@dataclass(frozen=True)
+class CodecHyperparameters:
+    """How the codec is trained."""
 
-    peak_rate = 1e-3
+    peak_rate: float = 1e-3
+    discriminator_rate: float = 4e-4
+    """Peak learning rate of the discriminators."""
+    betas: tuple[float, float] = (0.8, 0.99)
+    weight_decay: float = 1e-3
+    batch_size: int = 12
+    seconds: float = 1.0
+    """Length of a segment."""
+    discriminated: int = 6
+    """Segments of a batch that the discriminators see."""
+    discriminated_seconds: float = 0.5
+    """How much of each of these."""
+    all_codebooks_share: float = 0.5
+    """Share of segments decoded from all codebooks; the others from a random number of them."""
+    predicted_share: float = 0.4
+    """Share of segments with codes that the NAR predicted (only with `keep_codes`)."""
+    discriminators_from: float = 0.3
+    """Share of the run after which the discriminators are added."""
+    discriminators_from_kept: float = 0.03
+    """The same with `keep_codes`, where the decoder has been trained with them before."""
+    spectral_weight: float = 1.0
+    commitment_weight: float = 1.0
+    adversarial_weight: float = 0.3
+    feature_matching_weight: float = 1.0
+    speaker_weight: float = 1.0
+    """Of the speaker consistency loss, on predicted codes."""
+    content_weight: float = 1.0
+    """Of the content loss, on predicted codes."""
+    max_gradient_norm: float = 1.0
+
+
+class CodecTrainer:
+    """Trains on random segments, with all speakers sampled equally often.
+
+    Args:
+        context: corpora, run folder, size, device and seed.
+        keep_codes: train only the decoder, continuing a run.
+        perceptual: speaker encoder and listener for the losses on predicted codes.
+        hyperparameters: see there.
+
+    Raises:
+        UsageError: there is no clean speech, or no codec whose codes could be kept.
+    """
 
     def __init__(
         self,
-        stores: list[Store],
-        folder: Path,
-        size: str,
-        device: str,
-        seed: int,
+        context: TrainerContext,
+        *,
         keep_codes: bool = False,
-        hearing: tuple[SpeakerEncoder, Listener] | None = None,
+        perceptual: tuple[SpeakerEncoder, Listener] | None = None,
+        hyperparameters: CodecHyperparameters = CodecHyperparameters(),  # frozen
     ) -> None:
-        torch.manual_seed(seed)
-        self.rng = np.random.default_rng(seed)
-        self.device = torch.device(device)
+        torch.manual_seed(context.seed)
+        self.hyperparameters = hyperparameters
+        self.peak_rate = hyperparameters.peak_rate
+        self.rng = np.random.default_rng(context.seed)
+        self.device = context.torch_device
         self.keep_codes = keep_codes
-        self.judges_from = _JUDGES_FROM_KEPT if keep_codes else _JUDGES_FROM
-        shape = CODEC_SIZES[size]
-        self.codec = Codec(shape).to(self.device)
+        self.discriminators_from = (
+            hyperparameters.discriminators_from_kept
+            if keep_codes
+            else hyperparameters.discriminators_from
+        )
+        size = CODEC_SIZES[context.size]
+        self.codec = Codec(size).to(self.device)
         if keep_codes:
-            if not (folder / "checkpoint.pt").is_file():
-                raise UsageError(f"--keep-codes needs a codec in {folder}, and there is none")
+            if not (context.folder / CHECKPOINT).is_file():
+                raise UsageError(f"--keep-codes needs a trained codec in {context.folder}")
             self.codec.encoder.requires_grad_(False)
-        self.judges = Discriminators(_CHANNELS[size]).to(self.device)
-        self.hearing = hearing
-        for model in hearing or ():
-            # In training its blocks are the faster to learn through; nothing else differs.
+        self.discriminators = Discriminators(_CHANNELS[context.size]).to(self.device)
+        self.perceptual = perceptual
+        for model in perceptual or ():
+            # In training mode, gradients through its blocks are faster; nothing else differs.
             model.to(self.device).train().requires_grad_(False)
         self.loss = SpectralLoss().to(self.device)
-        learning = [weight for weight in self.codec.parameters() if weight.requires_grad]
+        trained = [weight for weight in self.codec.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            learning, lr=self.peak_rate, betas=(0.8, 0.99), weight_decay=1e-3
+            trained,
+            lr=self.peak_rate,
+            betas=hyperparameters.betas,
+            weight_decay=hyperparameters.weight_decay,
         )
-        self.judge_optimizer = torch.optim.AdamW(
-            self.judges.parameters(), lr=_JUDGE_RATE, betas=(0.8, 0.99), weight_decay=1e-3
+        self.discriminator_optimizer = torch.optim.AdamW(
+            self.discriminators.parameters(),
+            lr=hyperparameters.discriminator_rate,
+            betas=hyperparameters.betas,
+            weight_decay=hyperparameters.weight_decay,
         )
-        self.modules: dict[str, nn.Module] = {"codec": self.codec, "judges": self.judges}
+        # The keys "judges" and "job" are those of existing checkpoints.
+        self.modules: dict[str, nn.Module] = {"codec": self.codec, "judges": self.discriminators}
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             "codec": self.optimizer,
-            "judges": self.judge_optimizer,
+            "judges": self.discriminator_optimizer,
         }
-        self.pieces = Pieces(stores, self.rng, _SECONDS)
+        self.segments = SegmentSampler(context.stores, self.rng, hyperparameters.seconds)
         self.generators = {"job": self.rng}
-        keep_size(folder, shape, deeper=frozenset({"decoder_layers"}))
+        save_size(context.folder, size, deeper=frozenset({"decoder_layers"}))
 
     def step(self, number: int, progress: float) -> dict[str, float]:
+        """Run one training step of the codec, and of the discriminators once they are added."""
+        settings = self.hyperparameters
         set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))
-        used, spoken = self._used()
-        said = {place: self.pieces.draw_spoken() for place in np.flatnonzero(spoken).tolist()}
-        pieces = [
-            said[place][0] if place in said else self.pieces.draw() for place in range(_BATCH)
+        used, use_predicted = self._choose_codebooks()
+        predicted = {
+            row: self.segments.sample_predicted() for row in np.flatnonzero(use_predicted).tolist()
+        }
+        segments = [
+            predicted[row][0] if row in predicted else self.segments.sample()
+            for row in range(settings.batch_size)
         ]
-        waveform = torch.from_numpy(np.stack(pieces)).to(self.device)
-        quantised, commitment, codes = self._quantised(
+        waveform = torch.from_numpy(np.stack(segments)).to(self.device)
+        latents, commitment, codes = self._quantize(
             waveform, torch.from_numpy(used).to(self.device)
         )
-        voice = torch.zeros(_BATCH, EMBEDDING, device=self.device)
-        for place, (_, given, whose) in said.items():
-            quantised[place] = self.codec.quantiser.decode(torch.from_numpy(given).to(self.device))
-            voice[place] = torch.from_numpy(whose).to(self.device)
+        voice = torch.zeros(settings.batch_size, EMBEDDING_DIM, device=self.device)
+        for row, (_, predicted_codes, embedding) in predicted.items():
+            latents[row] = self.codec.quantiser.decode(
+                torch.from_numpy(predicted_codes).to(self.device)
+            )
+            voice[row] = torch.from_numpy(embedding).to(self.device)
         with mixed_precision(self.device):
-            takes = self.codec.decode_latents(quantised, voice, takes=2).float()
-        spectral, mel = self.loss(takes, waveform)
-        made = takes[:_BATCH]
-        loss = _SPECTRAL * spectral
-        figures = {"spectral": float(spectral.detach()), "mel": float(mel.detach())}
+            samples = self.codec.decode_latents(latents, voice, noise_samples=2).float()
+        spectral, mel = self.loss(samples, waveform)
+        decoded = samples[: settings.batch_size]
+        loss = settings.spectral_weight * spectral
+        metrics = {"spectral": float(spectral.detach()), "mel": float(mel.detach())}
         if commitment is not None:
-            loss = loss + _COMMITMENT * commitment
-            figures["commitment"] = float(commitment.detach())
-        if self.hearing is not None and said:
-            places = list(said)
-            loss = loss + self._heard(made[places], waveform[places], voice[places], figures)
-        if progress >= self.judges_from:
-            along = (progress - self.judges_from) / (1.0 - self.judges_from)
-            set_learning_rate(self.judge_optimizer, learning_rate(along, _JUDGE_RATE))
-            loss = loss + self._judged(made, waveform, figures)
+            loss = loss + settings.commitment_weight * commitment
+            metrics["commitment"] = float(commitment.detach())
+        if self.perceptual is not None and predicted:
+            rows = list(predicted)
+            loss = loss + self._perceptual_loss(decoded[rows], waveform[rows], voice[rows], metrics)
+        if progress >= self.discriminators_from:
+            along = (progress - self.discriminators_from) / (1.0 - self.discriminators_from)
+            rate = learning_rate(along, settings.discriminator_rate)
+            set_learning_rate(self.discriminator_optimizer, rate)
+            loss = loss + self._adversarial_loss(decoded, waveform, metrics)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        figures["gradient"] = float(nn.utils.clip_grad_norm_(self.codec.parameters(), 1.0))
+        norm = nn.utils.clip_grad_norm_(self.codec.parameters(), settings.max_gradient_norm)
+        metrics["gradient"] = float(norm)
         self.optimizer.step()
         if number % 10 == 0:
             perplexity = self.codec.quantiser.perplexity(codes)
-            figures["perplexity_first"] = float(perplexity[0])
-            figures["perplexity_last"] = float(perplexity[-1])
-        return figures
+            metrics["perplexity_first"] = float(perplexity[0])
+            metrics["perplexity_last"] = float(perplexity[-1])
+        return metrics
 
-    def _quantised(self, waveform: Tensor, used: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Waveform [batch, samples], codebooks used [batch] -> latents [batch, frames, latent] as
-        the decoder has them, commitment loss (None: nothing is to commit), codes [batch, frames,
-        codebooks]."""
+    def _quantize(self, waveform: Tensor, used: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Encode and quantize a batch.
+
+        Args:
+            waveform: [B, N].
+            used: how many codebooks each segment is decoded from [B].
+
+        Returns:
+            Quantized latents [B, T, latent], commitment loss (None where the encoder is fixed), and
+            codes [B, T, codebooks].
+        """
         quantiser = self.codec.quantiser
         if not self.keep_codes:
             with mixed_precision(self.device):
                 latents = self.codec.encoder(waveform)
-            found: tuple[Tensor, Tensor, Tensor] = quantiser(latents.float(), used)
-            return found
-        with torch.no_grad():  # as running codes it
+            result: tuple[Tensor, Tensor, Tensor] = quantiser(latents.float(), used)
+            return result
+        with torch.no_grad():  # codes as at run time
             codes = self.codec.encode(waveform)
             books = torch.arange(quantiser.codebooks, device=self.device)
-            heard = codes.masked_fill(books >= used[:, None, None], quantiser.codebook_size)
-            return quantiser.decode(heard), None, codes
+            kept = codes.masked_fill(books >= used[:, None, None], quantiser.codebook_size)
+            return quantiser.decode(kept), None, codes
 
-    def _used(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Of how many codebooks each piece of a batch is made, and which of them are to have the
-        codes that the NAR chose: [batch] each."""
-        most = self.codec.quantiser.codebooks
-        chance = self.rng.random(_BATCH)
-        spoken = (chance > 1 - _SPOKEN) & self.keep_codes & bool(self.pieces.spoken)
-        used = np.where(chance < _ALL, most, self.rng.integers(1, most + 1, _BATCH))
-        return used, spoken
+    def _choose_codebooks(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Choose from how many codebooks each segment of a batch is decoded, and which segments
+        get predicted codes; [B] each."""
+        settings = self.hyperparameters
+        codebooks = self.codec.quantiser.codebooks
+        uniform = self.rng.random(settings.batch_size)
+        use_predicted = uniform > 1 - settings.predicted_share
+        use_predicted = use_predicted & self.keep_codes & bool(self.segments.predicted)
+        some = self.rng.integers(1, codebooks + 1, settings.batch_size)
+        used = np.where(uniform < settings.all_codebooks_share, codebooks, some)
+        return used, use_predicted
 
-    def _heard(
-        self, made: Tensor, waveform: Tensor, voice: Tensor, figures: dict[str, float]
+    def _perceptual_loss(
+        self, decoded: Tensor, waveform: Tensor, voice: Tensor, metrics: dict[str, float]
     ) -> Tensor:
-        """How much less of a voice [n, 192] and of what is said is heard in what is made of the
-        NAR's codes [n, samples] than in the recording [n, samples]; figures of it are added.
+        """Speaker consistency and content losses of speech decoded from predicted codes.
 
-        Of the voice, by the speaker encoder's cosine (the speaker consistency loss of YourTTS,
-        Casanova et al. 2022, section 2.2). It need be no more like it than the recording is: asked
-        for more, the decoder gives it, and the sound gets worse (docs/LOG.md). Of what is said, by
-        the distance of what the listener's heads read (deep features as in Germain et al. 2018,
-        "Speech denoising with deep feature losses").
+        The speaker consistency loss is the cosine of speaker embeddings (YourTTS, Casanova et al.
+        2022, section 2.2), clamped at that of the recording: without the clamp the decoder exceeds
+        it, and sound quality drops. The content loss is the distance of the listener's features
+        (Germain et al. 2018, "Speech denoising with deep feature losses").
+
+        Args:
+            decoded: samples [n, N].
+            waveform: the recordings [n, N].
+            voice: speaker embeddings [n, 192].
+            metrics: the losses are added to it.
         """
-        assert self.hearing is not None
-        speaker, listener = self.hearing
+        assert self.perceptual is not None
+        speaker, listener = self.perceptual
         with mixed_precision(self.device):
-            likeness = (speaker(made).float() * voice).sum(-1)
-            heard = listener.hidden(centred(listener.features(made))).float()
+            similarity = (speaker(decoded).float() * voice).sum(-1)
+            content = listener.hidden(center_features(listener.features(decoded))).float()
             with torch.no_grad():
-                enough = (speaker(waveform).float() * voice).sum(-1)
-                wanted = listener.hidden(centred(listener.features(waveform))).float()
-        unclear = functional.l1_loss(heard, wanted)
-        figures["likeness"] = float(likeness.detach().mean())
-        figures["likeness_recorded"] = float(enough.mean())
-        figures["unclear"] = float(unclear.detach())
-        unlike = (enough - likeness).clamp(min=0.0).mean()
-        return _LIKENESS * unlike + _CLEARNESS * unclear
+                recorded = (speaker(waveform).float() * voice).sum(-1)
+                target = listener.hidden(center_features(listener.features(waveform))).float()
+        content_loss = functional.l1_loss(content, target)
+        metrics["similarity"] = float(similarity.detach().mean())
+        metrics["similarity_recorded"] = float(recorded.mean())
+        metrics["content"] = float(content_loss.detach())
+        speaker_loss = (recorded - similarity).clamp(min=0.0).mean()
+        settings = self.hyperparameters
+        return settings.speaker_weight * speaker_loss + settings.content_weight * content_loss
 
-    def _judged(self, made: Tensor, waveform: Tensor, figures: dict[str, float]) -> Tensor:
-        """One step of the discriminators; returns the codec's loss by them."""
-        length = round(_JUDGED_SECONDS * SAMPLE_RATE)
+    def _adversarial_loss(
+        self, decoded: Tensor, waveform: Tensor, metrics: dict[str, float]
+    ) -> Tensor:
+        """Train the discriminators for one step; return the codec's adversarial loss."""
+        settings = self.hyperparameters
+        length = round(settings.discriminated_seconds * SAMPLE_RATE)
         start = int(self.rng.integers(waveform.shape[1] - length + 1))
-        made, real = (each[:_JUDGED, start : start + length] for each in (made, waveform))
-        # Loud and quiet pieces are judged alike.
+        rows = slice(settings.discriminated)
+        fake, real = (x[rows, start : start + length] for x in (decoded, waveform))
+        # Normalize the level, so that quiet segments count as much as loud ones.
         scale = 0.1 / (real.square().mean(dim=1, keepdim=True).sqrt() + 1e-3)
-        made, real = made * scale, real * scale
-        # On a processor, convolutions over images are several times slower in bf16 than in fp32.
+        fake, real = fake * scale, real * scale
+        # On a CPU, two-dimensional convolutions are several times slower in bfloat16 than in fp32.
         half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type != "cpu")
         with half:
-            real_scores, wanted = self.judges(real)
-            made_scores, _ = self.judges(made.detach())
-        loss = judge_loss(real_scores, made_scores)
-        self.judge_optimizer.zero_grad(set_to_none=True)
+            real_scores, real_features = self.discriminators(real)
+            fake_scores, _ = self.discriminators(fake.detach())
+        loss = discriminator_loss(real_scores, fake_scores)
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.judges.parameters(), 1.0)
-        self.judge_optimizer.step()
-        self.judges.requires_grad_(False)
+        nn.utils.clip_grad_norm_(self.discriminators.parameters(), settings.max_gradient_norm)
+        self.discriminator_optimizer.step()
+        self.discriminators.requires_grad_(False)
         with half:
-            scores, features = self.judges(made)
-        self.judges.requires_grad_(True)
-        fooling = maker_loss(scores)
-        matching = matching_loss([each.detach() for each in wanted], features)
-        figures["judges"] = float(loss.detach())
-        figures["fooling"] = float(fooling.detach())
-        figures["matching"] = float(matching.detach())
-        return _FOOLING * fooling + _MATCHING * matching
+            scores, features = self.discriminators(fake)
+        self.discriminators.requires_grad_(True)
+        adversarial = generator_loss(scores)
+        matching = feature_matching_loss([layer.detach() for layer in real_features], features)
+        metrics["discriminator"] = float(loss.detach())
+        metrics["adversarial"] = float(adversarial.detach())
+        metrics["feature_matching"] = float(matching.detach())
+        return (
+            settings.adversarial_weight * adversarial + settings.feature_matching_weight * matching
+        )
 
     @torch.no_grad()
-    def sample(self, folder: Path, number: int) -> None:
-        """Resynthesise utterances of some speakers into `samples/`, each after its original."""
+    def write_samples(self, folder: Path, number: int) -> None:
+        """Write recordings of some speakers into `samples/`, each followed by its resynthesis."""
         self.codec.eval()
         out = folder / "samples"
         out.mkdir(exist_ok=True)
-        groups = self.pieces.groups
+        groups = self.segments.groups
         for store, group in groups[:: max(1, len(groups) // 3)][:3]:
             waveform = torch.from_numpy(store.waveform(group[0]))[None].to(self.device)
-            made = self.codec.decode(self.codec.encode(waveform))
-            pair = np.concatenate([waveform[0].cpu().numpy(), made[0].float().cpu().numpy()])
+            decoded = self.codec.decode(self.codec.encode(waveform))
+            pair = np.concatenate([waveform[0].cpu().numpy(), decoded[0].float().cpu().numpy()])
             name = group[0].speaker.replace("/", "-")
             soundfile.write(out / f"{name}.wav", pair, SAMPLE_RATE)
         self.codec.train()

@@ -1,9 +1,9 @@
-"""Classifier-free guidance that costs nothing when running: a model learns to speak as if guided.
+"""Guidance distillation: an AR learns the distribution of its guided self.
 
-Guidance (Ho and Salimans 2022, section 3.2) moves a model's logits further from what it would say
-in anybody's voice: `anybody + (1 + strength) * (prompted - anybody)`. Applied when running it asks
-for every step twice. Here a frozen copy of the model is guided, and the model learns its
-distributions (as Meng et al. 2023 do for diffusion models).
+Classifier-free guidance (Ho and Salimans 2022, section 3.2) extrapolates a model's logits away from
+its unconditional ones: `unconditional + (1 + scale) * (conditional - unconditional)`. At run time
+that costs every step twice. Here a frozen copy of the model is guided, and the model is trained on
+its distributions (as Meng et al. 2023, "On distillation of guided diffusion models").
 """
 
 from __future__ import annotations
@@ -19,52 +19,66 @@ from torch.nn import functional
 
 from valle.errors import UsageError
 from valle.training.data.examples import Example
-from valle.training.run_folder import load_checkpoint
+from valle.training.run_folder import CHECKPOINT, SIZE, load_checkpoint
 
-STRONGEST = 10.0
-
-
-def guided(prompted: Tensor, anybody: Tensor, strength: Tensor) -> Tensor:
-    """Probabilities [rows, classes] of logits of the same shape; strength [rows] (0: unguided)."""
-    return (prompted + strength[:, None] * (prompted - anybody)).softmax(-1)
+MAX_SCALE = 10.0
 
 
-def divergence(logits: Tensor, wanted: Tensor) -> Tensor:
-    """[rows] Kullback-Leibler divergence, in nats, of logits from the probabilities wanted."""
-    logs = logits.log_softmax(-1)
-    return functional.kl_div(logs, wanted, reduction="none").sum(-1)
+def guided_probabilities(conditional: Tensor, unconditional: Tensor, scale: Tensor) -> Tensor:
+    """Probabilities [rows, classes] of guided logits.
+
+    Args:
+        conditional: logits [rows, classes].
+        unconditional: logits [rows, classes].
+        scale: guidance scale of each row [rows]; 0 is unguided.
+    """
+    return (conditional + scale[:, None] * (conditional - unconditional)).softmax(-1)
 
 
-def guidance_of(examples: Sequence[Example], strength: float) -> NDArray[np.float32]:
-    """[B] the strength for each example: a middle belongs to what is around it, and has none."""
+def kl_divergence(logits: Tensor, probabilities: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of logits from target probabilities, in nats; [rows]."""
+    return functional.kl_div(logits.log_softmax(-1), probabilities, reduction="none").sum(-1)
+
+
+def guidance_scales(examples: Sequence[Example], scale: float) -> NDArray[np.float32]:
+    """The guidance scale of each example [B]: infilling is not guided, it fits its context."""
     return np.array(
-        [strength if example.prefix == example.frames else 0.0 for example in examples], np.float32
+        [scale if example.prefix == example.frames else 0.0 for example in examples], np.float32
     )
 
 
-def keep_teacher(run: Path, strength: float) -> Path:
-    """The model that a run began from, kept in a run of its own below it.
+def save_teacher(run: Path, scale: float) -> Path:
+    """Copy the model that a run starts from into a run of its own below it.
+
+    Args:
+        run: folder of the run.
+        scale: of the guidance.
+
+    Returns:
+        The folder of the teacher.
 
     Raises:
-        UsageError: there is none, the run has gone on from it already, or guidance of another
-            strength was being learnt.
+        UsageError: the scale is out of range, there is no model, it has already been trained
+            further, or the run distills guidance of another scale.
     """
-    if not 0.0 < strength <= STRONGEST:
-        raise UsageError(f"--guidance must be above 0 and at most {STRONGEST:.0f}, not {strength}")
+    if not 0.0 < scale <= MAX_SCALE:
+        raise UsageError(f"--guidance must be above 0 and at most {MAX_SCALE:.0f}, not {scale}")
     teacher, note = run / "teacher", run / "teacher" / "strength.txt"
     if note.is_file():
-        before = float(note.read_text(encoding="utf-8"))
-        if before != strength:
-            raise UsageError(f"{run} learns from guidance of {before}; give that, or other --runs")
+        earlier = float(note.read_text(encoding="utf-8"))
+        if earlier != scale:
+            raise UsageError(
+                f"{run} distills --guidance {earlier}; give that scale, or other --runs"
+            )
         return teacher
-    begin = run / "checkpoint.pt"
-    if not begin.is_file() or load_checkpoint(begin)["step"] > 0:
+    start = run / CHECKPOINT
+    if not start.is_file() or load_checkpoint(start)["step"] > 0:
         raise UsageError(
-            f"guidance teaches a model that has been trained, from its beginning in {run} on: "
-            "`valle export` what was trained, and `valle import` that bundle into other --runs"
+            f"guidance is distilled into a trained model, from the first step in {run}: "
+            "`valle export` the trained models, and `valle import` that bundle into other --runs"
         )
     teacher.mkdir(exist_ok=True)
-    for name in ("size.json", "checkpoint.pt"):
+    for name in (SIZE, CHECKPOINT):
         shutil.copyfile(run / name, teacher / name)
-    note.write_text(str(strength), encoding="utf-8")  # the last: all is there
+    note.write_text(str(scale), encoding="utf-8")  # written last, when the copy is complete
     return teacher

@@ -1,233 +1,300 @@
-"""The training loop that every model shares: time-boxed, resumable, watched.
+"""The training loop that all models share: a budget, checkpoints, logging and interruption.
 
-A job says what one step is; the loop gives it the progress in [0, 1] (for learning-rate schedules),
-writes TensorBoard figures and checkpoints, and stops by itself when its minutes are over. A stopped
-run goes on where it was when the same command is given again; what was spent counts, and random
-numbers go on too, so that by steps it ends as if it had never been stopped.
+A trainer defines one step. The loop tells it the progress in [0, 1] (for learning-rate schedules),
+writes logs, TensorBoard curves and checkpoints, and stops when its budget of minutes or steps is
+spent. The same command resumes an interrupted run; time that was spent counts, and the state of the
+random generators is restored, so a run limited by steps ends as if it had never been interrupted.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import shutil
 import signal
 import time
 from collections import defaultdict
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol
+from types import FrameType, TracebackType
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 from tqdm import tqdm
 
-from valle.errors import UsageError
-from valle.training.models.convnext import grown
-from valle.training.run_folder import load_checkpoint, write_checkpoint
+from valle.errors import Error, UsageError
+from valle.training.models.convnext import grow_depth
+from valle.training.run_folder import CHECKPOINT, load_checkpoint, write_checkpoint
+from valle.training.trainers.trainer import Trainer
 
-_LOG_EVERY = 50  # steps between figures
-_STYLE_TIMES = 10.0  # the learning rate of styles, in that of all other weights
-_SAVE_EVERY = 180.0  # seconds between checkpoints
-
-
-class Job(Protocol):
-    """What the loop trains. Its modules, optimizers and generators are saved and restored."""
-
-    modules: dict[str, nn.Module]
-    optimizers: dict[str, torch.optim.Optimizer]
-    generators: dict[str, np.random.Generator]
-    peak_rate: float  # the highest learning rate of the run
-
-    def step(self, number: int, progress: float) -> dict[str, float]:
-        """One step of training; returns figures to watch."""
-        ...
-
-    def sample(self, folder: Path, number: int) -> None:
-        """Write something to look at or listen to; called at every checkpoint."""
-        ...
+PREVIOUS = "checkpoint.previous.pt"
+_LOG_EVERY = 50  # steps
+_SAVE_EVERY = 180.0  # seconds
 
 
-def learning_rate(progress: float, peak: float, warmup: float = 0.02) -> float:
-    """Linear rise over the first `warmup` of the run, then half a cosine down to a hundredth."""
-    if progress < warmup:
-        return peak * (progress / warmup + 0.01)
-    along = (progress - warmup) / (1.0 - warmup)
-    return peak * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(along, 1.0))))
+class DivergedError(Error):
+    """A loss or a weight became NaN or infinite; the last good checkpoint is kept."""
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the rate of all weights; a group that has a number of `times` learns so much faster."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate * group.get("times", 1.0)
-
-
-def language_model_optimizer(model: nn.Module, rate: float) -> torch.optim.AdamW:
-    """AdamW for the AR and the NAR.
-
-    The inputs of styles begin at zero, mostly in a model that knows all else already and goes on
-    with small steps: they take larger ones.
-    """
-    styles = [weight for name, weight in model.named_parameters() if "style." in name]
-    others = [weight for name, weight in model.named_parameters() if "style." not in name]
-    groups = [{"params": others, "times": 1.0}, {"params": styles, "times": _STYLE_TIMES}]
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.95), weight_decay=0.05)
-
-
-def mixed_precision(device: torch.device) -> torch.autocast:
-    """A context in which matrix products are done in bfloat16, where that is faster."""
-    return torch.autocast(
-        device.type, torch.bfloat16, enabled=device.type != "cpu" or _bfloat16_pays()
-    )
-
-
-@lru_cache(maxsize=1)
-def _bfloat16_pays() -> bool:
-    """Whether this processor multiplies faster in bfloat16 than in fp32.
-
-    One without the instructions emulates them, ten times slower. Of those that have them, some do
-    twice as much in them, and some less: so it is tried, in a tenth of a second.
-    """
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    if not capabilities.get("avx512_bf16"):
-        return False
-    square = torch.ones(768, 768)
-    return _quickest(square.bfloat16()) < _quickest(square)
-
-
-def _quickest(square: Tensor) -> float:
-    """Seconds that the product of a matrix with itself takes at best."""
-    found = []
-    for _ in range(8):
-        begun = time.perf_counter()
-        square @ square
-        found.append(time.perf_counter() - begun)
-    return min(found)
-
-
-def save_checkpoint(path: Path, job: Job, number: int, spent: float) -> None:
-    """Write a job's checkpoint whole or not at all."""
-    write_checkpoint(
-        path,
-        {name: module.state_dict() for name, module in job.modules.items()},
-        step=number,
-        spent_seconds=spent,
-        optimizers={name: optimizer.state_dict() for name, optimizer in job.optimizers.items()},
-        generators={name: rng.bit_generator.state for name, rng in job.generators.items()},
-        torch_generator=torch.get_rng_state(),
-    )
-
-
-def restore(job: Job, state: dict[str, Any]) -> None:
-    """Put a checkpoint's state into the job that wrote it.
-
-    A checkpoint that `valle import` wrote has the models alone: what only training needs (a
-    discriminator, optimizers, generators) then begins anew.
+@dataclass(frozen=True)
+class Budget:
+    """How long to train, all runs into the same folder together: minutes or steps.
 
     Raises:
-        UsageError: the job's model has other weights than the one that the checkpoint is of.
+        UsageError: neither or both are given, or the limit is not positive.
     """
-    for name, weights in state["modules"].items():
-        module = job.modules[name]
-        module.load_state_dict(grown(module, weights))
-    for name, moments in state.get("optimizers", {}).items():
-        try:
-            job.optimizers[name].load_state_dict(moments)
-        except ValueError as error:
-            raise UsageError(
-                "the checkpoint is of an earlier version, whose model had other weights: export "
-                "it by that version, `valle import` the bundle, and train on from there"
-            ) from error
-    for name, generator in state.get("generators", {}).items():
-        job.generators[name].bit_generator.state = generator
-    if "torch_generator" in state:
-        torch.set_rng_state(state["torch_generator"])
+
+    minutes: float | None = None
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.steps is None):
+            raise UsageError("give either --minutes or --steps")
+        if self.minutes is not None and not 0.0 < self.minutes < math.inf:
+            raise UsageError(f"--minutes must be above 0, not {self.minutes}")
+        if self.steps is not None and self.steps < 1:
+            raise UsageError(f"--steps must be 1 or more, not {self.steps}")
+
+    @property
+    def total(self) -> float:
+        """Seconds or steps."""
+        return 60.0 * self.minutes if self.minutes is not None else float(self.steps or 0)
+
+    @property
+    def unit(self) -> str:
+        """What `total` counts, for the progress bar."""
+        return "s" if self.minutes is not None else "step"
+
+    def spent(self, seconds: float, steps: int) -> float:
+        """What counts against `total`."""
+        return seconds if self.minutes is not None else float(steps)
 
 
 def run(
-    job: Job,
+    trainer: Trainer,
     folder: Path,
     *,
     minutes: float | None = None,
     steps: int | None = None,
     quiet: bool = False,
 ) -> int:
-    """Train until `minutes` (all runs into this folder together) or `steps` are over.
+    """Train until `minutes` or `steps` are spent, counting all runs into this folder.
 
-    Returns the number of steps done. Progress follows whichever limit is given; the schedule of a
-    run therefore fits its box.
+    Progress follows whichever limit is given, so the schedule fits the budget.
+
+    Args:
+        trainer: what to train; resumed from the folder's checkpoint if there is one.
+        folder: of the run.
+        minutes: of training.
+        steps: of training.
+        quiet: no progress bar.
+
+    Returns:
+        The number of steps done.
 
     Raises:
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM; the checkpoint is written.
-        UsageError: neither limit, or both, were given.
+        DivergedError: a loss became NaN or infinite; the last good checkpoint is kept.
+        UsageError: the budget is invalid, or the checkpoint does not fit the trainer.
     """
-    if (minutes is None) == (steps is None):
-        raise UsageError("give either --minutes or --steps")
-    from torch.utils.tensorboard import SummaryWriter
-
+    budget = Budget(minutes, steps)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "checkpoint.pt"
+    path = folder / CHECKPOINT
     number, spent = 0, 0.0
     if path.is_file():
         state = load_checkpoint(path)
-        restore(job, state)
+        restore(trainer, state)
         number, spent = state["step"], state["spent_seconds"]
-    writer = SummaryWriter(str(folder / "tensorboard"))
-    total = 60.0 * minutes if minutes is not None else float(steps or 0)
-    done = spent if minutes is not None else float(number)
-    bar = tqdm(
-        total=round(total),
-        initial=min(round(done), round(total)),
-        unit="s" if minutes is not None else "step",
-        desc=folder.name,
-        disable=quiet or None,
-    )
-    stopping = False
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal stopping
-        if stopping:
-            raise KeyboardInterrupt
-        stopping = True
-
-    # Ctrl-C, or SIGTERM for a run in the background: the step is finished and its state kept.
-    # Asked again, it does not wait for the step.
-    before = {which: signal.signal(which, stop) for which in (signal.SIGINT, signal.SIGTERM)}
-    begun, saved = time.monotonic(), time.monotonic()
-    sums: dict[str, list[float]] = defaultdict(list)
+    first, start = number, time.monotonic()
 
     def elapsed() -> float:
-        return spent + time.monotonic() - begun
+        return spent + time.monotonic() - start
 
-    try:
-        while True:
-            done = elapsed() if minutes is not None else float(number)
-            if done >= total:
-                break
-            for name, value in job.step(number, done / total).items():
-                sums[name].append(value)
-            number += 1
-            bar.n = min(round(done), bar.total)
-            if number % _LOG_EVERY == 0:
-                means = {name: sum(values) / len(values) for name, values in sums.items()}
-                for name, value in means.items():
-                    writer.add_scalar(name, value, number)
-                line = " ".join(f"{name} {value:.3f}" for name, value in means.items())
-                bar.set_postfix_str(f"step {number} {line}")
-                with (folder / "log.txt").open("a", encoding="utf-8") as log:
-                    log.write(f"{elapsed():.0f}s step {number} {line}\n")
-                sums.clear()
-            if time.monotonic() - saved > _SAVE_EVERY:
-                save_checkpoint(path, job, number, elapsed())
-                job.sample(folder, number)
-                saved = time.monotonic()
-            if stopping:
-                raise KeyboardInterrupt
-    finally:
-        save_checkpoint(path, job, number, elapsed())
-        bar.close()
-        writer.close()
-        for which, handler in before.items():
-            signal.signal(which, handler)
-    job.sample(folder, number)
+    initial = budget.spent(spent, number)
+    with _Interrupts() as interrupts, _Log(folder, budget, initial, quiet) as log:
+        saved = start
+        try:
+            while (done := budget.spent(elapsed(), number)) < budget.total:
+                metrics = trainer.step(number, done / budget.total)
+                _check_finite(metrics, number, path)
+                number += 1
+                log.add(number, done, elapsed(), metrics)
+                if time.monotonic() - saved > _SAVE_EVERY:
+                    save_checkpoint(path, trainer, number, elapsed())
+                    trainer.write_samples(folder, number)
+                    saved = time.monotonic()
+                if interrupts.requested:
+                    raise KeyboardInterrupt
+        except DivergedError:
+            raise
+        except BaseException:
+            if number > first:
+                save_checkpoint(path, trainer, number, elapsed())
+            raise
+        if number > first:
+            save_checkpoint(path, trainer, number, elapsed())
+    if number == 0:
+        raise UsageError("the budget was spent before the first step; give more --minutes")
+    trainer.write_samples(folder, number)
     return number
+
+
+def save_checkpoint(path: Path, trainer: Trainer, number: int, spent: float) -> None:
+    """Write a trainer's checkpoint atomically, and keep the one before as `PREVIOUS`.
+
+    Args:
+        path: of the checkpoint.
+        trainer: whose state to write.
+        number: steps done.
+        spent: seconds of training.
+
+    Raises:
+        DivergedError: a weight is NaN or infinite; the checkpoint on disk stays as it is.
+    """
+    for name, module in trainer.modules.items():
+        for weight_name, weight in module.state_dict().items():
+            if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
+                raise _diverged(f"the weight {name}.{weight_name}", number, path)
+    if path.is_file():
+        previous = path.with_name(PREVIOUS)
+        previous.unlink(missing_ok=True)
+        try:
+            os.link(path, previous)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, previous)
+    write_checkpoint(
+        path,
+        {name: module.state_dict() for name, module in trainer.modules.items()},
+        step=number,
+        spent_seconds=spent,
+        optimizers={name: optimizer.state_dict() for name, optimizer in trainer.optimizers.items()},
+        generators={name: rng.bit_generator.state for name, rng in trainer.generators.items()},
+        torch_generator=torch.get_rng_state(),
+    )
+
+
+def restore(trainer: Trainer, state: dict[str, Any]) -> None:
+    """Load a checkpoint's state into the trainer that wrote it.
+
+    A checkpoint by `valle import` has the models only: what only training needs (discriminators,
+    optimizers, generators) starts fresh.
+
+    Raises:
+        UsageError: the trainer's model has other weights than the checkpoint.
+    """
+    for name, weights in state["modules"].items():
+        if name not in trainer.modules:
+            raise UsageError(f"the checkpoint is of another model: it has a part {name!r}")
+        module = trainer.modules[name]
+        try:
+            module.load_state_dict(grow_depth(module, weights))
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise UsageError(
+                f"the checkpoint does not fit this model's part {name!r} ({reason}): give the "
+                "--data and --size that the run was started with, or other --runs; to continue "
+                "with other corpora, `valle export` the models and `valle import` them"
+            ) from error
+    for name, moments in state.get("optimizers", {}).items():
+        try:
+            trainer.optimizers[name].load_state_dict(moments)
+        except (KeyError, ValueError) as error:
+            raise UsageError(
+                "the checkpoint is of an earlier version, whose model had other weights: export "
+                "it with that version, `valle import` the bundle, and continue from there"
+            ) from error
+    for name, generator in state.get("generators", {}).items():
+        if name in trainer.generators:
+            trainer.generators[name].bit_generator.state = generator
+    if "torch_generator" in state:
+        torch.set_rng_state(state["torch_generator"])
+
+
+def _check_finite(metrics: dict[str, float], number: int, path: Path) -> None:
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise _diverged(f"{name!r} is {value}", number, path)
+
+
+def _diverged(what: str, number: int, path: Path) -> DivergedError:
+    problem = what if " is " in what else f"{what} is not finite"
+    hint = "start again with a lower --learning-rate"
+    if path.is_file():
+        hint = f"the last good checkpoint is {path}; continue with a lower --learning-rate"
+    return DivergedError(f"training diverged at step {number}: {problem}; {hint}")
+
+
+class _Interrupts:
+    """Turns Ctrl-C and SIGTERM into a request to stop after the current step.
+
+    A second signal raises KeyboardInterrupt at once.
+    """
+
+    def __enter__(self) -> _Interrupts:
+        self.requested = False
+        signals = (signal.SIGINT, signal.SIGTERM)
+        self._handlers = {number: signal.signal(number, self._handle) for number in signals}
+        return self
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+
+class _Log:
+    """The progress bar, `log.txt` and TensorBoard curves of a run."""
+
+    def __init__(self, folder: Path, budget: Budget, spent: float, quiet: bool) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # slow to import
+
+        self._file = folder / "log.txt"
+        self._metrics: dict[str, list[float]] = defaultdict(list)
+        self._curves = SummaryWriter(str(folder / "tensorboard"))
+        total = round(budget.total)
+        self._bar = tqdm(
+            total=total,
+            initial=min(round(spent), total),
+            unit=budget.unit,
+            desc=folder.name,
+            disable=quiet or None,
+        )
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def add(self, number: int, done: float, seconds: float, metrics: dict[str, float]) -> None:
+        """Record the metrics of step `number`, and write their means from time to time."""
+        for name, value in metrics.items():
+            self._metrics[name].append(value)
+        self._bar.n = min(round(done), self._bar.total)
+        if number % _LOG_EVERY:
+            return
+        means = {name: sum(values) / len(values) for name, values in self._metrics.items()}
+        for name, value in means.items():
+            self._curves.add_scalar(name, value, number)
+        line = " ".join(f"{name} {value:.3f}" for name, value in means.items())
+        self._bar.set_postfix_str(f"step {number} {line}")
+        with self._file.open("a", encoding="utf-8") as log:
+            log.write(f"{seconds:.0f}s step {number} {line}\n")
+        self._metrics.clear()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with contextlib.suppress(OSError):  # a full disk must not hide the error before
+            self._curves.close()
+        self._bar.close()

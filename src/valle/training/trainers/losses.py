@@ -1,4 +1,4 @@
-"""Losses on waveforms: log-mel and log-magnitude distances at several resolutions."""
+"""Spectral losses on waveforms at several resolutions."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from valle.audio.mel import mel_filters
-from valle.training.models.features import SAMPLE_RATE
+from valle.audio_format import SAMPLE_RATE
 
 _WINDOWS = (256, 512, 1024, 2048)
 _MELS = (20, 40, 80, 160)
 
 
 class SpectralLoss(nn.Module):
-    """Waveforms [B, N], made and wanted -> (loss, mean log-mel distance, for watching).
+    """Decoded and target waveforms [B, N] -> (loss, mean log-mel distance, as a metric).
 
     L1 between log-mel spectra at four resolutions (as in DAC, Kumar et al. 2023, section 3.4) and
     between linear magnitudes (the spectral convergence of Yamamoto et al. 2020 without its square),
     which keeps harmonics sharp where mel bands are wide.
 
-    Where nobody can know a spectrum, its distance to what was recorded is the least for one without
-    any chance in it, which sounds like metal. So `made` may be two takes of each [2 * B, N] that
-    differ in chance alone: half of their distance from each other is taken off (the generalized
-    energy distance of Gritsenko et al. 2020, section 3), and then it is best to be as random as
-    speech is.
+    Where a spectrum is unpredictable, the distance alone is minimized by one without randomness,
+    which sounds metallic. So `decoded` may be two samples of each target [2 * B, N] that differ
+    only in their noise: half of their mutual distance is subtracted (the generalized energy
+    distance of Gritsenko et al. 2020, section 3), and the optimum is as random as speech.
     """
 
     def __init__(self) -> None:
@@ -34,20 +33,21 @@ class SpectralLoss(nn.Module):
             filters = torch.from_numpy(mel_filters(window // 2 + 1, mels, SAMPLE_RATE))
             self.register_buffer(f"filters{window}", filters, persistent=False)
 
-    def forward(self, made: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        takes = len(made) // len(wanted)
-        mel_loss = made.new_zeros(())
-        magnitude_loss = made.new_zeros(())
+    def forward(self, decoded: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """`decoded` [B or 2 * B, N], `target` [B, N] -> loss and log-mel distance, scalars."""
+        noise_samples = len(decoded) // len(target)
+        mel_loss = decoded.new_zeros(())
+        magnitude_loss = decoded.new_zeros(())
         for size in _WINDOWS:
-            real, real_mel = self._spectra(wanted, size)
-            found, found_mel = self._spectra(made, size)
-            mel = functional.l1_loss(found_mel, real_mel.repeat(takes, 1, 1))
-            magnitude = functional.l1_loss(found, real.repeat(takes, 1, 1))
-            if takes == 2:
-                mel = mel - 0.5 * _apart(found_mel)
-                magnitude = magnitude - 0.5 * _apart(found)
-            mel_loss = mel_loss + mel
-            magnitude_loss = magnitude_loss + magnitude / (real.mean() + 1e-3)
+            target_magnitude, target_mel = self._spectra(target, size)
+            magnitude, mel = self._spectra(decoded, size)
+            mel_distance = functional.l1_loss(mel, target_mel.repeat(noise_samples, 1, 1))
+            distance = functional.l1_loss(magnitude, target_magnitude.repeat(noise_samples, 1, 1))
+            if noise_samples == 2:
+                mel_distance = mel_distance - 0.5 * _mutual_distance(mel)
+                distance = distance - 0.5 * _mutual_distance(magnitude)
+            mel_loss = mel_loss + mel_distance
+            magnitude_loss = magnitude_loss + distance / (target_magnitude.mean() + 1e-3)
         count = len(_WINDOWS)
         return (mel_loss + 0.5 * magnitude_loss) / count, mel_loss.detach() / count
 
@@ -60,6 +60,7 @@ class SpectralLoss(nn.Module):
         return magnitudes, torch.log(magnitudes @ getattr(self, f"filters{size}") + 1e-4)
 
 
-def _apart(takes: Tensor) -> Tensor:
-    one, other = takes.chunk(2)
-    return functional.l1_loss(one, other)
+def _mutual_distance(spectra: Tensor) -> Tensor:
+    """L1 distance between the first and the second half of a batch of spectra."""
+    first, second = spectra.chunk(2)
+    return functional.l1_loss(first, second)

@@ -1,12 +1,14 @@
-"""`valle train speaker`: whose voice a piece of speech is.
+"""`valle train speaker`: speaker embeddings, trained by classifying speakers.
 
-More speakers than were recorded come from playing them slower and faster: pitch and formants move
-together, and whoever is heard so is another speaker to be told apart (Yamamoto et al. 2019). Rooms,
-noise, colour and bandwidth change from piece to piece, so that they are not taken for the voice.
+Speed perturbation makes three speakers of each: pitch and formants change together, and each speed
+counts as another speaker (Yamamoto et al. 2019, "Speaker augmentation and bandwidth extension for
+deep speaker embedding"). Reverberation, noise, spectral tilt and bandwidth vary from segment to
+segment, so that they are not mistaken for the voice.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,100 +17,133 @@ from torch import nn
 from torch.nn import functional
 
 from valle.arrays import Samples
+from valle.audio_format import HOP, SAMPLE_RATE
 from valle.corpora import augmentation
-from valle.corpora.store import HOP, SAMPLE_RATE, Store, Utterance, by_speaker
-from valle.runtime.speaker_encoder import EMBEDDING
-from valle.training.data.segments import cut
+from valle.corpora.store import Store, Utterance, by_speaker
+from valle.runtime.speaker_encoder import EMBEDDING_DIM
+from valle.training.data.segments import random_crop
 from valle.training.models.speaker import SPEAKER_SIZES, SpeakerEncoder
-from valle.training.run_folder import keep_size
-from valle.training.trainers.loop import learning_rate, mixed_precision, set_learning_rate
-
-_PIECES = 40  # a batch, each of another speaker
-_SHORTEST, _LONGEST = 1.4, 3.2  # seconds; the pieces of a batch are as long as each other
-_SPEEDS = (1.0, 0.88, 1.14)  # each of a recorded speaker's is a speaker
-_IN_ROOM, _WITH_NOISE, _COLOURED, _BAND_LIMITED = 0.3, 0.5, 0.4, 0.2  # shares of the pieces
-_BABBLE = 0.3  # share of the noise; half of the rest is white, half pink
-_MARGIN = 0.2
-_SCALE = 30.0
+from valle.training.run_folder import save_size
+from valle.training.trainers.optimization import learning_rate, mixed_precision, set_learning_rate
+from valle.training.trainers.trainer import TrainerContext
 
 
-class SpeakerJob:
-    """Classification of pieces of speech by speaker, with an additive angular margin."""
+@dataclass(frozen=True)
+class SpeakerHyperparameters:
+    """How the speaker encoder is trained."""
 
-    peak_rate = 1.5e-3
+    peak_rate: float = 1.5e-3
+    weight_decay: float = 1e-2
+    batch_size: int = 40
+    """Segments per batch, each of another speaker."""
+    seconds: tuple[float, float] = (1.4, 3.2)
+    """Range of segment lengths; all segments of a batch have the same length."""
+    speeds: tuple[float, ...] = (1.0, 0.88, 1.14)
+    """Each speed of a recorded speaker is a speaker."""
+    reverb_prob: float = 0.3
+    noise_prob: float = 0.5
+    babble_prob: float = 0.3
+    """Share of babble among the noise; half of the rest is white, half pink."""
+    tilt_prob: float = 0.4
+    band_limit_prob: float = 0.2
+    margin: float = 0.2
+    """Additive angular margin, radians."""
+    scale: float = 30.0
+    """Factor on the cosines."""
+    max_gradient_norm: float = 1.0
+
+
+class SpeakerTrainer:
+    """Classifies segments by speaker with an additive angular margin (Deng et al. 2019, "ArcFace").
+
+    Args:
+        context: corpora, run folder, size, device and seed.
+        hyperparameters: see there.
+    """
 
     def __init__(
-        self, stores: list[Store], folder: Path, size: str, device: str, seed: int
+        self,
+        context: TrainerContext,
+        *,
+        hyperparameters: SpeakerHyperparameters = SpeakerHyperparameters(),  # frozen
     ) -> None:
-        torch.manual_seed(seed)
-        self.rng = np.random.default_rng(seed)
-        self.device = torch.device(device)
-        shape = SPEAKER_SIZES[size]
+        torch.manual_seed(context.seed)
+        self.hyperparameters = hyperparameters
+        self.peak_rate = hyperparameters.peak_rate
+        self.rng = np.random.default_rng(context.seed)
+        self.device = context.torch_device
+        size = SPEAKER_SIZES[context.size]
         self.groups: list[tuple[Store, list[Utterance]]] = []
-        for store in stores:
+        for store in context.stores:
             for group in by_speaker(store.utterances).values():
                 self.groups.append((store, group))
-        self.speaker = SpeakerEncoder(shape).to(self.device)
-        self.speakers = len(self.groups) * len(_SPEEDS)
-        self.classes = nn.Linear(EMBEDDING, self.speakers, bias=False).to(self.device)
+        self.speaker = SpeakerEncoder(size).to(self.device)
+        self.speakers = len(self.groups) * len(hyperparameters.speeds)
+        self.classes = nn.Linear(EMBEDDING_DIM, self.speakers, bias=False).to(self.device)
         self.modules: dict[str, nn.Module] = {"speaker": self.speaker, "classes": self.classes}
         self.optimizer = torch.optim.AdamW(
             [*self.speaker.parameters(), *self.classes.parameters()],
             lr=self.peak_rate,
-            weight_decay=1e-2,
+            weight_decay=hyperparameters.weight_decay,
         )
         self.optimizers: dict[str, torch.optim.Optimizer] = {"speaker": self.optimizer}
-        self.generators = {"job": self.rng}
-        keep_size(folder, shape)
+        self.generators = {"job": self.rng}  # a key of existing checkpoints
+        save_size(context.folder, size)
 
-    def piece(self, speaker: int, length: int) -> Samples:
-        """A random piece [length] of a random utterance of a speaker; short ones are repeated."""
-        group, speed = divmod(speaker, len(_SPEEDS))
+    def segment(self, speaker: int, length: int) -> Samples:
+        """An augmented random crop [length] of an utterance of a speaker."""
+        speeds = self.hyperparameters.speeds
+        group, speed = divmod(speaker, len(speeds))
         store, utterances = self.groups[group]
         utterance = utterances[self.rng.integers(len(utterances))]
-        return self._distorted(cut(store, utterance, length, _SPEEDS[speed], self.rng))
+        return self._augment(random_crop(store, utterance, length, speeds[speed], self.rng))
 
-    def _distorted(self, samples: Samples) -> Samples:
-        """As another microphone in another room would have it."""
-        if self.rng.random() < _IN_ROOM:
-            samples = augmentation.some_room(samples, self.rng)
-        if self.rng.random() < _COLOURED:
+    def _augment(self, samples: Samples) -> Samples:
+        """Simulate another microphone in another room; [N] -> [N]."""
+        settings = self.hyperparameters
+        if self.rng.random() < settings.reverb_prob:
+            samples = augmentation.random_reverb(samples, self.rng)
+        if self.rng.random() < settings.tilt_prob:
             samples = augmentation.tilt(samples, float(self.rng.uniform(-4.0, 4.0)))
-        if self.rng.random() < _WITH_NOISE:
-            kind = "babble" if self.rng.random() < _BABBLE else ("white", "pink")[self._coin()]
-            noise = augmentation.noise(kind, samples, self.rng)
+        if self.rng.random() < settings.noise_prob:
+            is_babble = self.rng.random() < settings.babble_prob
+            kind = "babble" if is_babble else ("white", "pink")[self._flip_coin()]
+            noise = augmentation.make_noise(kind, samples, self.rng)
             samples = augmentation.add_noise(samples, noise, float(self.rng.uniform(5.0, 30.0)))
-        if self.rng.random() < _BAND_LIMITED:
-            low = float(self.rng.uniform(50.0, 300.0)) * self._coin()
+        if self.rng.random() < settings.band_limit_prob:
+            low = float(self.rng.uniform(50.0, 300.0)) * self._flip_coin()
             samples = augmentation.band_limit(samples, low, float(self.rng.uniform(3400.0, 7500.0)))
-        return augmentation.level(samples, float(self.rng.uniform(-40.0, -15.0)))
+        return augmentation.normalize_level(samples, float(self.rng.uniform(-40.0, -15.0)))
 
-    def _coin(self) -> int:
+    def _flip_coin(self) -> int:
         return int(self.rng.integers(2))
 
     def step(self, number: int, progress: float) -> dict[str, float]:
+        """Run one training step on segments of random speakers."""
+        settings = self.hyperparameters
         set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))
-        pieces = min(_PIECES, self.speakers)
-        chosen = self.rng.choice(self.speakers, pieces, replace=False)
-        frames = self.rng.uniform(_SHORTEST, _LONGEST) * SAMPLE_RATE // HOP
-        waveform = np.stack([self.piece(int(each), int(frames) * HOP) for each in chosen])
-        wanted = torch.from_numpy(chosen).to(self.device)
-        tensor = torch.from_numpy(waveform.astype(np.float32)).to(self.device)
+        count = min(settings.batch_size, self.speakers)
+        speakers = self.rng.choice(self.speakers, count, replace=False)
+        frames = self.rng.uniform(*settings.seconds) * SAMPLE_RATE // HOP
+        segments = np.stack([self.segment(int(s), int(frames) * HOP) for s in speakers])
+        labels = torch.from_numpy(speakers).to(self.device)
+        waveform = torch.from_numpy(segments.astype(np.float32)).to(self.device)
         with mixed_precision(self.device):
-            embedding = self.speaker(tensor)
+            embedding = self.speaker(waveform)
         directions = functional.normalize(self.classes.weight, dim=-1)
         cosine = (embedding.float() @ directions.T).clamp(-0.9999, 0.9999)
-        # The margin grows in: from the first step it would ask for more than can be had.
-        margin = _MARGIN * min(1.0, 4.0 * progress)
-        hard = torch.cos(torch.acos(cosine) + margin)
-        own = functional.one_hot(wanted, self.speakers).bool()
-        loss = functional.cross_entropy(_SCALE * torch.where(own, hard, cosine), wanted)
+        # The margin grows during the first quarter: at once it would be too hard to satisfy.
+        margin = settings.margin * min(1.0, 4.0 * progress)
+        with_margin = torch.cos(torch.acos(cosine) + margin)
+        is_label = functional.one_hot(labels, self.speakers).bool()
+        logits = settings.scale * torch.where(is_label, with_margin, cosine)
+        loss = functional.cross_entropy(logits, labels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.speaker.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(self.speaker.parameters(), settings.max_gradient_norm)
         self.optimizer.step()
-        right = (cosine.argmax(-1) == wanted).float().mean()
-        return {"loss": float(loss.detach()), "right": float(right)}
+        accuracy = (cosine.argmax(-1) == labels).float().mean()
+        return {"loss": float(loss.detach()), "accuracy": float(accuracy)}
 
-    def sample(self, folder: Path, number: int) -> None:
-        """Nothing to hear: the figures say it."""
+    def write_samples(self, folder: Path, number: int) -> None:
+        """Write nothing: a speaker encoder makes no sound."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from valle.corpora.store import HOP, Labels, Store, StoreWriter
+from valle.audio_format import HOP
+from valle.corpora.store import Labels, Store, StoreWriter
 from valle.text.symbols import SYMBOLS
 
 RATE = 16_000
@@ -65,4 +66,4 @@ def buzz(hertz: np.ndarray, harmonics: int = 40) -> np.ndarray:
     """A tone with all harmonics up to 7 kHz, each as its number quieter."""
     phase = 2 * np.pi * np.cumsum(hertz) / RATE
     most = int(min(harmonics, 7000 // hertz.max()))
-    return (0.1 * sum(np.sin(k * phase) / k for k in range(1, most + 1))).astype(np.float32)
+    return np.asarray(0.1 * sum(np.sin(k * phase) / k for k in range(1, most + 1)), np.float32)

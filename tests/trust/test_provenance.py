@@ -65,8 +65,8 @@ def test_saved_file_has_a_signed_record(saved: Path) -> None:
     assert read.key == KEY_ID
     assert read.record.items() >= RECORD.items()
     assert sorted(path.name for path in saved.parent.iterdir()) == ["speech.wav", "speech.wav.json"]
-    facts = describe_provenance(saved)
-    assert facts["verified"] is True and facts["sidecar"]["key"] == KEY_ID
+    report = describe_provenance(saved)
+    assert report["verified"] is True and report["sidecar"]["key"] == KEY_ID
 
 
 def test_signature_is_ed25519_of_canonical_json() -> None:
@@ -188,9 +188,9 @@ def test_content_credentials_round_trip(
     path = tmp_path / f"speech.{ending}"
     speech.save(path, key=KEY, credentials=True)
     assert len(list(tmp_path.iterdir())) == 2
-    facts = describe_provenance(path)
-    assert facts["verified"] is True and facts["sidecar"]["fits"]
-    inside = facts["c2pa"]
+    report = describe_provenance(path)
+    assert report["verified"] is True and report["sidecar"]["fits"]
+    inside = report["c2pa"]
     assert inside["found"] and inside["valid"] and inside["generator"] == "valle"
     assert inside["record"].items() >= RECORD.items()
     read, _ = soundfile.read(path)
@@ -202,8 +202,8 @@ def test_content_credentials_round_trip(
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    facts = describe_provenance(path)
-    assert facts["verified"] is False and not facts["c2pa"]["valid"] and facts["c2pa"]["problems"]
+    report = describe_provenance(path)
+    assert report["verified"] is False and not report["c2pa"]["valid"] and report["c2pa"]["problems"]
 
 
 def test_file_without_a_manifest_is_reported(c2pa: Any, speech: Speech, tmp_path: Path) -> None:
@@ -222,8 +222,8 @@ def test_broken_manifest_never_crashes(c2pa: Any, speech: Speech, tmp_path: Path
         for at in rng.integers(0, min(len(broken), 5000), 4):
             broken[at] = int(rng.integers(256))
         path.write_bytes(broken)
-        facts = describe_provenance(path)
-        assert facts["verified"] is False
+        report = describe_provenance(path)
+        assert report["verified"] is False
 
 
 def test_missing_c2pa_package_is_reported(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,9 +231,9 @@ def test_missing_c2pa_package_is_reported(saved: Path, monkeypatch: pytest.Monke
         raise ImportError(name)
 
     monkeypatch.setattr(content_credentials, "import_module", missing)
-    facts = describe_provenance(saved)
-    assert facts["verified"] is True
-    assert not facts["c2pa"]["checked"] and "valle[provenance]" in facts["c2pa"]["why"]
+    report = describe_provenance(saved)
+    assert report["verified"] is True
+    assert not report["c2pa"]["checked"] and "valle[provenance]" in report["c2pa"]["why"]
     with pytest.raises(valle.UsageError, match="provenance"):
         content_credentials.embed(saved, "wav", RECORD, KEY)
 

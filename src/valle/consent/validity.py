@@ -14,7 +14,7 @@ def check_usable(voice: Voice, allow_attested: bool = True, language: str | None
     """Check that the receipt of a voice is valid.
 
     It must be for this recording, unaltered, signed by the user's key or a trusted one, not
-    revoked, and not past its last day. This is checked before the first sound of every text, and
+    revoked, and not past its last day. This is checked before any audio of a text, and
     again before each of its sentences.
 
     Args:

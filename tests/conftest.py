@@ -10,12 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import settings
 from numpy.typing import NDArray
 
 import valle
 from valle.bundle.session import disable_telemetry
 
 disable_telemetry()  # before a test module imports ONNX Runtime by itself
+
+# A property holds or not; how long an example takes depends on the machine and on its load.
+settings.register_profile("valle", deadline=None)
+settings.load_profile("valle")
 
 ATTEST = "I hold the rights to this voice"
 RATE = 16000

@@ -1,77 +1,64 @@
-"""`valle evaluate detector`: figures of known verdicts, and the controls."""
+"""The evaluation of the detector: known classifications, controls, a bundle without one."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import valle
-from valle.consent import verification
+from conftest import RATE
+from valle.arrays import Samples
+from valle.consent.verification import SPOOF_LIMIT
 from valle.corpora import augmentation
 from valle.errors import UsageError
-from valle.evaluation.protocols import detector
-from valle.evaluation.protocols.detector import NO_CHANNEL, OWN, RECORDED
-from valle.evaluation.protocols.detector_controls import measure_controls
-
-RATE = 16_000
+from valle.evaluation.protocols import detector, detector_controls
+from valle.evaluation.protocols.detector import OWN, RECORDED, Classification, Segment
 
 
-def make_classifications(
-    row: str, synthetic: list[float], channel: str = NO_CHANNEL
-) -> list[detector.Classification]:
-    """Make classifications with these probabilities of synthetic speech, by four speakers."""
+def classify(
+    row: str, synthetic: list[float], channel: str = detector.NO_CHANNEL
+) -> list[Classification]:
     return [
-        detector.Classification(row, channel, f"s{number % 4}", 1 - probability, probability)
+        Classification(row, channel, f"s{number % 4}", 1 - probability, probability)
         for number, probability in enumerate(synthetic)
     ]
 
 
 def test_figures_of_known_classifications() -> None:
     recorded, own = [0.1, 0.2, 0.3, 0.6], [0.7, 0.8, 0.9, 0.95]
-    classifications = [
-        *make_classifications(RECORDED, recorded),
-        *make_classifications(OWN, own),
-        *make_classifications("flite", recorded),
-        *make_classifications(RECORDED, [0.1, 0.2, 0.9, 0.6], "watermark"),
-    ]
-    values = {
-        (result.row, result.channel, result.name): result.figure.value
-        for result in detector.summarize(classifications)
-    }
-    assert values[OWN, NO_CHANNEL, "EER"] == 0.0
-    assert values["flite", NO_CHANNEL, "EER"] == pytest.approx(0.5, abs=0.13)
-    limit = verification.SPOOF_LIMIT
-    refused = sum(probability > limit for probability in recorded)
-    assert values[RECORDED, NO_CHANNEL, "refused"] == refused / 4
-    changed = detector.compare_watermarked(classifications).figure.value
-    assert changed == ((limit < 0.3) != (limit < 0.9)) / 4
+    items = classify(RECORDED, recorded) + classify(OWN, own) + classify("flite", recorded)
+    items += classify(RECORDED, [0.1, 0.2, 0.9, 0.6], "watermark")
+    found = {(r.row, r.channel, r.name): r.figure.value for r in detector.summarize(items)}
+    assert found[OWN, "nothing", "EER"] == 0.0
+    assert found["flite", "nothing", "EER"] == pytest.approx(0.5, abs=0.13)
+    refused = sum(probability > SPOOF_LIMIT for probability in recorded) / 4
+    assert found[RECORDED, "nothing", "refused"] == refused
+    assert found[RECORDED, "nothing", "synthetic"] == 1 / 4
+    changed = detector.compare_watermarked(items).figure.value
+    assert changed == ((SPOOF_LIMIT < 0.3) != (SPOOF_LIMIT < 0.9)) / 4
 
 
-def test_controls_recognize_a_channel_and_nothing_else() -> None:
+def test_controls_detect_a_channel_and_nothing_else() -> None:
     rng = np.random.default_rng(0)
 
-    def make_segments(row: str, band_limited: bool) -> list[detector.Segment]:
-        segments = []
+    def segments(row: str, dull: bool) -> list[Segment]:
+        made = []
         for number in range(24):
-            samples: NDArray[np.float32] = (0.1 * rng.standard_normal(RATE)).astype(np.float32)
-            if band_limited:
+            samples = (0.1 * rng.standard_normal(RATE)).astype(np.float32)
+            if dull:
                 samples = augmentation.band_limit(samples, 0.0, 4000.0)
-            segments.append(detector.Segment(row, f"s{number % 6}", samples))
-        return segments
+            made.append(Segment(row, f"s{number % 6}", samples))
+        return made
 
-    different = measure_controls(make_segments(RECORDED, False) + make_segments(OWN, True))
+    measure = detector_controls.measure_controls
+    different = measure(segments(RECORDED, False) + segments(OWN, True))
     assert all(result.figure.value < 0.1 for result in different)
-    assert {result.channel for result in different} == {"nothing", "MP3", "Opus", "noise 20 dB"}
-    alike = measure_controls(make_segments(RECORDED, False) + make_segments(OWN, False))
+    channels = {result.channel for result in different}
+    assert channels == {"nothing", "MP3", "Opus", "noise 20 dB"}
+    alike = measure(segments(RECORDED, False) + segments(OWN, False))
     assert all(result.figure.value > 0.2 for result in alike)
 
 
-def test_bundle_without_a_detector_is_refused(
-    debug_bundle: Path, babble: NDArray[np.float32]
-) -> None:
-    model = valle.load(debug_bundle, threads=1)
+def test_a_bundle_without_a_detector_is_refused(model: valle.Model, babble: Samples) -> None:
     with pytest.raises(UsageError, match="no detector"):
-        detector.classify_segments(model, [detector.Segment(RECORDED, "s", babble)])
+        detector.classify_segments(model, [Segment(RECORDED, "s", babble)])

@@ -304,10 +304,8 @@ def transcode(samples: Samples, rng: np.random.Generator) -> Samples:
 def splice(first: Samples, second: Samples) -> Samples:
     """One recording after the other as an attacker would: without silence, at the same level."""
     first, second = _trim(first), _trim(second)
-    change = measure_active_level(first, EVALUATION_RATE) - measure_active_level(
-        second, EVALUATION_RATE
-    )
-    matched = np.clip(second * 10 ** (change / 20), -1.0, 1.0)
+    target, level = (measure_active_level(part, EVALUATION_RATE) for part in (first, second))
+    matched = np.clip(second * 10 ** ((target - level) / 20), -1.0, 1.0)
     return np.concatenate([first, matched]).astype(np.float32)
 
 

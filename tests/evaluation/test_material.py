@@ -1,0 +1,84 @@
+"""Held-out speakers and new sentences, selected by rule."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from valle.corpora.split import is_evaluation_sentence, plain_words
+from valle.errors import UsageError
+from valle.evaluation.evaluator import Metrics
+from valle.evaluation.material import loudest, read_speakers, select_sentences
+from valle.evaluation.metrics.sentence_identification import SentenceIdentifier
+from valle.evaluation.metrics.speaker_similarity import ResemblyzerEncoder
+from valle.evaluation.protocols import zero_shot
+
+
+def test_sentences_of_training_texts_are_not_selected(tmp_path: Path) -> None:
+    texts = [f"Number {a} comes after {b} here." for a in "abcdefghij" for b in "klmnopqrstuvw"]
+    candidates = [text for text in texts if is_evaluation_sentence(text)]
+    transcribed, contained, unseen = candidates[0], candidates[1], set(candidates[2:])
+    around = next(
+        text
+        for i in range(100)
+        if not is_evaluation_sentence(text := f"Well, {contained[:-1]} and on {i} times.")
+    )
+    sentences, manifest = tmp_path / "s.tsv", tmp_path / "m.jsonl"
+    sentences.write_text("".join(f"src\t{text}\n" for text in [*texts, around]))
+    row = {"audio": "a.wav", "speaker": "x", "text": f"Oh {transcribed}"}
+    manifest.write_text(json.dumps(row | {"corpus": "c", "seconds": 2.0}) + "\n")
+    assert set(select_sentences(sentences, [manifest], len(unseen))) == unseen
+    assert set(select_sentences(sentences, [manifest], None)) == unseen
+    with pytest.raises(UsageError, match="fit for evaluation"):
+        select_sentences(sentences, [manifest], len(unseen) + 1)
+    with pytest.raises(UsageError, match="fit for evaluation"):
+        select_sentences(sentences, [manifest], None, is_known=lambda text: False)
+    with pytest.raises(UsageError, match="--text"):
+        select_sentences(tmp_path / "absent.tsv", [manifest], 1)
+
+
+def test_selected_sentences_are_in_no_training_text(
+    heldout_material: tuple[Path, Path, Path], identifier: SentenceIdentifier
+) -> None:
+    manifest, _, sentences = heldout_material
+    selected = select_sentences(sentences, [manifest], 40, identifier.knows)
+    assert len({" ".join(plain_words(text)) for text in selected}) == 40
+    rows = map(json.loads, manifest.read_text(encoding="utf-8").splitlines())
+    texts = [row["text"] or "" for row in rows]
+    lines = sentences.read_text(encoding="utf-8").splitlines()
+    texts += [t for t in (x.split("\t", 1)[1] for x in lines) if not is_evaluation_sentence(t)]
+    training = {" ".join(plain_words(text)) for text in texts}
+    for text in selected:
+        assert is_evaluation_sentence(text)
+        assert " ".join(plain_words(text)) not in training
+        assert 5 <= len(plain_words(text)) <= 14
+        assert identifier.knows(text)
+
+
+def test_ground_truth_is_identified(
+    heldout_material: tuple[Path, Path, Path],
+    identifier: SentenceIdentifier,
+    encoder: ResemblyzerEncoder,
+) -> None:
+    manifest, heldout, _ = heldout_material
+    speakers = read_speakers([manifest], [heldout], identifier.knows)
+    assert len(speakers) == 20
+    assert {len(speaker.prompt) for speaker in speakers} == {48_000}
+    native = [speaker for speaker in speakers if speaker.corpus.startswith("librispeech")]
+    assert native[0] is speakers[0]  # a small run has both corpora
+    settings = zero_shot.Settings(speakers=1, per_speaker=2)
+    clips = zero_shot.run(None, native, [], Metrics(identifier), settings)
+    assert [clip.identified for clip in clips] == [u.text for u in native[0].utterances[:2]]
+    for clip in clips:
+        assert clip.speaker_identified
+        assert clip.similarity > clip.similarity_to_others + 0.15
+
+
+def test_the_loudest_window_is_chosen() -> None:
+    samples = np.zeros(100, np.float32)
+    samples[60:80] = 1.0
+    assert loudest(samples, 20).tolist() == [1.0] * 20
+    assert len(loudest(samples, 200)) == 100

@@ -1,9 +1,9 @@
-"""A codec small enough to know by heart, and a bundle configuration around it.
+"""A codec so simple that its output is known, and a bundle configuration for it.
 
 Encoder: codebook 0 of a frame is its mean level on a grid of 1/512, codebook 1 its highest sample;
-the rest are 0. Decoder: every sample of a frame is that level, so a row of planted levels comes
-back as it was; with `mix` it also adds a little of the four frames ahead, as the real one may, and
-`hiss` times its noise.
+the others are 0. Decoder: every sample of a frame is the level of codebook 0, so constant frames
+are decoded exactly. With `mix` it also adds a little of the four frames ahead, as the real one may,
+and `noise_gain` times its noise.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ STEP = 512.0
 
 
 def tiny_config(**changes: object) -> BundleConfig:
+    """Return a valid configuration, with some fields replaced."""
     fields: dict[str, object] = {
         "name": "tiny",
         "language": "en-us",
@@ -40,8 +41,12 @@ def tiny_config(**changes: object) -> BundleConfig:
     return BundleConfig.model_validate(fields | changes)
 
 
-def codec_graphs(mix: bool = False, hiss: float = 0.0) -> dict[str, NewGraph]:
-    return {"codec_encoder": NewGraph(_encoder()), "codec_decoder": NewGraph(_decoder(mix, hiss))}
+def codec_graphs(mix: bool = False, noise_gain: float = 0.0) -> dict[str, NewGraph]:
+    """Return the graphs of the codec."""
+    return {
+        "codec_encoder": NewGraph(_encoder()),
+        "codec_decoder": NewGraph(_decoder(mix, noise_gain)),
+    }
 
 
 def _encoder() -> bytes:
@@ -70,24 +75,24 @@ def _encoder() -> bytes:
     )
 
 
-def _decoder(mix: bool, hiss: float) -> bytes:
+def _decoder(mix: bool, noise_gain: float) -> bytes:
     taps = np.array([1, 0.1, 0.2, 0.3, 0.4] if mix else [1, 0, 0, 0, 0], np.float32)
     nodes = [
         helper.make_node("Slice", ["codes", "zero", "one", "axis"], ["first"]),
         helper.make_node("Squeeze", ["first", "axis"], ["first_code"]),
         helper.make_node("Equal", ["first_code", "absent"], ["missing"]),
         helper.make_node("Cast", ["first_code"], ["number"], to=TensorProto.FLOAT),
-        helper.make_node("Sub", ["number", "step"], ["centred"]),
-        helper.make_node("Div", ["centred", "step"], ["known"]),
-        helper.make_node("Where", ["missing", "silence", "known"], ["level"]),
+        helper.make_node("Sub", ["number", "step"], ["centered"]),
+        helper.make_node("Div", ["centered", "step"], ["decoded"]),
+        helper.make_node("Where", ["missing", "silence", "decoded"], ["level"]),
         helper.make_node("Concat", ["state", "level"], ["row"], axis=1),
         helper.make_node("Slice", ["row", "minus_delay", "far", "one"], ["state_out"]),
         helper.make_node("Unsqueeze", ["row", "one"], ["channel"]),
-        helper.make_node("Conv", ["channel", "taps"], ["mixed"]),  # frame t hears t-4..t
+        helper.make_node("Conv", ["channel", "taps"], ["mixed"]),  # frame t mixes t-4 to t
         helper.make_node("Transpose", ["mixed"], ["columns"], perm=[0, 2, 1]),
-        helper.make_node("Mul", ["columns", "hop_of_ones"], ["even"]),
-        helper.make_node("Mul", ["noise", "hiss"], ["rough"]),
-        helper.make_node("Add", ["even", "rough"], ["frames"]),
+        helper.make_node("Mul", ["columns", "hop_of_ones"], ["constant"]),
+        helper.make_node("Mul", ["noise", "noise_gain"], ["scaled_noise"]),
+        helper.make_node("Add", ["constant", "scaled_noise"], ["frames"]),
         helper.make_node("Reshape", ["frames", "to_row"], ["waveform"]),
     ]
     return _model(
@@ -95,7 +100,7 @@ def _decoder(mix: bool, hiss: float) -> bytes:
         {
             "codes": (TensorProto.INT64, ["B", "T", CODEBOOKS]),
             "state": (TensorProto.FLOAT, ["B", DELAY]),
-            "voice": (TensorProto.FLOAT, ["B", 192]),  # not heard
+            "voice": (TensorProto.FLOAT, ["B", 192]),  # has no effect
             "noise": (TensorProto.FLOAT, ["B", "T", HOP]),
         },
         {
@@ -112,7 +117,7 @@ def _decoder(mix: bool, hiss: float) -> bytes:
         silence=np.float32(0),
         taps=taps.reshape(1, 1, 5),
         hop_of_ones=np.ones((1, 1, HOP), np.float32),
-        hiss=np.float32(hiss),
+        noise_gain=np.float32(noise_gain),
         to_row=np.array([0, -1]),
     )
 

@@ -56,7 +56,9 @@ def check_target(target: str | Path) -> Path:
         if path.is_dir():
             raise OutputError(f"{target} is a folder; give the name of a file in it")
         if not path.parent.is_dir():
-            raise OutputError(f"cannot write {target}: there is no folder {path.parent}; make it")
+            raise OutputError(
+                f"cannot write {target}: the folder {path.parent} does not exist; create it"
+            )
         if path.exists() and not os.access(path, os.W_OK):
             raise OutputError(f"cannot write {target}: it is write-protected; choose another name")
     except (OSError, ValueError) as error:  # a name that is too long or holds a null character

@@ -18,9 +18,9 @@ from valle.runtime.speaker_encoder import EMBEDDING_DIM
 
 torch = pytest.importorskip("torch")
 
-from torch import Tensor  # noqa: E402
+from torch import Tensor
 
-from random_models import (  # noqa: E402
+from random_models import (
     NO_CODE,
     SYMBOLS,
     RandomModels,
@@ -30,7 +30,7 @@ from random_models import (  # noqa: E402
     make_utterance,
     to_tensor,
 )
-from valle.training.models.ar import input_codes  # noqa: E402
+from valle.training.models.ar import input_codes
 
 GREEDY = Sampling(temperature=0.0)
 

@@ -30,7 +30,7 @@ def mixing(tmp_path_factory: pytest.TempPathFactory) -> Codec:
 @pytest.fixture(scope="module")
 def noisy(tmp_path_factory: pytest.TempPathFactory) -> Codec:
     folder = tmp_path_factory.mktemp("codec") / "noisy"
-    return Codec(write_bundle(folder, tiny_config(), codec_graphs(mix=True, hiss=0.1)))
+    return Codec(write_bundle(folder, tiny_config(), codec_graphs(mix=True, noise_gain=0.1)))
 
 
 def encode_levels(levels: np.ndarray) -> np.ndarray:
@@ -44,7 +44,8 @@ def test_levels_survive_encoding_and_decoding(codec: Codec) -> None:
     levels = np.array([0.0, 0.5, -0.25, 0.125, -1.0, 0.75, 0.25], np.float32)
     samples = np.repeat(levels, HOP)
     codes = codec.encode(samples)
-    assert codes.shape == (7, CODEBOOKS) and codes.dtype == np.int64
+    assert codes.shape == (7, CODEBOOKS)
+    assert codes.dtype == np.int64
     assert codes[:, 0].tolist() == [512, 768, 384, 576, 0, 896, 640]
     assert codes[:, 1].tolist() == codes[:, 0].tolist()
     decoded = codec.decode(codes)
@@ -110,7 +111,8 @@ def test_noise_is_gaussian_and_deterministic(noisy: Codec) -> None:
     codes = encode_levels(np.zeros(200))
     noise = noisy.decode(codes)
     np.testing.assert_array_equal(noise, noisy.decode(codes))
-    assert abs(noise.mean()) < 0.01 and abs(noise.std() - 0.1) < 0.005
+    assert abs(noise.mean()) < 0.01
+    assert abs(noise.std() - 0.1) < 0.005
     frames = noise.reshape(-1, HOP)
     assert np.abs(np.corrcoef(frames[:50]) - np.eye(50)).max() < 0.35  # frames are independent
 

@@ -13,9 +13,9 @@ from valle.runtime.speaker_encoder import EMBEDDING_DIM
 
 torch = pytest.importorskip("torch")
 
-from torch import Tensor  # noqa: E402
+from torch import Tensor
 
-from random_models import (  # noqa: E402
+from random_models import (
     NO_CODE,
     RandomModels,
     RandomUtterance,
@@ -25,8 +25,8 @@ from random_models import (  # noqa: E402
     to_tensor,
     to_tensors,
 )
-from valle.training.models import nar as nar_module  # noqa: E402
-from valle.training.models import quantizer  # noqa: E402
+from valle.training.models import nar as nar_module
+from valle.training.models import quantizer
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ _MAX_SINGLE_THREAD_WEIGHTS = 16_000_000
 
 # Graphs that run once per sentence or once per voice. Their large matrices stay in 8 bits and are
 # dequantized at each call, which takes a quarter of its time. Dequantized once at load, they would
-# take three times the memory, and loading ten times as long. Few matrices of the default size are
-# as large as that.
+# take three times the memory, and ten times the memory while loading. The default size has few
+# matrices as large as that.
 _RARELY_RUN = ("codec_encoder", "listener", "speaker")
 _MAX_FOLDED_BYTES = 1_500_000  # in fp32
 
@@ -112,8 +112,10 @@ def make_session(model: bytes | str, threads: int, graph: str = "") -> onnxrunti
 
 
 def _release_freed_memory() -> None:
-    """Return freed memory to the system: loading a graph frees several times what it keeps, and
-    the allocator would hold on to it."""
+    """Return freed memory to the system.
+
+    Loading a graph frees several times what it keeps, and the allocator would hold on to it.
+    """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):  # C libraries other than GNU's have no such call
             ctypes.CDLL(None).malloc_trim(0)

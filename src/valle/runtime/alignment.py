@@ -14,8 +14,8 @@ from valle.text.symbols import BORDERS, PAUSE
 
 _IMPOSSIBLE = -1e30
 _PAUSE_PRIOR, _LOUD_PAUSE_PENALTY = 3.0, 4.0  # nats
-_MIN_CTC = -5.0  # CTC log-probabilities are clipped here: most frames are blank, and say nothing
-_MIN_LOG_PROB = -1e4  # and all here, so that paths of any length stay comparable
+_MIN_CTC = -5.0  # clips CTC log-probabilities: most frames are blank, and carry no information
+_MIN_LOG_PROB = -1e4  # clips all log-probabilities, so that paths of any length stay comparable
 _FIRST_PHONEME = 2  # column of the first phoneme, after "<blank>" and "<pause>"
 
 

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 
 from valle.bundle.bundle import Bundle
+from valle.bundle.writer import NewGraph, add_graph
 from valle.corpora.split import is_calibration_speaker
 from valle.corpora.store import StoreWriter
-from valle.detection.detector import BONA_FIDE, KINDS, RESYNTHESIZED, SYNTHETIC
-from valle.bundle.writer import NewGraph, add_graph
-from valle.detection.detector import GRAPH
+from valle.detection.detector import BONA_FIDE, GRAPH, KINDS, RESYNTHESIZED, SYNTHETIC
 from valle.training.export.bundle import detector_graph
 from valle.training.models.detector import DETECTOR_SIZES, Detector
 from valle.training.trainers.detector import CALIBRATION_ONE_IN

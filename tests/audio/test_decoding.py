@@ -17,13 +17,14 @@ from valle.audio.recording import load_recording, measure_active_level
 
 
 @pytest.mark.parametrize(
-    "ending, subtype", [("flac", "PCM_24"), ("mp3", None), ("ogg", "VORBIS"), ("ogg", "OPUS")]
+    ("ending", "subtype"), [("flac", "PCM_24"), ("mp3", None), ("ogg", "VORBIS"), ("ogg", "OPUS")]
 )
 def test_other_formats_are_decoded(tmp_path, ending, subtype):
     sound = syllables(4.0, 48_000)
     path = write_audio_file(tmp_path / f"a.{ending}", sound, 48_000, subtype)
     recording = load_recording(path)
-    assert abs(recording.seconds - 4.0) < 0.05 and recording.warnings == ()
+    assert abs(recording.seconds - 4.0) < 0.05
+    assert recording.warnings == ()
     assert (
         abs(measure_active_level(recording.samples, 48_000) - measure_active_level(sound, 48_000))
         < 0.5
@@ -132,7 +133,7 @@ CONTAINERS = [
 ]
 
 
-@pytest.mark.parametrize("ending, subtype", CONTAINERS)
+@pytest.mark.parametrize(("ending", "subtype"), CONTAINERS)
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.2, 0.01])
 def test_truncated_file_is_refused(tmp_path, ending, subtype, share, capfd):
     whole = write_audio_file(tmp_path / f"whole.{ending}", syllables(20.0), subtype=subtype)

@@ -93,7 +93,8 @@ def test_full_disk_leaves_the_old_file(tmp_path, ending):
         [sys.executable, "-c", script], capture_output=True, text=True, env=environment()
     )
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 1, done
-    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == [path.name]
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == [path.name]
 
 
 def test_ctrl_c_leaves_only_the_old_file(tmp_path, monkeypatch):
@@ -107,7 +108,8 @@ def test_ctrl_c_leaves_only_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr(soundfile.SoundFile, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         save_audio(path, syllables(), RATE)
-    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["a.wav"]
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.wav"]
 
 
 def test_sigint_while_encoding_leaves_no_file(tmp_path):
@@ -130,7 +132,8 @@ def test_sigint_while_encoding_leaves_no_file(tmp_path):
             time.sleep(0.002)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGINT and b"KeyboardInterrupt" in stderr
+    assert process.returncode == -signal.SIGINT
+    assert b"KeyboardInterrupt" in stderr
     assert os.listdir(tmp_path) == []
 
 
@@ -139,7 +142,8 @@ def test_links_and_modes_are_kept_and_a_device_is_not_replaced(tmp_path):
     real.touch(mode=0o640)
     link.symlink_to(real)
     save_audio(link, syllables(), RATE)
-    assert link.is_symlink() and soundfile.info(real).frames == 3 * RATE
+    assert link.is_symlink()
+    assert soundfile.info(real).frames == 3 * RATE
     assert real.stat().st_mode & 0o777 == 0o640
     null = tmp_path / "null.wav"
     null.symlink_to(os.devnull)
@@ -177,6 +181,5 @@ def test_closed_stdout_is_an_output_error_without_a_traceback(unbuffered):
         process.stdout.read(10)
         process.stdout.close()
         stderr = process.stderr.read().decode()
-    assert process.returncode == 7 and stderr.splitlines() == [
-        "cannot write to stdout: Broken pipe"
-    ]
+    assert process.returncode == 7
+    assert stderr.splitlines() == ["cannot write to stdout: Broken pipe"]

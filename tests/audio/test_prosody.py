@@ -75,7 +75,8 @@ def test_level_and_tilt_of_known_signals() -> None:
 @pytest.mark.parametrize("samples", [0, 1, 319, 320, 321, 5000])
 def test_features_have_one_row_per_frame(samples: int) -> None:
     features = compute_frame_features(np.full(samples, 0.1), RATE, HOP)
-    assert features.shape == (-(-samples // HOP), 3) and features.dtype == np.float32
+    assert features.shape == (-(-samples // HOP), 3)
+    assert features.dtype == np.float32
 
 
 def test_speaking_rate_ignores_silence() -> None:

@@ -68,7 +68,8 @@ def test_target_trials_score_above_non_target_trials(bundle: Bundle) -> None:
         compute_as_norm(bundle, rows[0], after[0])
         for rows, after in zip(voices, [*voices[1:], voices[0]], strict=True)
     ]
-    assert None not in targets and None not in non_targets
+    assert None not in targets
+    assert None not in non_targets
     assert min(filter(None, targets)) > max(filter(None, non_targets))
 
 
@@ -114,11 +115,13 @@ def test_cohort_command_adds_the_graph_to_a_bundle(
     assert "30 speakers" in capsys.readouterr().out
     after = Bundle.load(folder)
     after.verify()
-    assert GRAPH in after.config.graphs and GRAPH not in before.config.graphs
+    assert GRAPH in after.config.graphs
+    assert GRAPH not in before.config.graphs
     assert {name: after.config.graphs[name].sha256 for name in graphs} == hashes
     assert (folder / "MODEL_CARD.md").read_text() == "what it is"
     heldout.write_text("0\n1\n")
-    assert main(words) == 2 and "30 speakers" in capsys.readouterr().err
+    assert main(words) == 2
+    assert "30 speakers" in capsys.readouterr().err
     assert main([*words, "--per-speaker", "1"]) == 2
 
 
@@ -138,6 +141,7 @@ def test_export_keeps_the_cohort_of_the_same_speaker_encoder(tmp_path: Path) -> 
 
     export_bundle(folder, "two", models)
     again = Bundle.load(folder)
-    assert again.config.name == "two" and again.read_graph(GRAPH) == kept.model
+    assert again.config.name == "two"
+    assert again.read_graph(GRAPH) == kept.model
     export_bundle(folder, "three", random_models("debug", seed=1))
     assert GRAPH not in Bundle.load(folder).config.graphs

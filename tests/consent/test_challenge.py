@@ -48,7 +48,8 @@ def test_statement_states_the_scope_and_ends_with_the_phrase() -> None:
     assert [created.text[start:end] for start, end in created.statement.phrase] == created.phrase
     spoken = [(w.start, w.end) for s in split_sentences(created.text)[0] for w in s.words]
     assert set(created.statement.phrase) <= set(spoken)
-    assert created.scope.expires == "2031-02-05" and created.scope.languages == ["en-us"]
+    assert created.scope.expires == "2031-02-05"
+    assert created.scope.languages == ["en-us"]
     assert "ends" not in challenge.create("Ada").text
 
 
@@ -70,7 +71,8 @@ def test_text_that_cannot_be_read_aloud_is_refused(text: str) -> None:
 
 def test_find_returns_the_newest_of_a_speaker_or_the_given_id() -> None:
     first, other = challenge.create("Ada"), challenge.create("Bob")
-    assert challenge.find(None, "Bob") == other and challenge.find(first.id, "Ada") == first
+    assert challenge.find(None, "Bob") == other
+    assert challenge.find(first.id, "Ada") == first
     assert challenge.find(first.id, None) == first
     with pytest.raises(ConsentError, match="for the speaker 'Ada', not 'Bob'"):
         challenge.find(first.id, "Bob")

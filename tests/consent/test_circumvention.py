@@ -34,14 +34,18 @@ def test_accepted_statement_enrolls_and_is_recorded_everywhere(
     run: RunCommand, recording: Path, statement: Path, fake_scores: dict[str, Any]
 ) -> None:
     code, out, _ = run("consent", "new", "--name", "Ada", "--user", "Bob", "--expires", "90")
-    assert code == 0 and "My name is Ada. I agree that Bob may" in out
+    assert code == 0
+    assert "My name is Ada. I agree that Bob may" in out
     created = challenge.find(None, "Ada")
-    assert created.text in out and created.id in out
+    assert created.text in out
+    assert created.id in out
     enroll = ("enroll", recording, "--name", "Ada", "--consent", statement)
     assert run(*enroll, "-q") == (0, "", "")
     receipt = registry.load("Ada").consent
-    assert receipt["kind"] == "consented" and receipt["statement"] == created.text
-    assert receipt["scope"]["user"] == "Bob" and receipt["challenge"] == created.id
+    assert receipt["kind"] == "consented"
+    assert receipt["statement"] == created.text
+    assert receipt["scope"]["user"] == "Bob"
+    assert receipt["challenge"] == created.id
     assert receipt["scores"]["spoof"] == "not checked"
     assert receipt["scores"]["words"] == {"anchor": -0.1}
     assert run("speak", "So be it.", "--voice", "Ada", "-q")[0] == 0
@@ -51,11 +55,15 @@ def test_accepted_statement_enrolls_and_is_recorded_everywhere(
     assert (enrolled["what"], spoken["what"]) == ("enroll", "speak")
     assert enrolled["receipt"] == spoken["receipt"] == receipt["id"]
     assert spoken["text_sha256"] == hashlib.sha256(b"So be it.").hexdigest()
-    assert spoken["model"] and spoken["seed"] == 0 and spoken["key"] == receipt["key"]
+    assert spoken["model"]
+    assert spoken["seed"] == 0
+    assert spoken["key"] == receipt["key"]
     assert "So be it" not in json.dumps(spoken)
     code, out, _ = run("ledger", "verify")
-    assert code == 0 and out.startswith("2 lines")
-    assert "enroll" in run("ledger", "show")[1] and receipt["id"][:16] in run("ledger", "show")[1]
+    assert code == 0
+    assert out.startswith("2 lines")
+    assert "enroll" in run("ledger", "show")[1]
+    assert receipt["id"][:16] in run("ledger", "show")[1]
     assert json.loads(run("consent", "list", "--json")[1])[0]["state"] == "valid"
     assert run("consent", "key")[1].strip() == receipt["key"]
 
@@ -99,7 +107,8 @@ def test_nothing_is_enrolled_or_spoken_without_consent(
     for given in ({}, {"attest": " "}, {"consent": recording}):
         with pytest.raises(valle.ConsentError):
             model.enroll(recording, name="Ada", **given)
-    assert registry.names() == [] and list(ledger.read_lines()) == []
+    assert registry.names() == []
+    assert list(ledger.read_lines()) == []
 
 
 @pytest.mark.parametrize(
@@ -259,7 +268,8 @@ def test_unwritable_data_folder_is_reported(
     (tmp_path / "file").touch()
     monkeypatch.setenv("VALLE_HOME", str(tmp_path / "file"))
     code, out, err = run("speak", "So be it.", "--ref-audio", recording, "--attest", ATTEST)
-    assert (code, out) == (7, "") and err.count("\n") == 1
+    assert (code, out) == (7, "")
+    assert err.count("\n") == 1
     assert "make the folder writable, or name another in VALLE_HOME" in err
     assert os.listdir() == []
 
@@ -274,5 +284,6 @@ def test_altered_ledger_is_reported_by_line(
     path.write_bytes(lines[0] + lines[1].replace(b'"seed":0', b'"seed":9') + lines[2])
     assert_refused(run("ledger", "verify"), "line 2 was changed")
     code, out, _ = run("ledger", "verify", "--json")
-    assert code == 6 and [fault["line"] for fault in json.loads(out)["faults"]] == [2]
+    assert code == 6
+    assert [fault["line"] for fault in json.loads(out)["faults"]] == [2]
     assert len(audit.audit().faults) == 1

@@ -61,7 +61,8 @@ def ideal_log_probs(text: str, confidence: float = 0.9) -> NDArray[np.float32]:
 def test_spoken_text_has_the_best_score() -> None:
     text = "The red house is green, and my words are anchor, violin."
     score = score_text(ideal_log_probs(text), LISTENER_SYMBOLS, text)
-    assert score.whole == 0.0 and set(score.words.values()) == {0.0}
+    assert score.whole == 0.0
+    assert set(score.words.values()) == {0.0}
     counts = {text[start:end]: count for (start, end), count in score.phoneme_counts.items()}
     assert counts["house"] == 3
     longer = f"Well, I begin. {text} Shall I go on?"
@@ -84,13 +85,16 @@ def test_only_the_missing_word_has_a_low_score() -> None:
 
 def test_inserted_word_lowers_the_scores_of_its_neighbors() -> None:
     words = word_scores("My words are anchor, zebra, garden.", "My words are anchor, garden.")
-    assert words["anchor"] < -2.0 and words["garden"] < -2.0 and words["My"] == 0.0
+    assert words["anchor"] < -2.0
+    assert words["garden"] < -2.0
+    assert words["My"] == 0.0
 
 
 def test_text_that_does_not_fit_has_the_worst_score() -> None:
     text = "The red house is green."
     score = score_text(ideal_log_probs("No."), LISTENER_SYMBOLS, text)
-    assert score.whole == MIN_SCORE and set(score.words.values()) == {MIN_SCORE}
+    assert score.whole == MIN_SCORE
+    assert set(score.words.values()) == {MIN_SCORE}
     assert score_text(ideal_log_probs("No.")[:0], LISTENER_SYMBOLS, text).whole == MIN_SCORE
 
 
@@ -116,9 +120,12 @@ def test_best_path_equals_exhaustive_search() -> None:
         states = path.states
         assert 0 <= path.start <= frames - len(states)
         classes = [0 if state % 2 == 0 else int(symbols[state // 2]) for state in states]
-        assert states[0] == 1 and states[-1] == 3 and (np.diff(states) >= 0).all()
+        assert states[0] == 1
+        assert states[-1] == 3
+        assert (np.diff(states) >= 0).all()
         assert path.ratios.sum() == pytest.approx(search_exhaustively(ratio, symbols))
-        assert classes[0] == symbols[0] and classes[-1] == symbols[1]
+        assert classes[0] == symbols[0]
+        assert classes[-1] == symbols[1]
 
 
 def test_batched_path_scores_equal_single_paths() -> None:
@@ -129,8 +136,10 @@ def test_batched_path_scores_equal_single_paths() -> None:
     *scores, too_long, repeated = best_path_scores(ratio, texts, blank=0)
     for symbols, score in zip([*texts[:-2], texts[-1]], [*scores, repeated], strict=True):
         path = best_path(ratio, symbols, blank=0)
-        assert path is not None and score == pytest.approx(path.ratios.sum())
-    assert best_path(ratio, texts[-2], blank=0) is None and too_long < -1e20
+        assert path is not None
+        assert score == pytest.approx(path.ratios.sum())
+    assert best_path(ratio, texts[-2], blank=0) is None
+    assert too_long < -1e20
 
 
 def search_exhaustively(ratio: NDArray[np.float64], symbols: NDArray[np.int64]) -> float:
@@ -214,14 +223,17 @@ def test_background_jumps_are_measured() -> None:
     rng = np.random.default_rng(0)
     noise = (0.01 * rng.standard_normal(8 * RATE)).astype(np.float32)
     level, shape = measure_background_jumps(noise, RATE)
-    assert level < 2.0 and shape < 1.5
+    assert level < 2.0
+    assert shape < 1.5
     louder = noise * np.where(np.arange(len(noise)) < 5 * RATE, 1.0, 10.0).astype(np.float32)
     level, shape = measure_background_jumps(louder, RATE)
-    assert level == pytest.approx(20.0, abs=2.0) and shape < 4.0
+    assert level == pytest.approx(20.0, abs=2.0)
+    assert shape < 4.0
     filtered = noise.copy()
     filtered[5 * RATE :] = np.convolve(filtered[5 * RATE :], np.ones(8) / 3, "same")
     level, shape = measure_background_jumps(filtered, RATE)
-    assert level > 3.0 and shape > 3.0
+    assert level > 3.0
+    assert shape > 3.0
     for short in (noise[: 2 * RATE], noise[:100]):
         assert measure_background_jumps(short, RATE) == (0.0, 0.0)
 

@@ -16,7 +16,8 @@ from valle.errors import UsageError
 def test_pitch_shift_keeps_formants(ratio: float) -> None:
     voice = hum(120.0)
     moved = augmentation.shift_pitch(voice, ratio)
-    assert moved.shape == voice.shape and moved.dtype == np.float32
+    assert moved.shape == voice.shape
+    assert moved.dtype == np.float32
     assert pitch_of(moved) == pytest.approx(120.0 * ratio, rel=0.02)
     assert centroid(moved) == pytest.approx(centroid(voice), rel=0.12)
 
@@ -111,7 +112,8 @@ def test_band_limit_attenuates_outside_without_delay() -> None:
     assert int(np.argmax(np.abs(passed))) == 8000
     gain = np.abs(np.fft.rfft(passed))
     assert gain[1000] == pytest.approx(1.0, abs=0.01)
-    assert gain[100] < 0.05 and gain[6000] < 0.05
+    assert gain[100] < 0.05
+    assert gain[6000] < 0.05
 
 
 def test_room_impulse_has_requested_reverberation_time() -> None:

@@ -23,8 +23,10 @@ Samples = NDArray[np.float32]
 def test_random_channel_keeps_length_and_speech(babble: Samples) -> None:
     for seed in range(12):
         transmitted = channel.random_channel(babble, np.random.default_rng(seed))
-        assert transmitted.shape == babble.shape and transmitted.dtype == np.float32
-        assert np.isfinite(transmitted).all() and np.abs(transmitted).max() > 1e-3
+        assert transmitted.shape == babble.shape
+        assert transmitted.dtype == np.float32
+        assert np.isfinite(transmitted).all()
+        assert np.abs(transmitted).max() > 1e-3
     low_rate = channel.transcode(babble, "OPUS", 1.0)
     high_rate = channel.transcode(babble, "OPUS", 0.5)
     errors = [np.abs(samples - babble).mean() for samples in (low_rate, high_rate)]
@@ -122,7 +124,8 @@ def test_self_synthesized_speech_is_not_watermarked_again(
         utterance.corpus: detect_watermark(material.waveform(utterance), RATE).found
         for utterance in material.utterances
     }
-    assert watermarked[f"{BONA_FIDE}/c"] and watermarked[f"{SYNTHETIC}/x"]
+    assert watermarked[f"{BONA_FIDE}/c"]
+    assert watermarked[f"{SYNTHETIC}/x"]
     assert not watermarked[f"{SYNTHETIC}/valle"]
 
 
@@ -141,7 +144,8 @@ def test_self_synthesis_leaves_the_users_data_folder_alone(
     utterances = Store(tmp_path / "self").utterances
     assert {u.corpus for u in utterances} == {"synthetic-valle"}
     assert all(u.is_synthetic for u in utterances)
-    assert {u.speaker for u in utterances} == {"speaker"} and set(home.rglob("*")) == before
+    assert {u.speaker for u in utterances} == {"speaker"}
+    assert set(home.rglob("*")) == before
 
 
 def test_prepare_detector_refuses_bad_options(

@@ -39,7 +39,9 @@ def _store(folder: Path, styles: bool = True) -> Store:
     store.write_labels({"first": Labels(np.array([3, 4]), np.array([0, 1]), path)})
     if styles:
         features = compute_frame_features(store.audio.astype(np.float32) / 32768, SAMPLE_RATE, HOP)
-        store.write_styles(normalize_by_speaker(features).astype(np.float16), np.arange(35.0).reshape(5, 7))
+        store.write_styles(
+            normalize_by_speaker(features).astype(np.float16), np.arange(35.0).reshape(5, 7)
+        )
     return Store(folder)
 
 
@@ -55,7 +57,8 @@ def test_each_speed_is_another_speaker(tmp_path: Path) -> None:
     assert [u.samples // HOP for u in out.utterances] == [125, 80]
     for utterance, border in zip(out.utterances, (75, 48), strict=True):
         label = out.labels[utterance.id]
-        assert label.symbols.tolist() == [3, 4] and label.stress.tolist() == [0, 1]
+        assert label.symbols.tolist() == [3, 4]
+        assert label.stress.tolist() == [0, 1]
         assert np.flatnonzero(label.frame_symbol)[0] == border
 
 
@@ -64,7 +67,8 @@ def test_features_match_a_new_measurement(tmp_path: Path, speed: float) -> None:
     before = _store(tmp_path / "data")
     prepare_speed_perturbed(tmp_path / "data", tmp_path / "out", [speed], quiet=True)
     out = Store(tmp_path / "out")
-    assert out.styles is not None and before.styles is not None
+    assert out.styles is not None
+    assert before.styles is not None
     np.testing.assert_array_equal(out.styles[1], before.styles[1])
     features = out.styles[0].astype(np.float32)[5:-5]
     measured = compute_frame_features(out.waveform(out.utterances[0]), SAMPLE_RATE, HOP)
@@ -84,7 +88,8 @@ def test_styles_are_optional(tmp_path: Path) -> None:
 @given(st.integers(1, 2000), st.floats(SLOWEST, FASTEST))
 def test_source_frames_are_in_order(of: int, speed: float) -> None:
     rows = speed_perturbation.source_frames(int(np.ceil(of / speed)), of, speed)
-    assert rows.min() >= 0 and rows.max() < of
+    assert rows.min() >= 0
+    assert rows.max() < of
     assert (np.diff(rows) >= 0).all()
     assert abs(int(rows[-1]) - (of - 1)) <= 1
     # All but the last, which may be past the end, map to the frame at their middle.

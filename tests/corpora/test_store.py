@@ -43,7 +43,8 @@ def test_store_returns_what_was_written(tmp_path: Path) -> None:
         assert samples.dtype == np.float32
         np.testing.assert_allclose(samples[:length], wave(length, number), atol=0.5 / 32768)
         assert not samples[length:].any()
-    assert store.utterances[0].text == "Hi." and store.utterances[0].waveform_is_clean
+    assert store.utterances[0].text == "Hi."
+    assert store.utterances[0].waveform_is_clean
 
 
 def test_sixteen_bit_samples_are_stored_unchanged(tmp_path: Path) -> None:
@@ -51,7 +52,9 @@ def test_sixteen_bit_samples_are_stored_unchanged(tmp_path: Path) -> None:
     writer = StoreWriter(tmp_path)
     samples = (values / 32768).astype(np.float32)
     writer.add("u", "c", "s", samples, None, waveform_is_clean=False)
-    writer.add("loud", "c", "s", np.array([1.0, 3.0, -3.0], np.float32), None, waveform_is_clean=False)
+    writer.add(
+        "loud", "c", "s", np.array([1.0, 3.0, -3.0], np.float32), None, waveform_is_clean=False
+    )
     writer.close()
     store = Store(tmp_path)
     assert store.audio[: len(values)].tolist() == values.tolist()

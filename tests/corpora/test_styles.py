@@ -22,7 +22,8 @@ def test_stores_share_bin_edges_and_speaker_normalization(tmp_path: Path) -> Non
     assert prepare_styles([first, second], workers=1, quiet=True) == 8
     store = Store(first)
     styles, other_styles = store.styles, Store(second).styles
-    assert styles is not None and other_styles is not None
+    assert styles is not None
+    assert other_styles is not None
     np.testing.assert_array_equal(styles[1], other_styles[1])
     assert [utterance.speaker for utterance in store.utterances] == ["a", "a", "b", "b"]
     for utterances in (store.utterances[:2], store.utterances[2:]):

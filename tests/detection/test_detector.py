@@ -48,7 +48,8 @@ def test_graph_equals_the_pytorch_model(
     np.testing.assert_allclose(
         list(verdict.whole.values()), whole[0].softmax(-1).numpy(), atol=2e-4
     )
-    assert verdict.seconds.shape == (3, 3) and np.ptp(verdict.seconds, axis=0).max() > 1e-4
+    assert verdict.seconds.shape == (3, 3)
+    assert np.ptp(verdict.seconds, axis=0).max() > 1e-4
     attenuated = classify(bundle, 0.1 * babble, RATE)
     assert attenuated is not None
     np.testing.assert_allclose(attenuated.seconds, verdict.seconds, atol=2e-3)
@@ -69,7 +70,8 @@ def test_probabilities_and_temperature_of_a_known_verdict(
     with torch.no_grad():
         detector.log_temperature.copy_(torch.tensor([0.0, math.log(2.0)]))
     verdict = classify(add_to_bundle(debug_bundle, tmp_path / "b", detector), babble, RATE)
-    assert verdict is not None and verdict.kind == SYNTHETIC
+    assert verdict is not None
+    assert verdict.kind == SYNTHETIC
     # Odds of a second: e^3 to 1 to 1; of the whole, at twice the temperature: e^1.5.
     second, whole = (math.exp(x) / (math.exp(x) + 2) for x in (3.0, 1.5))
     np.testing.assert_allclose(verdict.seconds[:, 2], second, atol=1e-4)
@@ -85,7 +87,8 @@ def test_spoof_score_of_consent_comes_from_the_detector(
         )
         for kind in (SYNTHETIC, BONA_FIDE)
     )
-    assert spoofed is not None and bona_fide is not None
+    assert spoofed is not None
+    assert bona_fide is not None
     assert bona_fide < 0.1 < 0.9 < spoofed  # odds of e^3 to 1 to 1
     assert bona_fide < verification.SPOOF_LIMIT < spoofed
     assert verification.compute_spoof_score(Bundle.load(debug_bundle), babble) is None
@@ -98,8 +101,11 @@ def test_detect_command_reports_the_verdict(
     command = ("detect", str(recording), "--bundle")
     assert main([*command, str(bundle.folder), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)["detector"]
-    assert report["checked"] and report["kind"] == SYNTHETIC and "cannot_know" in report
-    assert len(report["seconds"]) == 3 and report["probability"][SYNTHETIC] > 0.9
+    assert report["checked"]
+    assert report["kind"] == SYNTHETIC
+    assert "cannot_know" in report
+    assert len(report["seconds"]) == 3
+    assert report["probability"][SYNTHETIC] > 0.9
     assert main([*command, str(bundle.folder)]) == 0
     assert "detector:   sounds synthetic" in capsys.readouterr().out
     assert main([*command, str(debug_bundle)]) == 0

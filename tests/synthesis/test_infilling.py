@@ -10,19 +10,19 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from synthetic_corpus import write_corpus  # noqa: E402
-from valle.bundle.bundle import Bundle  # noqa: E402
-from valle.corpora.store import Store  # noqa: E402
-from valle.corpora.transcripts import IS_BORDER  # noqa: E402
-from valle.errors import UsageError  # noqa: E402
-from valle.runtime.ar import ARDecoder  # noqa: E402
-from valle.runtime.kv_cache import BoundGraph, StepBuffers, allocate_cache  # noqa: E402
-from valle.runtime.pointer import FRAMES_ON_SYMBOL_BINS, count_frames_on_symbol  # noqa: E402
-from valle.synthesis.infilling import CONTEXT_SYMBOLS, MAX_CONTEXT_FRAMES, word_edges  # noqa: E402
-from valle.training.data.examples import Example, ExampleSource  # noqa: E402
-from valle.training.export.bundle import Models, export_bundle, random_models  # noqa: E402
-from valle.training.models.sizes import NO_CODE  # noqa: E402
-from valle.training.trainers.ar import IGNORE_INDEX, collate_examples, predict_batch  # noqa: E402
+from synthetic_corpus import write_corpus
+from valle.bundle.bundle import Bundle
+from valle.corpora.store import Store
+from valle.corpora.transcripts import IS_BORDER
+from valle.errors import UsageError
+from valle.runtime.ar import ARDecoder
+from valle.runtime.kv_cache import BoundGraph, StepBuffers, allocate_cache
+from valle.runtime.pointer import FRAMES_ON_SYMBOL_BINS, count_frames_on_symbol
+from valle.synthesis.infilling import CONTEXT_SYMBOLS, MAX_CONTEXT_FRAMES, word_edges
+from valle.training.data.examples import Example, ExampleSource
+from valle.training.export.bundle import Models, export_bundle, random_models
+from valle.training.models.sizes import NO_CODE
+from valle.training.trainers.ar import IGNORE_INDEX, collate_examples, predict_batch
 
 CPU = torch.device("cpu")
 BIN_EDGES = np.arange(35.0).reshape(5, 7)

@@ -11,24 +11,24 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from synthetic_corpus import voiced_corpus, write_corpus  # noqa: E402
-from valle.audio.prosody import CLASSES, STYLES  # noqa: E402
-from valle.bundle.bundle import Bundle  # noqa: E402
-from valle.corpora.store import Store  # noqa: E402
-from valle.corpora.styles import prepare_styles  # noqa: E402
-from valle.errors import UsageError  # noqa: E402
-from valle.runtime.conditioning import make_style_input  # noqa: E402
-from valle.runtime.nar import GUIDANCE_SCALE, NAR, FrameInputs, first_block_frames  # noqa: E402
-from valle.training.data.examples import ExampleSource  # noqa: E402
-from valle.training.export.bundle import Models, export_bundle, random_models  # noqa: E402
-from valle.training.export.import_bundle import import_bundle  # noqa: E402
-from valle.training.models.nar import residual_correction  # noqa: E402
-from valle.training.models.phonemes import StyleConditioning  # noqa: E402
-from valle.training.models.quantizer import residual_codes  # noqa: E402
-from valle.training.models.sizes import NO_CODE  # noqa: E402
-from valle.training.run_folder import load_bin_edges  # noqa: E402
-from valle.training.trainers.ar import ARTrainer  # noqa: E402
-from valle.training.trainers.trainer import TrainerContext  # noqa: E402
+from synthetic_corpus import voiced_corpus, write_corpus
+from valle.audio.prosody import CLASSES, STYLES
+from valle.bundle.bundle import Bundle
+from valle.corpora.store import Store
+from valle.corpora.styles import prepare_styles
+from valle.errors import UsageError
+from valle.runtime.conditioning import make_style_input
+from valle.runtime.nar import GUIDANCE_SCALE, NAR, FrameInputs, first_block_frames
+from valle.training.data.examples import ExampleSource
+from valle.training.export.bundle import Models, export_bundle, random_models
+from valle.training.export.import_bundle import import_bundle
+from valle.training.models.nar import residual_correction
+from valle.training.models.phonemes import StyleConditioning
+from valle.training.models.quantizer import residual_codes
+from valle.training.models.sizes import NO_CODE
+from valle.training.run_folder import load_bin_edges
+from valle.training.trainers.ar import ARTrainer
+from valle.training.trainers.trainer import TrainerContext
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -40,7 +40,8 @@ def assert_valid(text: str, max_phonemes: int = 180) -> None:
         return
     assert sentences
     for skip in skipped:
-        assert 0 <= skip.start < skip.end <= len(text) and skip.why
+        assert 0 <= skip.start < skip.end <= len(text)
+        assert skip.why
         assert skip.text == text[skip.start : skip.end]
     starts = [sentence.start for sentence in sentences]
     assert starts == sorted(starts)
@@ -49,10 +50,12 @@ def assert_valid(text: str, max_phonemes: int = 180) -> None:
         position = sentence.start
         assert text[sentence.start :].startswith(sentence.text)
         assert 3 <= len(phonemes) <= max_phonemes
-        assert phonemes[0].symbol == "^" and phonemes[-1].symbol in ".?!,"
+        assert phonemes[0].symbol == "^"
+        assert phonemes[-1].symbol in ".?!,"
         for phoneme, following in pairwise(phonemes):
             assert not (phoneme.symbol in BORDERS and following.symbol in BORDERS)
-            assert phoneme.symbol not in ".?!" and following.symbol != "^"
+            assert phoneme.symbol not in ".?!"
+            assert following.symbol != "^"
         for p in phonemes:
             assert p.symbol in SYMBOLS[1:]
             assert 0 <= p.start <= p.end <= len(text)
@@ -62,7 +65,8 @@ def assert_valid(text: str, max_phonemes: int = 180) -> None:
             assert p.stress == 0 or (p.stress in (1, 2) and p.symbol in VOWELS)
             if p.word >= 0:
                 word = sentence.words[p.word]
-                assert (p.start, p.end) == (word.start, word.end) and p.start < p.end
+                assert (p.start, p.end) == (word.start, word.end)
+                assert p.start < p.end
                 assert word.text == text[p.start : p.end]
         assert {p.word for p in phonemes} - {-1} == set(range(len(sentence.words)))
 
@@ -141,7 +145,9 @@ def test_sentence_is_yielded_when_the_next_begins() -> None:
 
     segments = stream_sentences(chunks(), "en-us")
     first = next(segments).sentence
-    assert first is not None and first.text == "One thing." and len(consumed) == 2
+    assert first is not None
+    assert first.text == "One thing."
+    assert len(consumed) == 2
     assert [segment.sentence.text for segment in segments if segment.sentence] == [
         "Another thing.",
         "The last",

@@ -9,17 +9,17 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-import valle  # noqa: E402
-from command_line import expect_success, expect_usage_error  # noqa: E402
-from conftest import ATTEST  # noqa: E402
-from synthetic_corpus import write_corpus  # noqa: E402
-from valle.corpora import synthetic  # noqa: E402
-from valle.corpora.split import is_evaluation_sentence  # noqa: E402
-from valle.corpora.store import Store  # noqa: E402
-from valle.corpora.synthetic_speaker import ENGINES  # noqa: E402
-from valle.errors import UsageError  # noqa: E402
-from valle.training.checkpoints import load_speaker  # noqa: E402
-from valle.training.data.labels import write_voices  # noqa: E402
+import valle
+from command_line import expect_success, expect_usage_error
+from conftest import ATTEST
+from synthetic_corpus import write_corpus
+from valle.corpora import synthetic
+from valle.corpora.split import is_evaluation_sentence
+from valle.corpora.store import Store
+from valle.corpora.synthetic_speaker import ENGINES
+from valle.errors import UsageError
+from valle.training.checkpoints import load_speaker
+from valle.training.data.labels import write_voices
 
 SENTENCES = (
     "The old man walked slowly along the river, and watched the boats come home.",
@@ -38,7 +38,16 @@ def test_from_sentences_to_speech(
     sentences.write_text("".join(f"test\t{sentence}\n" for sentence in SENTENCES))
     once = ("--workers", 1, "-q")
     expect_success(
-        "prepare", "synthetic", data, "--sentences", sentences, "--speakers", 3, "--utterances", 2, *once
+        "prepare",
+        "synthetic",
+        data,
+        "--sentences",
+        sentences,
+        "--speakers",
+        3,
+        "--utterances",
+        2,
+        *once,
     )
     store = Store(data)
     assert len({u.speaker for u in store.utterances}) == 3
@@ -51,7 +60,8 @@ def test_from_sentences_to_speech(
     expect_success("prepare", "labels", data, "--runs", runs, *once)
     store = Store(data)
     assert store.codes.shape == (len(store.audio) // 320, 8)
-    assert store.codes.min() >= 0 and store.codes.max() < 1024
+    assert store.codes.min() >= 0
+    assert store.codes.max() < 1024
     assert store.voices.shape == (len(store.utterances), 192)
     speaker = load_speaker(runs / "speaker")
     for utterance, voice in zip(store.utterances, store.voices, strict=True):
@@ -111,12 +121,16 @@ def test_what_is_missing_is_said(
     short = tmp_path / "short"
     write_corpus(short, {"a": [20], "b": [20]}, words=2)
     assert "clean speech" in expect_usage_error(capsys, *train[:-1], short)
-    assert "transcribed" in expect_usage_error(capsys, "train", "listener", *common, "--data", short)
+    assert "transcribed" in expect_usage_error(
+        capsys, "train", "listener", *common, "--data", short
+    )
     coded = ("prepare", "codes", corpus, "--runs", tmp_path, "--workers", 1, "-q")
     assert "codec" in expect_usage_error(capsys, *coded)
     assert "size.json" in expect_usage_error(capsys, "train", "ar", *common, "--data", corpus)
     with pytest.raises(UsageError, match="speaker"):
         write_voices(Store(corpus), tmp_path / "speaker", quiet=True)
-    assert "codec" in expect_usage_error(capsys, "export", tmp_path / "bundle", "--runs", tmp_path / "none")
+    assert "codec" in expect_usage_error(
+        capsys, "export", tmp_path / "bundle", "--runs", tmp_path / "none"
+    )
     export = ("export", tmp_path / "bundle", "--card", tmp_path / "no-card")
     assert "no-card" in expect_usage_error(capsys, *export)

@@ -11,17 +11,22 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from torch import nn  # noqa: E402
+from torch import nn
 
-from command_line import expect_success, expect_usage_error  # noqa: E402
-from valle.errors import OutputError  # noqa: E402
-from valle.text.symbols import SYMBOLS  # noqa: E402
-from valle.training.checkpoints import load_ar, load_codec  # noqa: E402
-from valle.training.export.bundle import random_models  # noqa: E402
-from valle.training.models.ar import AR  # noqa: E402
-from valle.training.models.sizes import size_named  # noqa: E402
-from valle.training.run_folder import save_bin_edges, load_bin_edges, load_checkpoint, write_checkpoint  # noqa: E402  # noqa: E402
-from valle.training.weight_averaging import average_runs  # noqa: E402
+from command_line import expect_success, expect_usage_error
+from valle.errors import OutputError
+from valle.text.symbols import SYMBOLS
+from valle.training.checkpoints import load_ar, load_codec
+from valle.training.export.bundle import random_models
+from valle.training.models.ar import AR
+from valle.training.models.sizes import size_named
+from valle.training.run_folder import (
+    load_bin_edges,
+    load_checkpoint,
+    save_bin_edges,
+    write_checkpoint,
+)
+from valle.training.weight_averaging import average_runs
 
 
 def written(folder: Path, stage: str, model: nn.Module) -> None:
@@ -52,7 +57,8 @@ def test_mean_of_every_weight(tmp_path: Path) -> None:
         torch.testing.assert_close(weight, wanted, msg=name)
     assert not torch.equal(mean["code_head.weight"], models[0]["code_head.weight"])
     kept = load_bin_edges(tmp_path / "mean" / "ar")
-    assert kept is not None and np.array_equal(kept, borders)
+    assert kept is not None
+    assert np.array_equal(kept, borders)
     state = load_checkpoint(tmp_path / "mean" / "ar" / "checkpoint.pt")
     assert (state["step"], state["spent_seconds"], list(state["modules"])) == (0, 0.0, ["ar"])
 
@@ -65,7 +71,8 @@ def test_counters_and_switches_are_the_first_ones(tmp_path: Path) -> None:
         written(run, "codec", codec)
     assert average_runs(runs, tmp_path / "mean") == "codec"
     mean = load_codec(tmp_path / "mean")
-    assert bool(mean.quantiser.started) and mean.quantiser.started.dtype == torch.bool
+    assert bool(mean.quantiser.started)
+    assert mean.quantiser.started.dtype == torch.bool
     wanted = (codecs[0].decoder.input.weight + codecs[1].decoder.input.weight) / 2
     torch.testing.assert_close(mean.decoder.input.weight, wanted)
 

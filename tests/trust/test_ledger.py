@@ -36,12 +36,16 @@ def empty_safety_folder(home: Path) -> None:
 
 def test_lines_are_signed_and_chained(file: Path) -> None:
     result = audit.audit()
-    assert result.faults == () and result.lines == LINES
+    assert result.faults == ()
+    assert result.lines == LINES
     lines = list(ledger.read_lines())
     assert [line["n"] for line in lines] == list(range(1, LINES + 1))
-    assert lines[3]["voice"] == "Zoë" and lines[3]["key"] == ledger.get_signing_key().id
-    assert lines[0]["previous"] == "0" * 64 and len(set(map(str, lines))) == LINES
-    assert file.read_bytes().isascii() and file.read_bytes().endswith(b"\n")
+    assert lines[3]["voice"] == "Zoë"
+    assert lines[3]["key"] == ledger.get_signing_key().id
+    assert lines[0]["previous"] == "0" * 64
+    assert len(set(map(str, lines))) == LINES
+    assert file.read_bytes().isascii()
+    assert file.read_bytes().endswith(b"\n")
 
 
 def alter(lines: list[bytes], rng: random.Random) -> tuple[str, list[bytes], set[int]]:
@@ -205,7 +209,8 @@ def test_processes_create_and_append_concurrently(home: Path) -> None:
     ]
     assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
     result = audit.audit()
-    assert result.faults == () and result.lines == 45
+    assert result.faults == ()
+    assert result.lines == 45
     for name in ("one", "two", "three"):
         numbers = [line["number"] for line in ledger.read_lines() if line.get("receipt") == name]
         assert numbers == list(range(15))
@@ -226,7 +231,8 @@ def test_unwritable_folder_is_an_output_error(
     for use in (ledger.read_head, lambda: ledger.append("speak"), ledger.get_signing_key):
         with pytest.raises(OutputError, match="cannot write the ledger in .* VALLE_HOME"):
             use()
-    assert keys.load_user_key() is None and private_files.folder().name == "safety"
+    assert keys.load_user_key() is None
+    assert private_files.folder().name == "safety"
 
 
 def test_audit_without_a_ledger_is_refused(home: Path) -> None:

@@ -61,12 +61,16 @@ def rewrite(audio: Path, **changes: Any) -> None:
 
 def test_saved_file_has_a_signed_record(saved: Path) -> None:
     read = provenance.read_sidecar(saved)
-    assert read is not None and read.fits and read.signed and not read.altered
+    assert read is not None
+    assert read.fits
+    assert read.signed
+    assert not read.altered
     assert read.key == KEY_ID
     assert read.record.items() >= RECORD.items()
     assert sorted(path.name for path in saved.parent.iterdir()) == ["speech.wav", "speech.wav.json"]
     report = describe_provenance(saved)
-    assert report["verified"] is True and report["sidecar"]["key"] == KEY_ID
+    assert report["verified"] is True
+    assert report["sidecar"]["key"] == KEY_ID
 
 
 def test_signature_is_ed25519_of_canonical_json() -> None:
@@ -88,7 +92,10 @@ def test_unsigned_record_is_neither_verified_nor_altered(speech: Speech, tmp_pat
     speech.save(tmp_path / "speech.flac")
     rewrite(tmp_path / "speech.flac", signature=None)
     read = provenance.read_sidecar(tmp_path / "speech.flac")
-    assert read is not None and read.fits and not read.signed and read.key is None
+    assert read is not None
+    assert read.fits
+    assert not read.signed
+    assert read.key is None
     assert not read.altered
     assert describe_provenance(tmp_path / "speech.flac")["verified"] is None
 
@@ -163,7 +170,8 @@ def test_arbitrary_json_never_crashes(saved: Path, content: dict[str, Any]) -> N
         read = provenance.read_sidecar(saved)
     except valle.RecordingError:
         return
-    assert read is not None and read.altered
+    assert read is not None
+    assert read.altered
 
 
 def test_failed_save_leaves_no_files(speech: Speech, tmp_path: Path) -> None:
@@ -189,9 +197,12 @@ def test_content_credentials_round_trip(
     speech.save(path, key=KEY, credentials=True)
     assert len(list(tmp_path.iterdir())) == 2
     report = describe_provenance(path)
-    assert report["verified"] is True and report["sidecar"]["fits"]
+    assert report["verified"] is True
+    assert report["sidecar"]["fits"]
     inside = report["c2pa"]
-    assert inside["found"] and inside["valid"] and inside["generator"] == "valle"
+    assert inside["found"]
+    assert inside["valid"]
+    assert inside["generator"] == "valle"
     assert inside["record"].items() >= RECORD.items()
     read, _ = soundfile.read(path)
     assert abs(len(read) - len(speech.audio)) < 2500
@@ -203,7 +214,9 @@ def test_content_credentials_round_trip(
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     report = describe_provenance(path)
-    assert report["verified"] is False and not report["c2pa"]["valid"] and report["c2pa"]["problems"]
+    assert report["verified"] is False
+    assert not report["c2pa"]["valid"]
+    assert report["c2pa"]["problems"]
 
 
 def test_file_without_a_manifest_is_reported(c2pa: Any, speech: Speech, tmp_path: Path) -> None:
@@ -233,7 +246,8 @@ def test_missing_c2pa_package_is_reported(saved: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(content_credentials, "import_module", missing)
     report = describe_provenance(saved)
     assert report["verified"] is True
-    assert not report["c2pa"]["checked"] and "valle[provenance]" in report["c2pa"]["why"]
+    assert not report["c2pa"]["checked"]
+    assert "valle[provenance]" in report["c2pa"]["why"]
     with pytest.raises(valle.UsageError, match="provenance"):
         content_credentials.embed(saved, "wav", RECORD, KEY)
 
@@ -266,7 +280,8 @@ def test_record_cannot_send_control_characters_to_the_terminal(
     rewrite(saved, made_by="\x1b[31mvalle\r" + "x" * 1000, voice="\x07\u202e")
     main(["verify", str(saved)])
     shown = capsys.readouterr().out
-    assert "?[31mvalle?x" in shown and len(shown) < 800
+    assert "?[31mvalle?x" in shown
+    assert len(shown) < 800
     assert not set(shown) & set("\x1b\r\x07\u202e")
 
 
@@ -278,17 +293,21 @@ def test_detect_command_reports_all_parts(
     assert main(["detect", str(saved), "--json", "--owner-key", str(key)]) == 0
     report = json.loads(capsys.readouterr().out)
     assert set(report) == {"file", "seconds", "watermark", "detector", "provenance"}
-    assert report["watermark"]["found"] and report["watermark"]["false_positive_bound"] < 1e-7
+    assert report["watermark"]["found"]
+    assert report["watermark"]["false_positive_bound"] < 1e-7
     assert report["watermark"]["payload"]["receipt"] == "c0ff"
     assert report["watermark"]["payload"]["key"] == f"{key_fingerprint(OWNER_KEY):03x}"
     (span,) = report["watermark"]["spans"]
-    assert span["start"] < 0.2 and span["end"] > 2.8
+    assert span["start"] < 0.2
+    assert span["end"] > 2.8
     assert report["detector"].get("why") or report["detector"]["cannot_know"]
     assert report["provenance"]["verified"] is True
     assert main(["detect", str(saved)]) == 0
     shown = capsys.readouterr().out
-    assert "made by valle, 0.00 to" in shown and "payload not readable" in shown
-    assert "detector:   " in shown and KEY_ID in shown
+    assert "made by valle, 0.00 to" in shown
+    assert "payload not readable" in shown
+    assert "detector:   " in shown
+    assert KEY_ID in shown
 
 
 def test_detect_finds_own_receipts_in_the_ledger(
@@ -306,9 +325,12 @@ def test_detect_finds_own_receipts_in_the_ledger(
     soundfile.write(path, watermarked, RATE)
     assert main(["detect", str(path), "--json"]) == 0
     payload = json.loads(capsys.readouterr().out)["watermark"]["payload"]
-    assert payload["receipt"] == "beef" and payload["key"] == f"{key_fingerprint(own_key):03x}"
+    assert payload["receipt"] == "beef"
+    assert payload["key"] == f"{key_fingerprint(own_key):03x}"
     (entry,) = payload["ledger"]
-    assert entry["receipt"] == receipt and entry["voice"] == "Ada" and entry["spoken"] == 2
+    assert entry["receipt"] == receipt
+    assert entry["voice"] == "Ada"
+    assert entry["spoken"] == 2
     assert main(["detect", str(path)]) == 0
     assert "in the ledger: beef000000000000... of voice Ada, 2" in capsys.readouterr().out
 
@@ -320,7 +342,8 @@ def test_exported_owner_key_reads_payloads_elsewhere(
     assert main(["consent", "key", "--owner-key", str(exported)]) == 0
     assert capsys.readouterr().out.strip() == ledger.get_signing_key().id
     own_key = ledger.get_signing_key().derive_watermark_key()
-    assert exported.read_bytes() == own_key and exported.stat().st_mode & 0o077 == 0
+    assert exported.read_bytes() == own_key
+    assert exported.stat().st_mode & 0o077 == 0
     samples, _ = soundfile.read(Path(__file__).parents[2] / "examples" / "voice.wav")
     watermarked = embed_watermark(
         samples[: 3 * RATE].astype(np.float32),
@@ -353,7 +376,8 @@ def test_detect_reports_no_watermark_in_noise(
     soundfile.write(tmp_path / "noise.wav", noise, RATE)
     assert main(["detect", str(tmp_path / "noise.wav"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["watermark"]["found"] is False and report["watermark"]["spans"] == []
+    assert report["watermark"]["found"] is False
+    assert report["watermark"]["spans"] == []
     assert report["provenance"]["verified"] is None
     assert main(["detect", str(tmp_path / "noise.wav")]) == 0
     assert "watermark:  not found" in capsys.readouterr().out

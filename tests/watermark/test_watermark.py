@@ -101,13 +101,12 @@ ATTACKS: dict[str, Callable[[Samples], Samples]] = {
 def test_payload_is_read_from_three_seconds(watermarked: Samples, attack: str) -> None:
     excerpt = watermarked[20_011 : 20_011 + 3 * RATE]
     detection = detect_watermark(ATTACKS[attack](excerpt), RATE, KEY)
-    assert (
-        detection.found
-        and detection.false_positive_bound <= MAX_FALSE_POSITIVE_PROBABILITY
-        and detection.warp == NEUTRAL
-    )
+    assert detection.found
+    assert detection.false_positive_bound <= MAX_FALSE_POSITIVE_PROBABILITY
+    assert detection.warp == NEUTRAL
     assert {span.payload for span in detection.spans} == {PAYLOAD}
-    assert detection.spans[0].start < 0.3 and detection.spans[-1].end > 2.6
+    assert detection.spans[0].start < 0.3
+    assert detection.spans[-1].end > 2.6
 
 
 def test_one_second_is_enough_for_detection(watermarked: Samples) -> None:
@@ -119,7 +118,8 @@ def test_one_second_is_enough_for_detection(watermarked: Samples) -> None:
 def test_detected_at_other_speeds(watermarked: Samples, speed: float, pitch: float) -> None:
     resampled = resample(watermarked[: round(3.2 * RATE)], round(RATE * speed), RATE)
     detection = detect_watermark(resampled, RATE, KEY)
-    assert detection.found and detection.warp is not None
+    assert detection.found
+    assert detection.warp is not None
     assert detection.warp == pytest.approx((speed, pitch), abs=0.004)
     assert [span.payload for span in detection.spans] == [PAYLOAD]
 
@@ -127,12 +127,10 @@ def test_detected_at_other_speeds(watermarked: Samples, speed: float, pitch: flo
 def test_no_detection_without_a_watermark(speech: Samples) -> None:
     for samples in (speech[: 3 * RATE], speech[: 2 * RATE : -1], add_noise(speech, 0)[: 2 * RATE]):
         detection = detect_watermark(samples, RATE, KEY)
-        assert (
-            not detection.found
-            and not detection.spans
-            and detection.false_positive_bound > 1e-3
-            and detection.warp is None
-        )
+        assert not detection.found
+        assert not detection.spans
+        assert detection.false_positive_bound > 1e-3
+        assert detection.warp is None
 
 
 @pytest.mark.parametrize(
@@ -159,7 +157,8 @@ def test_only_the_owners_key_reads_the_payload(speech: Samples, watermarked: Sam
     )
     assert all(span.payload is None for span in detect_watermark(watermarked, RATE).spans)
     anonymous = detect_watermark(embed_watermark(speech, RATE), RATE, KEY)
-    assert anonymous.found and all(span.payload is None for span in anonymous.spans)
+    assert anonymous.found
+    assert all(span.payload is None for span in anonymous.spans)
 
 
 def test_no_detection_with_another_published_key(
@@ -202,10 +201,12 @@ def test_streaming_equals_one_call(speech: Samples, cuts: list[int], extra: int)
     for piece in np.split(samples, sorted(cuts)):
         pieces.append(embedder.feed(piece))
         fed, returned = fed + len(piece), returned + len(pieces[-1])
-        assert fed - returned < 0.05 * RATE and returned % 640 == 0
+        assert fed - returned < 0.05 * RATE
+        assert returned % 640 == 0
     pieces.append(embedder.finish())
     streamed = np.concatenate(pieces)
-    assert streamed.dtype == np.float32 and len(streamed) == len(samples)
+    assert streamed.dtype == np.float32
+    assert len(streamed) == len(samples)
     np.testing.assert_array_equal(streamed, embed_watermark(samples, RATE, KEY, PAYLOAD))
 
 
@@ -225,7 +226,8 @@ def test_change_is_small_and_within_the_telephone_band(speech: Samples) -> None:
 def test_other_sample_rates(speech: Samples, rate: int) -> None:
     samples = embed_watermark(resample(speech, RATE, rate), rate, KEY, PAYLOAD)
     detection = detect_watermark(samples, rate, KEY)
-    assert detection.found and any(span.payload == PAYLOAD for span in detection.spans)
+    assert detection.found
+    assert any(span.payload == PAYLOAD for span in detection.spans)
 
 
 def test_sample_rate_below_8_khz_is_refused() -> None:
@@ -248,7 +250,9 @@ def test_synthesized_speech_is_watermarked(model: valle.Model, voice: valle.Voic
 def test_payload_round_trips_through_32_bits(bits: int) -> None:
     payload = Payload.from_bits(bits)
     assert payload.bits == bits
-    assert 0 <= payload.receipt < 2**16 and 0 <= payload.key < 2**12 and payload.version < 16
+    assert 0 <= payload.receipt < 2**16
+    assert 0 <= payload.key < 2**12
+    assert payload.version < 16
     assert error_correction.decode(error_correction.encode(bits)) == bits
 
 
@@ -303,7 +307,8 @@ def test_minimum_distance_of_the_code() -> None:
 def test_dither_is_uniform_and_depends_on_key_and_use() -> None:
     payload, presence = derive_dither(KEY, "payload"), derive_dither(KEY, "presence")
     for dither in (payload, presence, derive_dither(PUBLISHED_KEY, "presence")):
-        assert dither.shape == (PERIOD, BANDS) and dither.min() >= 0
+        assert dither.shape == (PERIOD, BANDS)
+        assert dither.min() >= 0
         assert (dither < STEP_SIZES).all()
         counts = np.histogram(dither / STEP_SIZES, 16, (0, 1))[0]
         assert np.sum((counts - 192) ** 2 / 192) < 40  # chi-square, 15 degrees of freedom
@@ -369,7 +374,8 @@ def test_search_makes_at_most_the_counted_tests(
                 Analysis(powers, warp).find_hits()
             limit = count_tests(len(samples), warp)
             assert 0.8 * limit <= tests <= limit
-    assert phase_step(NEUTRAL) == 1 and NEUTRAL not in WARPS
+    assert phase_step(NEUTRAL) == 1
+    assert NEUTRAL not in WARPS
 
 
 @pytest.mark.parametrize("warp", [NEUTRAL, Warp(1.07, 1.0), Warp(0.9, 0.9)])
@@ -391,9 +397,8 @@ def test_block_correlation_equals_the_definition(
         correlation = float((cells * np.exp(-1j * angles[shifts])).real.sum())
         energy = float((np.abs(cells) ** 2).sum())
         assert hit.score == pytest.approx(correlation**2 / energy, rel=1e-3)
-    assert best.columns <= 250 and best.score == max(
-        h.score for h in analysis.find_hits(best.score)
-    )
+    assert best.columns <= 250
+    assert best.score == max(h.score for h in analysis.find_hits(best.score))
 
 
 def test_best_null_score_follows_the_union_bound(

@@ -1,4 +1,4 @@
-"""Examples: pieces whose symbols fit their frames, prompts as a listener gives them, and an end."""
+"""Examples: segments with their symbols, prompts labeled as the listener does, and batches."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from synthetic_corpus import write_corpus  # noqa: E402
-from valle.corpora.store import Store  # noqa: E402
-from valle.corpora.transcripts import IS_BORDER  # noqa: E402
-from valle.errors import UsageError  # noqa: E402
-from valle.text.symbols import SYMBOLS, UNKNOWN  # noqa: E402
-from valle.training.data.examples import Example, ExampleSource, LabeledUtterance, pad_sequences  # noqa: E402
-from valle.training.models.sizes import NO_CODE  # noqa: E402
-from valle.training.trainers.ar import collate_examples  # noqa: E402
+from synthetic_corpus import write_corpus
+from valle.corpora.store import Store
+from valle.corpora.transcripts import IS_BORDER
+from valle.errors import UsageError
+from valle.text.symbols import SYMBOLS, UNKNOWN
+from valle.training.data.examples import Example, ExampleSource, LabeledUtterance, pad_sequences
+from valle.training.models.sizes import NO_CODE
+from valle.training.trainers.ar import collate_examples
 
 PROMPT, TARGET = (40, 80), (60, 120)
 
@@ -37,37 +37,40 @@ def voice_of(store: Store, name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 40), (33, 71), (100, 150), (149, 999), (0, 1)])
-def test_a_piece_fits_its_frames(store: Store, start: int, end: int) -> None:
+def test_segment_has_the_symbols_of_its_frames(store: Store, start: int, end: int) -> None:
     whole = source(store, "many/0")
-    piece, last = whole.piece(start, end), min(end, 150)
+    segment, last = whole.segment(start, end), min(end, 150)
     rows = whole.utterance.frames.start
-    np.testing.assert_array_equal(piece.codes, store.codes[rows + start : rows + last])
-    assert piece.codes.dtype == np.int64
-    np.testing.assert_array_equal(piece.voice, store.voices[0])
-    assert len(piece.frame_symbol) == last - start and piece.frame_symbol[0] == 0
+    np.testing.assert_array_equal(segment.codes, store.codes[rows + start : rows + last])
+    assert segment.codes.dtype == np.int64
+    np.testing.assert_array_equal(segment.voice, store.voices[0])
+    assert len(segment.frame_symbol) == last - start
+    assert segment.frame_symbol[0] == 0
     for name in ("symbols", "stress"):
-        said = getattr(whole.labels, name)[whole.labels.frame_symbol[start:last]]
-        np.testing.assert_array_equal(getattr(piece, name)[piece.frame_symbol], said)
-    assert (piece.stop is not None) == (last == 150)
-    # What the phoneme encoder sees ahead is there too: six symbols, or all that there are.
-    first, at = whole.labels.frame_symbol[start], whole.labels.frame_symbol[last - 1]
+        expected = getattr(whole.labels, name)[whole.labels.frame_symbol[start:last]]
+        np.testing.assert_array_equal(getattr(segment, name)[segment.frame_symbol], expected)
+    assert (segment.stop is not None) == (last == 150)
+    # The lookahead of the phoneme encoder is included: six symbols, or as many as there are.
+    first, current = whole.labels.frame_symbol[start], whole.labels.frame_symbol[last - 1]
     ahead = (
-        whole.labels.symbols[first : at + 7] if piece.stop is None else whole.labels.symbols[first:]
+        whole.labels.symbols[first : current + 7]
+        if segment.stop is None
+        else whole.labels.symbols[first:]
     )
-    np.testing.assert_array_equal(piece.symbols, ahead)
+    np.testing.assert_array_equal(segment.symbols, ahead)
 
 
-def test_borders_near(store: Store) -> None:
+def test_next_border(store: Store) -> None:
     whole = source(store, "many/0")
     path, symbols = whole.labels.frame_symbol, whole.labels.symbols
     begins = [f for f in range(150) if f == 0 or path[f] != path[f - 1]]
     borders = [f for f in begins if IS_BORDER[symbols[path[f]]]]
     assert len(borders) == 13  # before, between and after twelve words
     for frame in range(150):
-        assert whole.border_near(frame) == min((f for f in borders if f >= frame), default=0)
+        assert whole.next_border(frame) == min((f for f in borders if f >= frame), default=0)
 
 
-def test_pairs_are_of_one_speaker_and_of_the_lengths_asked_for(store: Store) -> None:
+def test_pairs_have_one_speaker_and_requested_lengths(store: Store) -> None:
     source = ExampleSource([store], [1.0], seed=0)
     starts, owner = 0, {}
     for utterance in store.utterances:
@@ -83,14 +86,14 @@ def test_pairs_are_of_one_speaker_and_of_the_lengths_asked_for(store: Store) -> 
         assert TARGET[0] <= len(target.codes) <= TARGET[1]
         if one.speaker == "many":
             assert len(prompt.codes) <= PROMPT[1]
-        for piece in (prompt, target):
-            assert piece.frame_symbol[-1] < len(piece.symbols) == len(piece.stress)
-            assert piece.frame_symbol[0] == 0
+        for segment in (prompt, target):
+            assert segment.frame_symbol[-1] < len(segment.symbols) == len(segment.stress)
+            assert segment.frame_symbol[0] == 0
         starts += target.symbols[0] == SYMBOLS.index("^")
     assert 20 < starts < 180
 
 
-def test_a_single_clip_is_prompt_and_then_target(store: Store, tmp_path: Path) -> None:
+def test_single_utterance_is_split_into_prompt_and_target(store: Store, tmp_path: Path) -> None:
     single = write_corpus(tmp_path, {"single": [260]})
     source = ExampleSource([single], [1.0], seed=0)
     for _ in range(50):
@@ -98,23 +101,24 @@ def test_a_single_clip_is_prompt_and_then_target(store: Store, tmp_path: Path) -
         np.testing.assert_array_equal(prompt.codes, single.codes[: len(prompt.codes)])
         follows = single.codes[len(prompt.codes) :][: len(target.codes)]
         np.testing.assert_array_equal(target.codes, follows)
-        assert IS_BORDER[target.symbols[0]] and prompt.stop is None
+        assert IS_BORDER[target.symbols[0]]
+        assert prompt.stop is None
 
 
-def test_no_pair_is_an_error_and_not_a_search_without_end(tmp_path: Path) -> None:
+def test_corpus_without_pairs_is_an_error(tmp_path: Path) -> None:
     short = write_corpus(tmp_path, {"a": [60], "b": [60]}, words=4)
     with pytest.raises(UsageError, match="no prompt of 40 frames"):
         ExampleSource([short], [1.0], seed=0).pair(PROMPT, TARGET, from_start=0.5)
 
 
-def test_labels_of_nothing_are_an_error(tmp_path: Path) -> None:
+def test_store_without_labeled_utterances_is_an_error(tmp_path: Path) -> None:
     empty = write_corpus(tmp_path, {"a": [60]}, words=4)
     empty.write_labels({})
-    with pytest.raises(UsageError, match="cover no utterance"):
+    with pytest.raises(UsageError, match="no labeled utterance"):
         ExampleSource([Store(tmp_path)], [1.0], seed=0)
 
 
-def test_the_same_seed_draws_the_same(store: Store) -> None:
+def test_pairs_are_determined_by_seed(store: Store) -> None:
     one, two, other = (ExampleSource([store], [1.0], seed) for seed in (3, 3, 4))
     pairs = [[s.pair(PROMPT, TARGET, 0.5) for _ in range(5)] for s in (one, two, other)]
     same = [
@@ -128,7 +132,7 @@ def test_the_same_seed_draws_the_same(store: Store) -> None:
     )
 
 
-def test_stores_are_drawn_by_their_shares(store: Store, tmp_path: Path) -> None:
+def test_stores_are_sampled_by_weight(store: Store, tmp_path: Path) -> None:
     other = write_corpus(tmp_path, {"x": [150, 150]}, seed=1)
     never = ExampleSource([store, other], [0.0, 1.0], seed=0)
     rows = {row.tobytes() for row in other.codes}
@@ -138,12 +142,13 @@ def test_stores_are_drawn_by_their_shares(store: Store, tmp_path: Path) -> None:
         assert len(target.codes) <= 150
 
 
-def test_prompts_hide_stress_as_a_listener_does(store: Store) -> None:
+def test_prompts_are_labeled_as_the_listener_does(store: Store) -> None:
     source = ExampleSource([store], [1.0], seed=0)
     unknown, hidden, seen, phonemes = SYMBOLS.index(UNKNOWN), 0, 0, 0
     for _ in range(200):
         prompt, target = source.pair(PROMPT, TARGET, 0.5)
-        assert (target.symbols != unknown).all() and target.stress.any()
+        assert (target.symbols != unknown).all()
+        assert target.stress.any()
         assert (prompt.symbols[IS_BORDER[prompt.symbols]] != unknown).all()
         if prompt.stress.any():
             assert (prompt.symbols != unknown).all()
@@ -157,8 +162,7 @@ def test_prompts_hide_stress_as_a_listener_does(store: Store) -> None:
     assert all((label.symbols != unknown).all() for label in store.labels.values())
 
 
-def test_one_prompt_in_ten_hides_its_voice(store: Store) -> None:
-    """Else it is the voice of the recording that the prompt was cut from."""
+def test_one_prompt_in_ten_has_no_speaker_embedding(store: Store) -> None:
     source = ExampleSource([store], [1.0], seed=0)
     owner = {
         store.codes[row].tobytes(): utterance.id
@@ -169,7 +173,7 @@ def test_one_prompt_in_ten_hides_its_voice(store: Store) -> None:
     for _ in range(300):
         pair = source.pair(PROMPT, TARGET, 0.5)
         prompt, target = (
-            voice_of(store, owner[piece.codes[0].astype(np.int16).tobytes()]) for piece in pair
+            voice_of(store, owner[segment.codes[0].astype(np.int16).tobytes()]) for segment in pair
         )
         assert pair[0].voice.dtype == np.float32
         np.testing.assert_array_equal(pair[1].voice, target)
@@ -180,49 +184,50 @@ def test_one_prompt_in_ten_hides_its_voice(store: Store) -> None:
     assert 12 < hidden < 55
 
 
-def test_a_batch_speaks_in_the_prompts_voices(store: Store) -> None:
+def test_batch_has_speaker_embeddings_of_prompts(store: Store) -> None:
     one, other = source(store, "many/0"), source(store, "many/2")
-    pairs = [(a.piece(0, 40), b.piece(60, 130)) for a, b in ((one, other), (other, one))]
+    pairs = [(a.segment(0, 40), b.segment(60, 130)) for a, b in ((one, other), (other, one))]
     voice = collate_examples([Example.after(*pair) for pair in pairs], torch.device("cpu"))["voice"]
     assert voice.dtype == torch.float32
     np.testing.assert_array_equal(voice, np.stack([one.voice, other.voice]))
     assert (one.voice != other.voice).any()
 
 
-def test_moves_of_an_ended_piece_end(store: Store) -> None:
+def test_transitions_of_complete_and_cut_segments(store: Store) -> None:
     whole = source(store, "many/0")
     pairs = [
-        (whole.piece(0, 40), whole.piece(100, 150)),  # ends
-        (whole.piece(10, 50), whole.piece(60, 130)),  # is cut
+        (whole.segment(0, 40), whole.segment(100, 150)),  # ends
+        (whole.segment(10, 50), whole.segment(60, 130)),  # is cut
     ]
     batch = collate_examples([Example.after(*pair) for pair in pairs], torch.device("cpu"))
-    ended, cut = batch["moves"][0], batch["moves"][1]
-    assert ended[39] == -100 and ended[89] == 1
+    ended, cut = batch["transitions"][0], batch["transitions"][1]
+    assert ended[39] == -100
+    assert ended[89] == 1
     assert set(ended[90:].tolist()) == {-100}
-    assert cut[39] == -100 and cut[109] == -100
+    assert cut[39] == -100
+    assert cut[109] == -100
     for row, (prompt, target) in enumerate(pairs):
-        moves = batch["moves"][row].tolist()
-        for piece, at in ((prompt, 0), (target, len(prompt.codes))):
-            steps = np.diff(piece.frame_symbol).tolist()
-            assert moves[at : at + len(steps)] == steps
+        transitions = batch["transitions"][row].tolist()
+        for segment, offset in ((prompt, 0), (target, len(prompt.codes))):
+            steps = np.diff(segment.frame_symbol).tolist()
+            assert transitions[offset : offset + len(steps)] == steps
 
 
-def test_a_piece_may_end_before_its_last_border(tmp_path: Path) -> None:
-    """A last border without a frame of its own is skipped by the last move."""
+def test_last_border_without_a_frame_is_skipped(tmp_path: Path) -> None:
     store = write_corpus(tmp_path, {"a": [150]})
     label = store.labels["a/0"]
     last = len(label.symbols) - 1
     path = np.minimum(label.frame_symbol, last - 1)
     store.write_labels({"a/0": type(label)(label.symbols, label.stress, path)})
     whole = source(Store(tmp_path), "a/0")
-    example = Example.after(whole.piece(0, 40), whole.piece(100, 150))
+    example = Example.after(whole.segment(0, 40), whole.segment(100, 150))
     batch = collate_examples([example], torch.device("cpu"))
-    assert batch["moves"][0, 89] == 2
+    assert batch["transitions"][0, 89] == 2
 
 
-def test_a_batch_reads_what_running_reads(store: Store) -> None:
+def test_batch_has_the_inputs_of_run_time(store: Store) -> None:
     whole = source(store, "many/0")
-    prompt, target = whole.piece(0, 40), whole.piece(60, 130)
+    prompt, target = whole.segment(0, 40), whole.segment(60, 130)
     batch = collate_examples([Example.after(prompt, target)], torch.device("cpu"))
     inputs = batch["inputs"][0]
     assert (inputs[0] == NO_CODE).all()
@@ -233,11 +238,11 @@ def test_a_batch_reads_what_running_reads(store: Store) -> None:
     assert batch["stay"][0, 0] == batch["stay"][0, 40] == 0
     # Symbols of the prompt come first, those of the target after the prompts' longest.
     both = np.concatenate([prompt.symbols, target.symbols])
-    said = both[batch["frame_symbol"][0].numpy()]
-    wanted = [prompt.symbols[prompt.frame_symbol], target.symbols[target.frame_symbol]]
-    np.testing.assert_array_equal(said, np.concatenate(wanted))
+    symbols = both[batch["frame_symbol"][0].numpy()]
+    expected = [prompt.symbols[prompt.frame_symbol], target.symbols[target.frame_symbol]]
+    np.testing.assert_array_equal(symbols, np.concatenate(expected))
 
 
-def test_padding() -> None:
+def test_pad_sequences() -> None:
     rows = [np.array([[1, 2]]), np.array([[3, 4], [5, 6]])]
     assert pad_sequences(rows, -1).tolist() == [[[1, 2], [-1, -1]], [[3, 4], [5, 6]]]

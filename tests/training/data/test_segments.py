@@ -1,4 +1,4 @@
-"""What the codec learns from: pieces of speech, at other speeds too."""
+"""Random segments for training the codec, with speed perturbation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PITCHES = {"low": 150.0, "high": 260.0}
 
 
 def write_tones(folder: Path, seconds: float = 3.0) -> Store:
-    """Two speakers, each with two recordings of one tone, and one that a coder has shaped."""
+    """Two speakers, each with two recordings of one tone, and one from a lossy codec."""
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     writer = StoreWriter(folder)
     for speaker, pitch in PITCHES.items():
@@ -37,26 +37,27 @@ def pitch_of(samples: np.ndarray) -> float:
     return float(np.argmax(spectrum) * SAMPLE_RATE / len(samples))
 
 
-def test_pieces_are_of_recorded_voices_and_of_others(tmp_path: Path) -> None:
-    pieces = SegmentSampler([write_tones(tmp_path)], np.random.default_rng(0), 1.0)
-    assert len(pieces.groups) == len(PITCHES)  # what a coder has shaped is not there
-    found = []
+def test_segments_have_recorded_and_perturbed_voices(tmp_path: Path) -> None:
+    sampler = SegmentSampler([write_tones(tmp_path)], np.random.default_rng(0), 1.0)
+    assert len(sampler.groups) == len(PITCHES)  # lossy recordings are left out
+    pitches = []
     for _ in range(80):
-        piece = pieces.draw()
-        assert piece.shape == (SAMPLE_RATE,) and piece.dtype == np.float32
-        assert 0.05 < np.abs(piece).max() <= 1.01
-        found.append(pitch_of(piece))
+        segment = sampler.sample()
+        assert segment.shape == (SAMPLE_RATE,)
+        assert segment.dtype == np.float32
+        assert 0.05 < np.abs(segment).max() <= 1.01
+        pitches.append(pitch_of(segment))
     for pitch in PITCHES.values():
-        assert sum(abs(one - pitch) < 2 for one in found) > 10
-    assert sum(all(abs(one - p) > 5 for p in PITCHES.values()) for one in found) > 10
+        assert sum(abs(p - pitch) < 2 for p in pitches) > 10
+    assert sum(all(abs(p - pitch) > 5 for pitch in PITCHES.values()) for p in pitches) > 10
 
 
-def test_a_short_recording_is_repeated(tmp_path: Path) -> None:
-    pieces = SegmentSampler([write_tones(tmp_path, 1.02)], np.random.default_rng(1), 1.0)
-    for _ in range(20):  # faster, it is shorter than a piece
-        assert np.abs(pieces.draw()[-HOP:]).max() > 0.01
+def test_short_recording_is_repeated(tmp_path: Path) -> None:
+    sampler = SegmentSampler([write_tones(tmp_path, 1.02)], np.random.default_rng(1), 1.0)
+    for _ in range(20):  # at a higher speed it is shorter than a segment
+        assert np.abs(sampler.sample()[-HOP:]).max() > 0.01
 
 
-def test_nothing_long_enough_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="clean speech of 4 s"):
+def test_corpus_without_long_recordings_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="clean recordings of 4 s"):
         SegmentSampler([write_tones(tmp_path)], np.random.default_rng(0), 4.0)

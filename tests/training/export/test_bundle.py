@@ -10,18 +10,18 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 onnx = pytest.importorskip("onnx", reason="needs the extra [train]")
 
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper
 
-from valle.audio_format import HOP  # noqa: E402
-from valle.bundle.bundle import Bundle  # noqa: E402
-from valle.bundle.config import read_config  # noqa: E402
-from valle.bundle.session import make_session  # noqa: E402
-from valle.errors import OutputError, UsageError  # noqa: E402
-from valle.runtime.speaker_encoder import EMBEDDING_DIM  # noqa: E402
-from valle.training.export.bundle import Models, export_bundle, export_runs, random_models  # noqa: E402
-from valle.training.export.quantization import quantize_weights_int8  # noqa: E402
-from valle.training.models.codec import NOISE  # noqa: E402
-from valle.training.models.quantizer import residual_codes  # noqa: E402
+from valle.audio_format import HOP
+from valle.bundle.bundle import Bundle
+from valle.bundle.config import read_config
+from valle.bundle.session import make_session
+from valle.errors import OutputError, UsageError
+from valle.runtime.speaker_encoder import EMBEDDING_DIM
+from valle.training.export.bundle import Models, export_bundle, export_runs, random_models
+from valle.training.export.quantization import quantize_weights_int8
+from valle.training.models.codec import NOISE
+from valle.training.models.quantizer import residual_codes
 
 GRAPHS = (
     "ar",
@@ -204,7 +204,8 @@ def test_weights_in_8_bits_are_off_by_half_a_step(
             assert weight.ndim < 2 or weight.size < 4096 or weight.dtype != np.float32
             continue
         values, scale = stored[f"{name}.int8"], stored[f"{name}.scale"]
-        assert values.dtype == np.int8 and name not in stored
+        assert values.dtype == np.int8
+        assert name not in stored
         assert np.abs(values.astype(int)).max() <= 127
         assert (np.abs(values * scale - weight) <= 0.5001 * scale).all()
 
@@ -214,7 +215,8 @@ def test_files_of_8_bits_are_much_smaller(bundle: Bundle, small: Bundle) -> None
     for graph in GRAPHS:
         one, other = (b.folder / f"{graph}.onnx" for b in (small, bundle))
         sizes[graph] = one.stat().st_size / other.stat().st_size
-    assert sizes["ar"] < 0.3 and sizes["nar"] < 0.3
+    assert sizes["ar"] < 0.3
+    assert sizes["nar"] < 0.3
     # In the smallest of this size nodes, not weights, are most of the file.
     assert max(sizes[g] for g in ("codec_encoder", "codec_decoder", "phonemes", "speaker")) < 0.65
     assert max(sizes.values()) < 0.75, sizes

@@ -12,18 +12,18 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="needs the extra [train]")
 pytest.importorskip("torch", reason="needs the extra [train]")
 
-from onnx import TensorProto  # noqa: E402
+from onnx import TensorProto
 
-from valle.audio.prosody import CLASSES, STYLES  # noqa: E402
-from valle.bundle.bundle import Bundle  # noqa: E402
-from valle.runtime.ar import ARDecoder, EncodedText  # noqa: E402
-from valle.runtime.nar import NAR, FrameInputs  # noqa: E402
-from valle.runtime.pointer import count_frames_on_symbol  # noqa: E402
-from valle.runtime.sampling import DurationController, Sampling  # noqa: E402
-from valle.training.export.bundle import export_bundle, random_models  # noqa: E402
+from valle.audio.prosody import CLASSES, STYLES
+from valle.bundle.bundle import Bundle
+from valle.runtime.ar import ARDecoder, EncodedText
+from valle.runtime.nar import NAR, FrameInputs
+from valle.runtime.pointer import count_frames_on_symbol
+from valle.runtime.sampling import DurationController, Sampling
+from valle.training.export.bundle import export_bundle, random_models
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
-import cuda_step  # noqa: E402
+import cuda_step
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,8 @@ def test_attention_gets_halves_and_the_outside_does_not_change(
         onnx.checker.check_model(proto)
         kinds = {tensor.data_type for tensor in proto.graph.initializer if tensor.dims[1:]}
         wide = {t.name for t in proto.graph.initializer if t.data_type == TensorProto.FLOAT}
-        assert TensorProto.FLOAT16 in kinds and wide <= {"positions", "frequencies"}
+        assert TensorProto.FLOAT16 in kinds
+        assert wide <= {"positions", "frequencies"}
         described = bundles["fp16"].config.graphs[name]
         for tensor in (*described.inputs, *described.outputs):
             kept = name == "ar" and tensor.name.startswith(("past_", "present_"))

@@ -12,12 +12,12 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="needs the extra [train]")
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from command_line import expect_success, expect_usage_error  # noqa: E402
-from valle.bundle.bundle import Bundle  # noqa: E402
-from valle.errors import BundleError, OutputError  # noqa: E402
-from valle.training.checkpoints import load_ar, load_codec, load_listener, load_nar, load_speaker  # noqa: E402
-from valle.training.export.bundle import Preset, export_bundle, random_models  # noqa: E402
-from valle.training.export.import_bundle import import_bundle, read_graph_weights  # noqa: E402
+from command_line import expect_success, expect_usage_error
+from valle.bundle.bundle import Bundle
+from valle.errors import BundleError, OutputError
+from valle.training.checkpoints import load_ar, load_codec, load_listener, load_nar, load_speaker
+from valle.training.export.bundle import Preset, export_bundle, random_models
+from valle.training.export.import_bundle import import_bundle, read_graph_weights
 
 LOADERS = {
     "codec": load_codec,

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 onnx = pytest.importorskip("onnx", reason="needs the extra [train]")
 pytest.importorskip("torch", reason="needs the extra [train]")
 
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper
 
-from valle.bundle.bundle import Bundle  # noqa: E402
-from valle.bundle.config import read_config  # noqa: E402
-from valle.bundle.session import make_session  # noqa: E402
-from valle.training.export.bundle import export_bundle, random_models  # noqa: E402
-from valle.training.export.quantization import (  # noqa: E402
+from valle.bundle.bundle import Bundle
+from valle.bundle.config import read_config
+from valle.bundle.session import make_session
+from valle.training.export.bundle import export_bundle, random_models
+from valle.training.export.quantization import (
     BLOCK,
-    unpack_blocks,
     quantize_blockwise,
     quantize_dynamic_int8,
+    unpack_blocks,
 )
 
 ROWS, COLUMNS = 100, 48  # rows that do not fill the last block
@@ -148,7 +148,8 @@ def test_what_is_no_product_with_constants_stays(matrix: Floats, x: Floats) -> N
     for change in (lambda m: quantize_blockwise(m, 8), quantize_dynamic_int8):
         model = proto(matrix, matrix[:COLUMNS, :3].copy())
         change(model)
-        assert "MatMul" in kinds(model) and len(kinds(model)) == 3
+        assert "MatMul" in kinds(model)
+        assert len(kinds(model)) == 3
         shared = proto(matrix, bias=np.ones(COLUMNS, np.float32))
         shared.graph.output.append(
             helper.make_tensor_value_info("p0", TensorProto.FLOAT, ["batch", "rows", COLUMNS])

@@ -8,11 +8,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from torch.nn import functional  # noqa: E402
+from torch.nn import functional
 
-from valle.audio_format import HOP  # noqa: E402
-from valle.training.models.codec import CODEC_SIZES, DELAY, NOISE, Codec, CodecSize  # noqa: E402
-from valle.training.models.quantizer import (  # noqa: E402
+from valle.audio_format import HOP
+from valle.training.models.codec import CODEC_SIZES, DELAY, NOISE, Codec, CodecSize
+from valle.training.models.quantizer import (
     BEAM,
     ResidualQuantizer,
     residual_codes,
@@ -106,7 +106,8 @@ def test_samples_depend_on_four_frames_ahead_and_no_more(codec: Codec) -> None:
     difference = (made - other).abs().reshape(24 - DELAY, HOP).amax(-1)
     assert DELAY == 4
     assert not difference[: 16 - DELAY].any()
-    assert difference[16 - DELAY] > 0 and difference[16] > 0
+    assert difference[16 - DELAY] > 0
+    assert difference[16] > 0
 
 
 @torch.no_grad()
@@ -122,8 +123,10 @@ def test_a_batch_is_its_rows(codec: Codec) -> None:
 @torch.no_grad()
 def test_one_code_vector_a_hop(codec: Codec) -> None:
     codes = codec.encode(torch.randn(2, 7 * HOP) * 0.1)
-    assert codes.shape == (2, 7, 8) and codes.dtype == torch.int64
-    assert codes.min() >= 0 and codes.max() < 1024
+    assert codes.shape == (2, 7, 8)
+    assert codes.dtype == torch.int64
+    assert codes.min() >= 0
+    assert codes.max() < 1024
 
 
 @pytest.fixture
@@ -193,7 +196,8 @@ def test_training_passes_the_gradient_straight_through(quantiser: ResidualQuanti
     quantised, commitment, codes = quantiser.train()(latents, torch.full((4,), 4))
     quantised.sum().backward()
     torch.testing.assert_close(latents.grad, torch.ones_like(latents))
-    assert float(commitment.detach()) >= 0 and codes.shape == (4, 5, 4)
+    assert float(commitment.detach()) >= 0
+    assert codes.shape == (4, 5, 4)
 
 
 def test_training_finds_where_vectors_are() -> None:

@@ -1,4 +1,4 @@
-"""ConvNeXt blocks: the form that learns is the one that runs, and models grow as what they were."""
+"""ConvNeXt blocks: training and run-time forms, causality, and depth growth."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from synthetic_corpus import write_corpus  # noqa: E402
-from valle.errors import UsageError  # noqa: E402
-from valle.training.checkpoints import load_listener  # noqa: E402
-from valle.training.models.codec import Codec, CodecSize  # noqa: E402
-from valle.training.models.convnext import CausalConvNeXt, ConvNeXt, grow_depth  # noqa: E402
-from valle.training.models.listener import Listener, ListenerSize  # noqa: E402
-from valle.training.trainers import listener as train_listener  # noqa: E402
-from valle.training.trainers.listener import ListenerTrainer  # noqa: E402
-from valle.training.trainers.loop import mixed_precision, run  # noqa: E402
+from synthetic_corpus import write_corpus
+from valle.errors import UsageError
+from valle.training.checkpoints import load_listener
+from valle.training.models.codec import Codec, CodecSize
+from valle.training.models.convnext import CausalConvNeXt, ConvNeXt, grow_depth
+from valle.training.models.listener import Listener, ListenerSize
+from valle.training.trainers import listener as train_listener
+from valle.training.trainers.listener import ListenerTrainer
+from valle.training.trainers.loop import mixed_precision, run
 
 
 @pytest.mark.parametrize("kernel", [3, 9])
 @pytest.mark.parametrize("frames", [1, 20])
-def test_learns_as_it_runs(kernel: int, frames: int) -> None:
+def test_training_form_equals_run_time_form(kernel: int, frames: int) -> None:
     torch.manual_seed(0)
     block, hidden = ConvNeXt(16, kernel), torch.randn(2, frames, 16)
     with torch.no_grad():
@@ -42,26 +42,28 @@ def test_convolves_in_fp32_within_mixed_precision() -> None:
     torch.manual_seed(0)
     block, rows = ConvNeXt(16, 3), torch.randn(1, 16, 12, dtype=torch.bfloat16)
     with mixed_precision(torch.device("cpu")):
-        assert block._convolved(rows).dtype == torch.float32
+        assert block._convolve(rows).dtype == torch.float32
 
 
-def test_causal_blocks_see_the_past_alone() -> None:
+def test_causal_block_sees_only_the_past() -> None:
     torch.manual_seed(0)
     block, hidden = CausalConvNeXt(8, 5), torch.randn(1, 10, 8)
     whole, _ = block(hidden, torch.zeros(1, 4, 8))
     hidden[:, 6:] = 0.0
     cut, _ = block(hidden, torch.zeros(1, 4, 8))
-    assert torch.equal(whole[:, :6], cut[:, :6]) and not torch.allclose(whole[:, 6:], cut[:, 6:])
+    assert torch.equal(whole[:, :6], cut[:, :6])
+    assert not torch.allclose(whole[:, 6:], cut[:, 6:])
 
 
 @torch.no_grad()
-def test_a_model_grows_as_what_it_was() -> None:
+def test_grown_model_computes_the_same() -> None:
     torch.manual_seed(0)
     waveform = torch.randn(1, 3200)
     small, large = Listener(ListenerSize(2, 32), 5), Listener(ListenerSize(4, 32), 5)
     large.load_state_dict(grow_depth(large, small.state_dict()))
     assert all(torch.equal(a, b) for a, b in zip(small(waveform), large(waveform), strict=True))
-    assert large.blocks[3].scale.abs().max() == 0 and large.blocks[3].up.weight.std() > 0.01
+    assert large.blocks[3].scale.abs().max() == 0
+    assert large.blocks[3].up.weight.std() > 0.01
     codec, deeper = (Codec(CodecSize(1, 16, layers, 16, latent=8)).eval() for layers in (1, 3))
     deeper.load_state_dict(grow_depth(deeper, codec.state_dict()))
     codes = codec.encode(waveform)
@@ -70,33 +72,33 @@ def test_a_model_grows_as_what_it_was() -> None:
         torch.manual_seed(1)  # the same noise
         made.append(each.decode(codes))
     assert torch.equal(*made)
-    # What it had is its own; a weight that is missing from a layer is no new layer.
+    # A layer with some of its weights missing is not a new layer.
     broken = small.state_dict()
     del broken["blocks.1.up.weight"]
     with pytest.raises(RuntimeError, match=r"blocks\.1\.up\.weight"):
         small.load_state_dict(grow_depth(small, broken))
 
 
-def test_a_run_goes_on_with_more_layers_and_not_with_fewer(
+def test_run_can_resume_with_more_layers_but_not_with_fewer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = write_corpus(tmp_path / "corpus", {"a": [60], "b": [60]}, words=2)
     sizes = train_listener.LISTENER_SIZES
     folder = tmp_path / "listener"
 
-    def job_of(layers: int) -> ListenerTrainer:
+    def make_trainer(layers: int) -> ListenerTrainer:
         monkeypatch.setitem(sizes, "debug", ListenerSize(layers, 32))
-        return ListenerTrainer([store], folder, "debug", "cpu", 0)
+        return ListenerTrainer(TrainerContext([store], folder, "debug"))
 
-    job = job_of(1)
-    run(job, folder, steps=1, quiet=True)
-    # As `valle import` leaves it: a model alone, whose optimizers are to begin anew.
+    trainer = make_trainer(1)
+    run(trainer, folder, steps=1, quiet=True)
+    # As `valle import` writes it: a model without optimizers.
     checkpoint = folder / "checkpoint.pt"
     state = torch.load(checkpoint, weights_only=True)
     torch.save({"modules": state["modules"], "step": 0, "spent_seconds": 0.0}, checkpoint)
-    larger = job_of(3)
-    assert len(load_listener(folder).blocks) == 3  # stopped before anything is saved
+    larger = make_trainer(3)
+    assert len(load_listener(folder).blocks) == 3  # interrupted before a checkpoint
     run(larger, folder, steps=2, quiet=True)
-    assert larger.listener.blocks[2].scale.abs().max() > 0  # it has begun to count
+    assert larger.listener.blocks[2].scale.abs().max() > 0  # it is trained
     with pytest.raises(UsageError, match="layers 3, not 1"):
-        job_of(1)
+        make_trainer(1)

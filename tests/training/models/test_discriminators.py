@@ -1,4 +1,4 @@
-"""The discriminators learn to tell, and their losses are what their names say."""
+"""Discriminators and the adversarial losses."""
 
 from __future__ import annotations
 
@@ -6,42 +6,45 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from valle.training.models.discriminators import (  # noqa: E402
+from valle.training.models.discriminators import (
     Discriminators,
     PeriodDiscriminator,
     discriminator_loss,
-    generator_loss,
     feature_matching_loss,
+    generator_loss,
 )
 
 
 def test_known_losses() -> None:
     ones, zeros = [torch.ones(2, 3)], [torch.zeros(2, 3)]
-    assert discriminator_loss(ones, zeros) == 0 and discriminator_loss(zeros, ones) == 2
-    assert generator_loss(ones) == 0 and generator_loss(zeros) == 1
+    assert discriminator_loss(ones, zeros) == 0
+    assert discriminator_loss(zeros, ones) == 2
+    assert generator_loss(ones) == 0
+    assert generator_loss(zeros) == 1
     real = [torch.full((2, 2), 4.0), torch.full((3,), -0.1)]
     assert feature_matching_loss(real, real) == 0
     # Off by half of its size in every layer, however small that layer's numbers are.
     assert feature_matching_loss(real, [r / 2 for r in real]) == pytest.approx(0.5, abs=1e-4)
 
 
-def test_a_period_sees_each_place_by_itself() -> None:
+def test_period_discriminator_separates_phases() -> None:
     torch.manual_seed(0)
-    judge = PeriodDiscriminator(5, 4)
+    discriminator = PeriodDiscriminator(5, 4)
     waveform = torch.randn(1, 500)
     changed = waveform.clone()
     changed[:, 2::5] += 1.0
-    one, other = judge(waveform)[0], judge(changed)[0]
+    one, other = discriminator(waveform)[0], discriminator(changed)[0]
     assert one.shape[-1] == 5
     moved = (one - other).abs().amax(dim=(0, 1, 2))
-    assert moved[2] > 0 and not moved[[0, 1, 3, 4]].any()
+    assert moved[2] > 0
+    assert not moved[[0, 1, 3, 4]].any()
 
 
-def test_they_learn_to_tell() -> None:
+def test_discriminators_learn() -> None:
     """Tones from the same tones with another spectrum, in a few steps."""
     torch.manual_seed(0)
-    judges = Discriminators(4)
-    optimizer = torch.optim.AdamW(judges.parameters(), lr=2e-3)
+    discriminators = Discriminators(4)
+    optimizer = torch.optim.AdamW(discriminators.parameters(), lr=2e-3)
     time = torch.arange(4000) / 16000
 
     def batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -49,12 +52,12 @@ def test_they_learn_to_tell() -> None:
         return torch.sin(phase), torch.sin(phase) + 0.3 * torch.sin(9 * phase)
 
     for step in range(80):
-        real, made = batch()
-        loss = discriminator_loss(judges(real)[0], judges(made)[0])
+        real, generated = batch()
+        loss = discriminator_loss(discriminators(real)[0], discriminators(generated)[0])
         if step == 0:
             first = float(loss.detach())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert first == pytest.approx(1.0, abs=0.1)  # untrained: no opinion
+    assert first == pytest.approx(1.0, abs=0.1)  # untrained
     assert float(loss.detach()) < 0.5 * first

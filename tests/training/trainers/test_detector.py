@@ -9,14 +9,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from command_line import expect_success, expect_usage_error  # noqa: E402
-from detector_material import RATE, speaker_names, write_classes  # noqa: E402
-from valle.corpora.store import Store, StoreWriter  # noqa: E402
-from valle.detection.detector import BONA_FIDE, RESYNTHESIZED, SYNTHETIC  # noqa: E402
-from valle.errors import UsageError  # noqa: E402
-from valle.training.checkpoints import load_detector  # noqa: E402
-from valle.training.trainers.detector import DetectorTrainer  # noqa: E402
-from valle.training.trainers.trainer import TrainerContext  # noqa: E402
+from command_line import expect_success, expect_usage_error
+from detector_material import RATE, speaker_names, write_classes
+from valle.corpora.store import Store, StoreWriter
+from valle.detection.detector import BONA_FIDE, RESYNTHESIZED, SYNTHETIC
+from valle.errors import UsageError
+from valle.training.checkpoints import load_detector
+from valle.training.trainers.detector import DetectorTrainer
+from valle.training.trainers.trainer import TrainerContext
 
 
 def make_context(stores: list[Store], tmp_path: Path) -> TrainerContext:
@@ -54,7 +54,9 @@ def test_learns_and_calibrates_on_held_out_speakers(tmp_path: Path) -> None:
         {u.speaker for generators in clips.values() for g in generators.values() for _, u in g}
         for clips in (trainer.clips, trainer.calibration_clips)
     )
-    assert training and calibration and not training & calibration
+    assert training
+    assert calibration
+    assert not training & calibration
     for number in range(16):
         figures = trainer.step(number, 0.1 + number / 40)
     assert figures["accuracy"] > 0.8  # a third by chance

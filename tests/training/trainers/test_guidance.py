@@ -1,4 +1,4 @@
-"""Learning to speak as if guided_probabilities: what is aimed at, and that it is come nearer to."""
+"""Guidance distillation: its target, and that training approaches it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from synthetic_corpus import write_corpus  # noqa: E402
-from valle.corpora.store import Store  # noqa: E402
-from valle.errors import UsageError  # noqa: E402
-from valle.training.checkpoints import load_ar  # noqa: E402
-from valle.training.data.examples import Example, ExampleSource  # noqa: E402
-from valle.training.run_folder import write_checkpoint  # noqa: E402
-from valle.training.trainers.ar import ARTrainer, collate_examples, predict_batch  # noqa: E402
-from valle.training.trainers.guidance import (  # noqa: E402
+from synthetic_corpus import write_corpus
+from valle.corpora.store import Store
+from valle.errors import UsageError
+from valle.training.checkpoints import load_ar
+from valle.training.data.examples import Example, ExampleSource
+from valle.training.run_folder import write_checkpoint
+from valle.training.trainers.ar import ARTrainer, collate_examples, predict_batch
+from valle.training.trainers.guidance import (
     guidance_scales,
     guided_probabilities,
     kl_divergence,
     save_teacher,
 )
-from valle.training.trainers.trainer import TrainerContext  # noqa: E402
+from valle.training.trainers.trainer import TrainerContext
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,9 @@ def write_initial_run(corpus: Store, run: Path) -> None:
     with torch.no_grad():
         for weight in trainer.ar.parameters():
             weight += 0.05 * torch.randn(weight.shape, generator=generator)
-    write_checkpoint(run / "checkpoint.pt", {"ar": trainer.ar.state_dict()}, step=0, spent_seconds=0.0)
+    write_checkpoint(
+        run / "checkpoint.pt", {"ar": trainer.ar.state_dict()}, step=0, spent_seconds=0.0
+    )
 
 
 def sample_prompted(source: ExampleSource) -> Example:
@@ -53,7 +55,10 @@ def sample_prompted(source: ExampleSource) -> Example:
 
 
 def test_guided_probabilities() -> None:
-    conditional, unconditional = torch.tensor([[1.0, 0.0, 0.0]] * 3), torch.tensor([[0.0, 0.0, 2.0]] * 3)
+    conditional, unconditional = (
+        torch.tensor([[1.0, 0.0, 0.0]] * 3),
+        torch.tensor([[0.0, 0.0, 2.0]] * 3),
+    )
     probabilities = guided_probabilities(conditional, unconditional, torch.tensor([0.0, 1.0, 2.0]))
     expected = torch.tensor([[1.0, 0.0, 0.0], [2.0, 0.0, -2.0], [3.0, 0.0, -4.0]]).softmax(-1)
     torch.testing.assert_close(probabilities, expected)
@@ -125,7 +130,9 @@ def test_only_an_imported_model_can_be_a_teacher(corpus: Store, tmp_path: Path) 
     with pytest.raises(UsageError, match="--guidance 1.0"):
         save_teacher(run, 2.0)
     trainer = ARTrainer(context_of(corpus, run))
-    write_checkpoint(run / "checkpoint.pt", {"ar": trainer.ar.state_dict()}, step=5, spent_seconds=1.0)
+    write_checkpoint(
+        run / "checkpoint.pt", {"ar": trainer.ar.state_dict()}, step=5, spent_seconds=1.0
+    )
     assert save_teacher(run, 1.0) == run / "teacher"  # a resumed run
     (run / "teacher" / "strength.txt").unlink()
     with pytest.raises(UsageError, match="valle import"):

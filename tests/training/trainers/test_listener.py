@@ -9,19 +9,19 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from synthetic_corpus import write_corpus  # noqa: E402
-from valle.audio_format import HOP, SAMPLE_RATE  # noqa: E402
-from valle.corpora.split import is_calibration_speaker  # noqa: E402
-from valle.corpora.store import Store  # noqa: E402
-from valle.corpora.transcripts import LISTENER_CLASS  # noqa: E402
-from valle.text.symbols import LISTENER_SYMBOLS  # noqa: E402
-from valle.training.trainers.listener import (  # noqa: E402
+from synthetic_corpus import write_corpus
+from valle.audio_format import HOP, SAMPLE_RATE
+from valle.corpora.split import is_calibration_speaker
+from valle.corpora.store import Store
+from valle.corpora.transcripts import LISTENER_CLASS
+from valle.text.symbols import LISTENER_SYMBOLS
+from valle.training.trainers.listener import (
     ListenerBatch,
     ListenerTrainer,
     change_speed,
     find_ctc_peaks,
 )
-from valle.training.trainers.trainer import TrainerContext  # noqa: E402
+from valle.training.trainers.trainer import TrainerContext
 
 SPEAKERS = [f"speaker {number}" for number in range(60)]
 
@@ -40,7 +40,11 @@ def test_some_speakers_are_held_out_for_calibration(corpus: Store, tmp_path: Pat
     trainer = make_trainer(corpus, tmp_path)
     held_out = {example.utterance.speaker for example in trainer.calibration_examples}
     trained = {example.utterance.speaker for pool in trainer.pools for example in pool}
-    assert held_out == {name for name in SPEAKERS if is_calibration_speaker("listener", name, 25)} != set()
+    assert (
+        held_out
+        == {name for name in SPEAKERS if is_calibration_speaker("listener", name, 25)}
+        != set()
+    )
     assert held_out | trained == set(SPEAKERS)
     assert not held_out & trained
 
@@ -65,7 +69,8 @@ def test_calibration_reduces_overconfidence(corpus: Store, tmp_path: Path) -> No
     assert last["temperature"] > 2.0
     for name, value in trainer.listener.state_dict().items():  # nothing else has changed
         assert torch.equal(value, before[name]) == (name != "log_temperature")
-    assert "temperature" in trainer.step(0, 0.3) and "temperature" not in trainer.step(1, 0.3)
+    assert "temperature" in trainer.step(0, 0.3)
+    assert "temperature" not in trainer.step(1, 0.3)
 
 
 def test_labels_follow_the_speed(corpus: Store, tmp_path: Path) -> None:
@@ -94,16 +99,18 @@ def test_higher_speed_is_higher_and_shorter() -> None:
     time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
     tone = np.sin(2 * np.pi * 400 * time).astype(np.float32)
     fast = change_speed(tone, 1.25)
-    assert len(fast) % HOP == 0 and abs(len(fast) - SAMPLE_RATE / 1.25) < HOP
+    assert len(fast) % HOP == 0
+    assert abs(len(fast) - SAMPLE_RATE / 1.25) < HOP
     assert np.argmax(np.abs(np.fft.rfft(fast, SAMPLE_RATE))) == 500
     assert change_speed(tone, 1.0) is tone
 
 
-def test_what_is_heard_and_where_it_is_surest() -> None:
+def test_ctc_peaks_are_the_most_confident_frames() -> None:
     probabilities = np.array(
         [[0.9, 0.1, 0.0], [0.3, 0.7, 0.0], [0.2, 0.8, 0.0], [0.6, 0.2, 0.2], [0.1, 0.9, 0.0]]
     )
     frames, classes = find_ctc_peaks(np.log(probabilities + 1e-9).astype(np.float32))
-    assert frames.tolist() == [2, 4] and classes.tolist() == [1, 1]
+    assert frames.tolist() == [2, 4]
+    assert classes.tolist() == [1, 1]
     frames, classes = find_ctc_peaks(np.log(np.array([[0.9, 0.1]], np.float32)))
     assert len(frames) == len(classes) == 0

@@ -13,16 +13,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from torch import nn  # noqa: E402
+from torch import nn
 
-from valle.errors import UsageError  # noqa: E402
-from valle.training.models.ar import AR  # noqa: E402
-from valle.training.models.nar import NAR  # noqa: E402
-from valle.training.models.sizes import size_named  # noqa: E402
-from valle.training.run_folder import load_checkpoint, save_size, write_checkpoint  # noqa: E402
-from valle.training.trainers import loop, optimization  # noqa: E402
-from valle.training.trainers.loop import PREVIOUS, DivergedError, run  # noqa: E402
-from valle.training.trainers.optimization import (  # noqa: E402
+from valle.errors import UsageError
+from valle.training.models.ar import AR
+from valle.training.models.nar import NAR
+from valle.training.models.sizes import size_named
+from valle.training.run_folder import load_checkpoint, save_size, write_checkpoint
+from valle.training.trainers import loop, optimization
+from valle.training.trainers.loop import PREVIOUS, DivergedError, run
+from valle.training.trainers.optimization import (
     language_model_optimizer,
     learning_rate,
     set_learning_rate,
@@ -77,12 +77,11 @@ def test_steps_limit_a_run(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"] == 4
     again = TinyTrainer()
     assert run(again, tmp_path / "run", steps=4, quiet=True) == 4
-    assert again.progress == [] and again.weights == trainer.weights
+    assert again.progress == []
+    assert again.weights == trainer.weights
 
 
-def test_minutes_count_all_runs_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_minutes_count_all_runs_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
 
     class Clock:
@@ -149,9 +148,7 @@ def test_failing_step_saves_the_steps_before(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 2
 
 
-def test_checkpoint_is_written_atomically(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checkpoint_is_written_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(TinyTrainer(), tmp_path, steps=1, quiet=True)
 
     def fail(state: object, path: Path) -> None:
@@ -292,7 +289,8 @@ def test_learning_rate_warms_up_and_decays() -> None:
     top = rates.index(max(rates))
     assert 15 <= top <= 21
     steps = np.diff(rates)
-    assert (steps[:top] > 0).all() and (steps[21:] < 0).all()
+    assert (steps[:top] > 0).all()
+    assert (steps[21:] < 0).all()
     assert rates[510] == pytest.approx(0.505 * 2.0)  # half-way down the cosine
     assert rates[-1] == pytest.approx(0.02)
     assert learning_rate(1.5, 2.0) == pytest.approx(0.02)  # a budget that was made smaller
@@ -362,4 +360,3 @@ def test_bfloat16_is_forced_by_the_environment(
     monkeypatch.setenv("VALLE_BFLOAT16", "yes")
     with pytest.raises(UsageError, match="VALLE_BFLOAT16 must be 0 or 1"):
         optimization.mixed_precision(torch.device(device))
-

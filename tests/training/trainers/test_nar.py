@@ -1,4 +1,4 @@
-"""What the NAR is trained to say is what it says when it runs."""
+"""The training loss of the NAR is that of its predictions at run time."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from synthetic_corpus import write_corpus  # noqa: E402
-from valle.bundle.bundle import Bundle  # noqa: E402
-from valle.runtime.nar import NAR, FrameInputs  # noqa: E402
-from valle.training.data.examples import Example, Segment  # noqa: E402
-from valle.training.export.bundle import export_bundle, random_models  # noqa: E402
-from valle.training.trainers.nar import NARTrainer  # noqa: E402
+from synthetic_corpus import write_corpus
+from valle.bundle.bundle import Bundle
+from valle.runtime.nar import NAR, FrameInputs
+from valle.training.data.examples import Example, Segment
+from valle.training.export.bundle import export_bundle, random_models
+from valle.training.trainers.nar import NARTrainer
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> NARTrainer:
+def trainer(tmp_path_factory: pytest.TempPathFactory) -> NARTrainer:
     folder = tmp_path_factory.mktemp("nar")
     corpus = write_corpus(folder / "corpus", {"a": [150, 200, 120], "b": [180, 220], "c": [210]})
-    job = NARTrainer([corpus], [1.0], folder / "run", "debug", "cpu", 0, infilling=0.5)
-    job.nar.load_state_dict(random_models("debug", 0).nar.state_dict())
-    job.nar.eval()  # no dropout
-    return job
+    trainer = NARTrainer(TrainerContext([corpus], folder / "run", "debug"), infilling=0.5)
+    trainer.nar.load_state_dict(random_models("debug", 0).nar.state_dict())
+    trainer.nar.eval()  # no dropout
+    return trainer
 
 
 @pytest.fixture(scope="module")
@@ -34,19 +34,21 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> NAR:
     return NAR(Bundle.load(folder, threads=1))
 
 
-def rows(pieces: list[Segment]) -> list[np.ndarray]:
-    at = [(p.codes, p.symbols[p.frame_symbol], p.stress[p.frame_symbol]) for p in pieces]
+def concatenate_rows(segments: list[Segment]) -> list[np.ndarray]:
+    at = [(p.codes, p.symbols[p.frame_symbol], p.stress[p.frame_symbol]) for p in segments]
     return [np.concatenate(column) for column in zip(*at, strict=True)]
 
 
-def drawn(job: NARTrainer, count: int) -> list[Example]:
-    return [job.examples.example((40, 60), (30, 60), 0.5) for _ in range(count)]
+def sample_examples(trainer: NARTrainer, count: int) -> list[Example]:
+    return [trainer.examples.example((40, 60), (30, 60), 0.5) for _ in range(count)]
 
 
-def apart(running: NAR, example: Example, tables: np.ndarray) -> tuple[float, float]:
-    """How far off what running says of an example's target is, and how much there is to be said."""
-    prompt = running.prefill(FrameInputs(*rows([*example.context])), example.context[0].voice)
-    codes, symbols, stress = rows([example.target])
+def measure_errors(running: NAR, example: Example, tables: np.ndarray) -> tuple[float, float]:
+    """Squared error of the prediction at run time for an example's target, and the squared target."""
+    prompt = running.prefill(
+        FrameInputs(*concatenate_rows([*example.context])), example.context[0].voice
+    )
+    codes, symbols, stress = concatenate_rows([example.target])
     alone = codes.copy()
     alone[:, 1:] = 1024
     inputs = running._inputs(prompt, FrameInputs(alone, symbols, stress), 1)
@@ -55,25 +57,25 @@ def apart(running: NAR, example: Example, tables: np.ndarray) -> tuple[float, fl
     return float(np.square(vector[0] - wanted).sum()), float(np.square(wanted).sum())
 
 
-def test_the_loss_is_that_of_what_running_says(job: NARTrainer, running: NAR) -> None:
-    examples = drawn(job, 6)
-    assert len({len(example.context) for example in examples}) == 2  # middles among them
+def test_loss_is_that_of_predictions_at_run_time(trainer: NARTrainer, running: NAR) -> None:
+    examples = sample_examples(trainer, 6)
+    assert len({len(example.context) for example in examples}) == 2  # infilling among them
     assert len({example.frames for example in examples}) > 3  # so that some rows are padded
-    tables = job.nar.tables.numpy()
-    off, wanted = np.sum([apart(running, example, tables) for example in examples], axis=0)
+    tables = trainer.nar.tables.numpy()
+    off, wanted = np.sum([measure_errors(running, example, tables) for example in examples], axis=0)
     with torch.no_grad():
-        assert float(job.loss(examples)[0]) == pytest.approx(off / wanted, rel=1e-4)
+        assert float(trainer.loss(examples)[0]) == pytest.approx(off / wanted, rel=1e-4)
 
 
-def test_half_of_the_voices_are_withheld_and_no_prompt_is(job: NARTrainer) -> None:
-    examples = drawn(job, 300)
+def test_half_of_the_speaker_embeddings_are_dropped_but_no_prompts(trainer: NARTrainer) -> None:
+    examples = sample_examples(trainer, 300)
     known = np.mean([example.context[0].voice.any() for example in examples])
     assert known == pytest.approx(0.5, abs=0.1)
     assert all(example.frames for example in examples)
 
 
-def test_training_goes_on_with_dropout(tmp_path: Path) -> None:
+def test_training_step_keeps_dropout_on(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus", {"a": [150, 200]})
-    job = NARTrainer([corpus], [1.0], tmp_path / "run", "debug", "cpu", 0)
-    job.step(0, 0.5)
-    assert job.nar.training
+    trainer = NARTrainer(TrainerContext([corpus], tmp_path / "run", "debug"))
+    trainer.step(0, 0.5)
+    assert trainer.nar.training

@@ -164,10 +164,12 @@ def test_abbreviation_may_end_the_sentence(abbreviation: str, following: str) ->
         ("U.S.-based", "U S based."),
         ("Jr.'s car", "Junior's car."),
         ("the Co.’s plan", "the Company's plan."),
+        ("J. & K. Lee", "J and K Lee."),
+        ("Poe, J., and Lee, K., wrote", "Poe J and Lee K wrote."),
         ("Node18.2-rc1", "Node eighteen point two rc one."),
     ],
 )
-def test_ending_joined_to_an_abbreviation_or_version(text: str, words: str) -> None:
+def test_text_joined_to_an_abbreviation_or_version(text: str, words: str) -> None:
     assert speak(text) == words
 
 

@@ -54,6 +54,7 @@ class Recording:
 
     @property
     def seconds(self) -> float:
+        """Length of `samples`."""
         return len(self.samples) / self.sample_rate
 
 

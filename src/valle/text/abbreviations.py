@@ -11,12 +11,12 @@ _POSSESSIVE = re.compile(r"['’]s\b")
 _NEXT_WORD = re.compile(r"[\s\"'“”‘’(\[]*(\w*)")
 _EMPHASIS = re.compile(r"[\s\"'“”‘’(\[]*\*{1,3}(?=\w)")
 # Signs after which the sentence goes on. A hashtag is not among them: it may stand alone.
-_CONTINUATION = re.compile(rf"#\d|[-,;:–—‒―~{re.escape(''.join(lexicon.SIGNS))}]")
+_CONTINUATION = re.compile(rf"#\d|[-,;:、，；：–—‒―~{re.escape(''.join(lexicon.SIGNS))}]")
 _LIST_ITEM = re.compile(r"\s*\n\s*[-*•·–—]\s")
 _LOOKAHEAD = 100  # characters in which the next word must begin
 
 
-def next_word(text: str, at: int) -> str:
+def find_next_word(text: str, at: int) -> str:
     """Return the word after `at`, or "" before a sign or at the end of a paragraph."""
     match = _NEXT_WORD.match(text, at, at + _LOOKAHEAD)
     return match[1] if match and "\n\n" not in match[0] else ""
@@ -35,7 +35,7 @@ def sentence_ends(text: str, at: int) -> bool:
     if sentence_continues(text, at):
         return False
     emphasis = _EMPHASIS.match(text, at, at + _LOOKAHEAD)
-    following = next_word(text, emphasis.end() if emphasis else at)
+    following = find_next_word(text, emphasis.end() if emphasis else at)
     return not following or following in lexicon.SENTENCE_STARTERS
 
 
@@ -69,7 +69,7 @@ def verbalize_abbreviation(text: str, word: str, at: int) -> tuple[list[str], in
     """
     key = word.lower()
     after = at + 1
-    following = next_word(text, after)
+    following = find_next_word(text, after)
     ends = sentence_ends(text, after)
     words = lexicon.BEFORE_NUMBERS.get(key) if following[:1].isdigit() else None
     if key == "st" and not following[:1].isupper():
@@ -84,6 +84,6 @@ def verbalize_abbreviation(text: str, word: str, at: int) -> tuple[list[str], in
             return (words + "'s").split(), possessive.end()
         return words.split(), after
     is_initial = len(word) == 1 and word.isascii() and word.isupper() and word != "I"
-    if is_initial and following[:1].isupper() and not ends:
+    if is_initial and (sentence_continues(text, after) or (following[:1].isupper() and not ends)):
         return [word], after
     return None

@@ -15,7 +15,7 @@ from typing import Literal
 
 from valle.text import lexicon
 from valle.text.abbreviations import (
-    next_word,
+    find_next_word,
     sentence_continues,
     sentence_ends,
     verbalize_abbreviation,
@@ -156,9 +156,9 @@ class _Normalizer:
         if text[end - 2 : end].lower() == "m." and sentence_ends(text, end):
             return end - 1  # the period of "p.m." ends the sentence too
         if text[end - 1].isalpha() and text[end : end + 1] == ".":  # of a unit
-            following = next_word(text, end + 1)
-            goes_on = following and not following[0].isupper()  # "6 ft. tall"
-            return end + 1 if goes_on or sentence_continues(text, end + 1) else end
+            following = find_next_word(text, end + 1)
+            is_lower = following and not following[0].isupper()  # "6 ft. tall"
+            return end + 1 if is_lower or sentence_continues(text, end + 1) else end
         return end
 
     def _read_word(self, match: Match[str]) -> int:
@@ -206,7 +206,7 @@ class _Normalizer:
         """Read the article, or else the name of the letter."""
         is_article = word.letters == "a" or self.all_capitals
         if not is_article:
-            following = next_word(self.text, word.end) if word.after.isspace() else ""
+            following = find_next_word(self.text, word.end) if word.after.isspace() else ""
             begins = not self.tokens or self.tokens[-1].is_border
             is_article = following[:1].isupper() or (
                 begins and following not in ("", "and", "or", "is")
@@ -289,11 +289,12 @@ class _Normalizer:
         if run == "." and after.isalnum() and not (after.isupper() and before.islower()):
             return self._add("word", ("dot",), at, end) if before.isalnum() else end
         mark = "."
+        following = find_next_word(self.text, end)
         if any(char in run for char in "?？‽"):
             mark = "?"
         elif any(char in run for char in "!！"):
             mark = "!"
-        elif next_word(self.text, end)[:1].islower() or (run == "." and after in (",", ";", ":")):
+        elif following[:1].islower() or (run == "." and after in (",", ";", ":")):
             mark = ","  # an ellipsis, or the period of an unknown abbreviation
         return self._add_border(mark, at, end)
 

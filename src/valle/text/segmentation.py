@@ -17,6 +17,7 @@ from valle.text.tokens import Skipped, Token
 
 MAX_PENDING = 2000  # characters held back while the end of a sentence is awaited
 MAX_PHONEMES = 180  # symbols of a sentence, about 15 s
+_EMPTY_LENGTH = 2  # symbols of a sentence without words: the start and the last border
 
 _MAY_END = re.compile(r"[.!?…]\S*\s|\n\s*\n")
 # a long sentence without a comma is split before one of these
@@ -99,6 +100,7 @@ def _group_tokens(
 ) -> Iterator[list[PronouncedToken]]:
     """Group tokens into sentences, each with a border at its end if one is known."""
     group: list[PronouncedToken] = []
+    length = _EMPTY_LENGTH
     for item in items:
         if item.token.is_border:
             if not group:
@@ -108,24 +110,22 @@ def _group_tokens(
             if item.token.spoken[0] != ",":
                 group[-1] = item
                 yield group
-                group = []
+                group, length = [], _EMPTY_LENGTH
             continue
         for piece in _split_token(item, max_phonemes - 2):
             # one more than `max_phonemes`: the border after the last word ends the sentence
-            while group and _count_symbols(group) + piece.length > max_phonemes + 1:
+            while group and length + piece.length > max_phonemes + 1:
                 split = _choose_split(group)
                 yield group[:split]
                 group = group[split:]
+                length = _EMPTY_LENGTH + sum(item.length for item in group)
             group.append(piece)
+            length += piece.length
     if group:
         last = group[-1].token
         if not last.is_border or text[last.end - 1 : last.end] in (")", "]", "}"):
             group.append(PronouncedToken(Token("border", (".",), last.end, last.end)))
         yield group
-
-
-def _count_symbols(group: list[PronouncedToken]) -> int:
-    return 2 + sum(item.length for item in group)  # with the start symbol and the last border
 
 
 def _build_sentence(text: str, items: list[PronouncedToken]) -> Sentence:

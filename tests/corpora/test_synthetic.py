@@ -10,7 +10,7 @@ import pytest
 
 from signals import RATE, centroid, pitch_of
 from valle.corpora import augmentation, synthetic, tts_engines
-from valle.corpora.espeak_speech import Espeak, EspeakFailed, EspeakVoice, voice_file
+from valle.corpora.espeak_speech import Espeak, EspeakError, EspeakVoice, voice_file
 from valle.corpora.split import is_evaluation_sentence
 from valle.corpora.synthetic import (
     SyntheticUtterance,
@@ -75,7 +75,7 @@ def test_voice_parameters_change_pitch_and_rate() -> None:
 
 def test_unknown_variant_is_rejected() -> None:
     voice = EspeakVoice("nobody", (1.0,) * 9, (1.0,) * 9, 1.0, (1.0,) * 8, 50, 175)
-    with pytest.raises(EspeakFailed, match="nobody"):
+    with pytest.raises(EspeakError, match="nobody"):
         voice_file(voice)
 
 

@@ -29,7 +29,7 @@ def export_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRESETS,
         default=DEFAULT_PRESET,
-        help="fp32; fp16 for GPUs; int8-weights stores weights in 8 bits and computes in fp32; w8a8 "
+        help="fp32; fp16 for GPUs; int8-weights stores weights in 8 bits, computing in fp32; w8a8 "
         "also multiplies 8-bit integers; w4a8 stores the AR's weights in 4 bits, for large models "
         "(default: %(default)s)",
     )

@@ -54,7 +54,7 @@ class _Part:
         return self.corpus == BONA_FIDE
 
 
-def prepare_detector(
+def prepare_detector(  # noqa: PLR0913 - options of a command
     stores: Sequence[Store],
     out: Path,
     *,

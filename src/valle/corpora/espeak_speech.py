@@ -24,7 +24,7 @@ _CLOSURE_STEP = 0.005  # seconds
 _CLOSURE_DEPTH = 10 ** (-30 / 20)  # a closure is 30 dB below the peak of the sound before
 
 
-class EspeakFailed(Exception):
+class EspeakError(Exception):
     """espeak-ng could not speak a text with a voice; other texts or voices may work."""
 
 
@@ -64,7 +64,7 @@ def voice_file(voice: EspeakVoice) -> str:
     """The text of a voice file: American English, the variant and its changes.
 
     Raises:
-        EspeakFailed: this espeak-ng has no such variant.
+        EspeakError: this espeak-ng has no such variant.
     """
     language, variant = _data("lang/gmw/en-US"), _data(f"voices/!v/{voice.variant}")
     pitch = [82.0, 118.0]  # the default of espeak-ng
@@ -101,7 +101,7 @@ def _is_number(word: str) -> bool:
 def _data(name: str) -> str:
     path = Path(espeakng_loader.get_data_path()) / name
     if not path.is_file():
-        raise EspeakFailed(f"espeak-ng has no {name}")
+        raise EspeakError(f"espeak-ng has no {name}")
     return path.read_text(encoding="utf-8", errors="replace")
 
 
@@ -138,7 +138,7 @@ class Espeak:
             Samples [N] in [-1, 1], their rate, and the phonemes and pauses in order.
 
         Raises:
-            EspeakFailed: espeak-ng could not speak this text with this voice.
+            EspeakError: espeak-ng could not speak this text with this voice.
         """
         request = {
             "voice": voice_file(voice),
@@ -148,7 +148,8 @@ class Espeak:
             "text": text,
         }
         stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None
+        assert stdin is not None
+        assert stdout is not None
         stdin.write(json.dumps(request).encode() + b"\n")
         stdin.flush()
         line = stdout.readline()
@@ -156,7 +157,7 @@ class Espeak:
             raise RuntimeError("the espeak-ng process ended; see its messages on stderr")
         head: dict[str, Any] = json.loads(line)
         if "error" in head:
-            raise EspeakFailed(head["error"])
+            raise EspeakError(head["error"])
         wave = np.frombuffer(stdout.read(head["bytes"]), np.int16).astype(np.float32) / 32768.0
         return wave, head["rate"], _sounds(head["events"], wave, head["rate"])
 

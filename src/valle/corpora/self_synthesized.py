@@ -32,7 +32,7 @@ MIN_PROMPT_SECONDS = 2.5
 _ATTESTATION = "Research recordings; speech made from them only trains a synthetic speech detector."
 
 
-def prepare_self_synthesized(
+def prepare_self_synthesized(  # noqa: PLR0913 - options of a command
     recordings: Path,
     sentences: Path,
     out: Path,

@@ -164,10 +164,10 @@ class Store:
 
     @cached_property
     def styles(self) -> tuple[NDArray[np.float16], NDArray[np.float64]] | None:
-        """Prosody features of each frame [frames, 3] (see `valle.audio.prosody`) and the edges of
-        the style bins [5, 7].
+        """Prosody features of each frame and the edges of the style bins.
 
-        None if `valle prepare styles` has not written them; they are optional.
+        [frames, 3] (see `valle.audio.prosody`) and [5, 7]. None if `valle prepare styles` has not
+        written them; they are optional.
         """
         path = self.folder / "styles.npz"
         if not path.is_file():
@@ -244,7 +244,7 @@ class StoreWriter:
         self._utterances: list[Utterance] = []
         self._offset = 0
 
-    def add(
+    def add(  # noqa: PLR0913 - fields of an utterance
         self,
         name: str,
         corpus: str,

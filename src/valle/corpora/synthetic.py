@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from valle.audio_format import HOP, SAMPLE_RATE
 from valle.corpora import augmentation, tts_engines
-from valle.corpora.espeak_speech import Espeak, EspeakFailed, EspeakVoice, Sound
+from valle.corpora.espeak_speech import Espeak, EspeakError, EspeakVoice, Sound
 from valle.corpora.phoneme_times import frame_symbols
 from valle.corpora.split import is_evaluation_sentence
 from valle.corpora.synthetic_speaker import ENGINES, SyntheticSpeaker
@@ -83,7 +83,7 @@ def available_engines() -> dict[str, float]:
     return engines
 
 
-def synthesize_utterances(
+def synthesize_utterances(  # noqa: PLR0913 - options of a command
     sentences: Sequence[str],
     speakers: int | Sequence[SyntheticSpeaker],
     utterances_per_speaker: int,
@@ -181,7 +181,7 @@ def _run_engine(
         for index, (sentence, text) in enumerate(zip(sentences, texts, strict=True)):
             try:
                 yield sentence, _espeak().speak(text, speaker.voice, seed=index + 1)
-            except EspeakFailed:
+            except EspeakError:
                 yield sentence, None
         return
     engine = tts_engines.flite if speaker.engine == "flite" else tts_engines.festival

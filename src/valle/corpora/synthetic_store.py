@@ -32,7 +32,7 @@ def read_sentences(path: Path) -> list[str]:
     return sentences
 
 
-def prepare_synthetic(
+def prepare_synthetic(  # noqa: PLR0913 - options of a command
     sentences: Path,
     out: Path,
     *,

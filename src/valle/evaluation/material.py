@@ -172,7 +172,7 @@ def select_sentences(
     sentences: Path,
     manifests: Sequence[Path],
     count: int | None,
-    is_known: Callable[[str], bool] = lambda text: True,
+    is_known: Callable[[str], bool] = lambda _text: True,
 ) -> list[str]:
     """Short plain sentences that no training text contains, whole or as a part.
 

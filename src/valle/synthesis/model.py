@@ -73,7 +73,7 @@ class Model:
         self.frame_rate = bundle.config.sample_rate / bundle.config.hop  # frames per second
         self._pipeline = Pipeline(bundle, self.codec)
 
-    def enroll(
+    def enroll(  # noqa: PLR0913 - public options
         self,
         recording: Source | NDArray[np.generic],
         name: str | None = None,

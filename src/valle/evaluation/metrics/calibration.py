@@ -72,8 +72,7 @@ def expected_calibration_error(row: str, phonemes: Sequence[ScoredPhonemes]) -> 
 
 
 def _bins(phonemes: ScoredPhonemes) -> Float64s:
-    """Per bin of confidence: the number of phonemes, and the sum of confidence minus correctness,
-    [2, BINS]."""
+    """Count phonemes and sum confidence minus correctness, per bin of confidence: [2, BINS]."""
     places = np.minimum((phonemes.confidence * BINS).astype(int), BINS - 1)
     excess = phonemes.confidence - phonemes.correct
     return np.stack([np.bincount(places, minlength=BINS), np.bincount(places, excess, BINS)])

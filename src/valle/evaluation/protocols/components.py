@@ -159,8 +159,9 @@ def measure_recognizer(
     synthetic_speakers: int = 20,
     quiet: bool = True,
 ) -> Iterator[Measurement | ScoredPhonemes]:
-    """Measure phoneme error rates and confidence on recordings and on synthetic speech, and the
-    times of phoneme boundaries on synthetic speech, where they are known.
+    """Measure phoneme error rates, confidence, and the times of phoneme boundaries.
+
+    Boundaries are measured on synthetic speech only, where they are known.
 
     Args:
         model: whose recognizer is measured, at 16 kHz.

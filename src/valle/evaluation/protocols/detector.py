@@ -122,8 +122,10 @@ def channels() -> dict[str, Callable[[Samples], Samples]]:
 
 
 def make_segments(model: Model, material: Material, quiet: bool = True) -> list[Segment]:
-    """Recordings and synthesized sentences of every held-out speaker, resynthesized recordings, and
-    two segments per speaker by every other TTS engine.
+    """Make the segments to classify.
+
+    These are recordings and synthesized sentences of every held-out speaker, resynthesized
+    recordings, and two segments per speaker by every other TTS engine.
 
     Raises:
         UsageError: a file is missing, or there are too few recordings or sentences.
@@ -201,8 +203,10 @@ def _synthesize_by_engines(texts: list[str], count: int) -> list[Segment]:
 def classify_segments(
     model: Model, segments: Sequence[Segment], quiet: bool = True
 ) -> list[Classification]:
-    """Classify all segments as they are, recordings and the model's own speech after every channel,
-    and recordings after the watermark.
+    """Classify all segments.
+
+    All of them as they are, recordings and the model's own speech after every channel, and
+    recordings after the watermark.
 
     Raises:
         UsageError: the model's bundle has no detector.
@@ -236,8 +240,10 @@ def _classify(
 
 
 def summarize(classifications: Sequence[Classification]) -> list[Result]:
-    """For every row and channel, the rate classified as synthetic, the rate that the verification
-    of consent would refuse, and the equal error rate against recordings through the same channel.
+    """Summarize every row and channel.
+
+    The results are the rate classified as synthetic, the rate that the verification of consent
+    would refuse, and the equal error rate against recordings through the same channel.
     """
     results = []
     by_place: dict[tuple[str, str], list[Classification]] = {}

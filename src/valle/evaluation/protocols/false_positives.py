@@ -102,8 +102,11 @@ def run(
 
 
 def summarize(files: Sequence[SearchedFile]) -> dict[str, Any]:
-    """By kind: hours, files, false positives, the lowest probability bound, and the score that came
-    closest to its threshold."""
+    """Summarize the search by kind of speech.
+
+    The results are hours, files, false positives, the lowest probability bound, and the score that
+    came closest to its threshold.
+    """
     kinds = {}
     for kind in dict.fromkeys(file.kind for file in files):
         of_kind = [file for file in files if file.kind == kind]

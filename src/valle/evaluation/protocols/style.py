@@ -99,8 +99,10 @@ def run_trials(
 
 
 def summarize(trials: Sequence[Trial]) -> dict[str, Any]:
-    """By style, Spearman's correlation within each voice and sentence (mean, interval over voices)
-    and over all clips together."""
+    """Spearman's correlation of requested and measured values, by style.
+
+    Within each voice and sentence (mean, interval over voices) and over all clips together.
+    """
     styles = {}
     for style in dict.fromkeys(trial.style for trial in trials):
         measured = [

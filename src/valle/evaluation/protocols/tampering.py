@@ -161,7 +161,7 @@ def table(summary: dict[str, Any]) -> str:
 Attempt = Callable[[], str]
 
 
-def _start_receipts(folder: Path, rng: random.Random) -> Attempt:
+def _start_receipts(_folder: Path, rng: random.Random) -> Attempt:
     receipt = receipts.attest(_STATEMENT, _RECORDING)
 
     def attempt() -> str:

@@ -248,8 +248,11 @@ def summarize_trials(trials: Sequence[Trial]) -> list[Result]:
 
 
 def measure_quality(segments: Sequence[Segment], quiet: bool = True) -> list[Result]:
-    """PESQ of watermarked against unmarked speech, the change of DNSMOS, and the real-time factor
-    of embedding."""
+    """Measure what the watermark costs.
+
+    The results are the PESQ of watermarked against unmarked speech, the change of DNSMOS, and the
+    real-time factor of embedding.
+    """
     quality = audio_quality.DNSMOS()
     names = sorted({segment.speaker for segment in segments})
     sums = {name: np.zeros((len(names), 2)) for name in ("PESQ", "DNSMOS change", "rtf")}

@@ -86,13 +86,13 @@ class Settings:
         return self.scale.per_speaker if self.per_speaker is None else self.per_speaker
 
 
-def run(
+def run(  # noqa: PLR0913 - a protocol's material
     model: Model | None,
     speakers: Sequence[Speaker],
     sentences: Sequence[str],
     metrics: Metrics,
     settings: Settings,
-    save: SaveClip = lambda name, samples: None,
+    save: SaveClip = lambda _name, _samples: None,
 ) -> list[Clip]:
     """Make and evaluate all clips.
 

@@ -184,7 +184,7 @@ class ExampleSource:
             have styles, or their bin edges differ.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of an example
         self,
         stores: Sequence[Store],
         shares: Sequence[float],

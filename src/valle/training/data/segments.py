@@ -95,8 +95,10 @@ class SegmentSampler:
     def _find_predicted(
         self, store: Store
     ) -> Iterator[tuple[Store, list[tuple[int, int]], Voices]]:
-        """For each speaker, the ranges of frames [first, end) with predictions, and the embeddings
-        [utterances, 192] of all recordings."""
+        """Yield, for each speaker, the ranges of frames [first, end) that have predictions.
+
+        With them come the embeddings [utterances, 192] of all the speaker's recordings.
+        """
         if store.predicted is None:
             return
         places = {utterance: place for place, utterance in enumerate(store.utterances)}

@@ -172,7 +172,7 @@ def export_runs(
 
 
 def detector_graph(detector: Detector) -> onnx.ModelProto:
-    """waveform [B, N], N whole seconds -> seconds [B, S, 3], whole [B, 3]."""
+    """Waveform [B, N], N whole seconds -> seconds [B, S, 3], whole [B, 3]."""
     axes = {"waveform": {0: "batch", 1: "samples"}}
     waveform = torch.zeros(2, 3 * SAMPLE_RATE)
     return _trace(detector, (waveform,), axes, ["seconds", "whole"])

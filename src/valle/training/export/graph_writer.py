@@ -134,8 +134,10 @@ class GraphWriter:
         return self.op("ReduceSum", self.op("Mul", rows, is_set), self.axes(1), keepdims=1)
 
     def residual_codes(self, rows: str, codebooks: Tensor) -> str:
-        """`valle.training.models.quantizer.residual_codes`: rows [B, T, latent] -> codes
-        [B, T, codebooks]."""
+        """Write `valle.training.models.quantizer.residual_codes`.
+
+        rows [B, T, latent] -> codes [B, T, codebooks].
+        """
         _, size, _ = codebooks.shape
         residual, codes = self.op("Unsqueeze", rows, self.axes(2)), ""
         for book, values in enumerate(codebooks, 1):
@@ -167,8 +169,10 @@ class GraphWriter:
         return self.op("Squeeze", first, self.axes(2))
 
     def residual_vectors(self, codes: str, codebooks: Tensor) -> str:
-        """`valle.training.models.quantizer.residual_vectors` of codes [B, T, 8] after the first,
-        with the codebooks that `residual_codes` has written."""
+        """Write `valle.training.models.quantizer.residual_vectors`.
+
+        Of codes [B, T, 8] after the first, with the codebooks that `residual_codes` has written.
+        """
         size = codebooks.shape[1]
         parts = []
         for book, values in enumerate(codebooks, 1):
@@ -180,8 +184,11 @@ class GraphWriter:
         return self.op("Sum", *parts)
 
     def residual_correction(self, codebook: Tensor) -> str:
-        """`valle.training.models.nar.residual_correction`, of the inputs `codes`, `known` (the
-        prompt's first codes) and `left` (its prediction residuals)."""
+        """Write `valle.training.models.nar.residual_correction`.
+
+        Its inputs are `codes`, `known` (the prompt's first codes) and `left` (its prediction
+        residuals).
+        """
         table = self.weight("tables.0", codebook)
         prior_frames = self.real("many", PRIOR_FRAMES)
         count = self.op("CastLike", self.op("Shape", "left", start=1, end=2), prior_frames)

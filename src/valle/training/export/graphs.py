@@ -42,7 +42,8 @@ def phonemes_graph(encoder: PhonemeEncoder, styled: bool) -> onnx.ModelProto:
         g.embedding("stress", "stress.weight", encoder.stress),
     )
     for i, (norm, convolution) in enumerate(zip(encoder.norms, encoder.convolutions, strict=True)):
-        assert isinstance(norm, nn.LayerNorm) and isinstance(convolution, nn.Conv1d)
+        assert isinstance(norm, nn.LayerNorm)
+        assert isinstance(convolution, nn.Conv1d)
         assert convolution.bias is not None
         convolved = g.op("Mul", g.norm(x, f"norms.{i}", norm), is_real)
         convolved = g.op("Transpose", convolved, perm=[0, 2, 1])

@@ -55,7 +55,7 @@ class AR(nn.Module):
         self.codes.initialize_from(vectors)
         self.code_head.weight.copy_(vectors[0])
 
-    def forward(
+    def forward(  # noqa: PLR0913 - inputs of the model
         self,
         codes: Tensor,
         symbols: Tensor,

@@ -72,7 +72,7 @@ class NAR(nn.Module):
         self.codes.initialize_from(project_codebooks(codebooks, self.size.width))
         self.tables.copy_(codebooks)
 
-    def forward(
+    def forward(  # noqa: PLR0913 - inputs of the model
         self,
         codes: Tensor,
         symbols: Tensor,
@@ -120,7 +120,7 @@ class NAR(nn.Module):
             values.append(value)
         return self.output(self.out_norm(x)), torch.stack(keys), torch.stack(values)
 
-    def forward_training(
+    def forward_training(  # noqa: PLR0913 - inputs of the model
         self,
         prompt: tuple[Tensor, Tensor, Tensor],
         target: tuple[Tensor, Tensor, Tensor],

@@ -67,7 +67,9 @@ class StyleConditioning(nn.Module):
 
 
 class PhonemeEncoder(nn.Module):
-    """symbols [B, S] int64, stress [B, S] int64 in 0..2, voice [B, 192], style [B, 5] int64 or None
+    """Encodes symbols with bounded right context.
+
+    symbols [B, S] int64, stress [B, S] int64 in 0..2, voice [B, 192], style [B, 5] int64 or None
     -> encoded [B, S, width].
 
     Voice and style are added to every row, so the AR reads them with every symbol. Padding (symbol

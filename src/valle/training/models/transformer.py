@@ -135,7 +135,7 @@ class Block(nn.Module):
         for linear in (self.attention_out, self.feed_out):
             nn.init.normal_(linear.weight, std=0.02 / math.sqrt(2 * layers))
 
-    def forward(
+    def forward(  # noqa: PLR0913 - inputs of the model
         self,
         x: Tensor,
         cos: Tensor,

@@ -215,8 +215,11 @@ class CodecTrainer:
             return quantiser.decode(kept), None, codes
 
     def _choose_codebooks(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Choose from how many codebooks each segment of a batch is decoded, and which segments
-        get predicted codes; [B] each."""
+        """Choose how each segment of a batch is decoded.
+
+        Returns:
+            From how many codebooks, and whether from predicted codes; [B] each.
+        """
         settings = self.hyperparameters
         codebooks = self.codec.quantiser.codebooks
         uniform = self.rng.random(settings.batch_size)

@@ -136,8 +136,11 @@ class NARTrainer:
 
     @torch.no_grad()
     def _prompt_residuals(self, contexts: list[Rows], voice: Tensor) -> list[Tensor]:
-        """Prediction residuals of each context [1, frames, latent]: its vectors minus those
-        predicted of each half with the other half as the prompt, as at run time."""
+        """Prediction residuals of each context [1, frames, latent].
+
+        Its vectors minus those predicted of each half with the other half as the prompt, as at run
+        time.
+        """
         halves = [[np.array_split(array, 2) for array in context] for context in contexts]
         first, second = ([(c[h], s[h], t[h]) for c, s, t in halves] for h in range(2))
         was_training = self.nar.training

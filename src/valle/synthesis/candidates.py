@@ -31,7 +31,7 @@ class _Candidate:
 
 
 class CandidateSelector:
-    """Generates the sentences of one text in one voice, each as often as the options ask for."""
+    """Generates the sentences of one text in one voice, each as many times as its options allow."""
 
     def __init__(
         self,

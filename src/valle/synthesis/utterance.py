@@ -46,9 +46,9 @@ class Utterance:
     seed: int = 0
     """Seed of the whole text."""
     index: int = 0
-    """Number of the sentence in its text."""
+    """Index of the sentence in its text, from 0."""
     attempt: int = 0
-    """Number of the candidate among those of the sentence."""
+    """Index of the candidate among those of the sentence, from 0."""
 
     def make_rng(self) -> np.random.Generator:
         """Return the random number generator that this utterance is sampled with."""

@@ -1,14 +1,14 @@
-"""Which codec? Frame rates, numbers of codebooks and a phoneme loss, compared in short trainings.
+"""Comparison of codecs in short trainings: frame rates, numbers of codebooks, a phoneme loss.
 
     python benchmarks/codec_choices.py --data data/speech
 
-For each choice a codec is trained on spectra alone, a small AR on its first codebook (phonemes and
-their times given), and a probe that reads phonemes from that codebook; all on the same speech for
-the same number of steps, and judged on speakers that none of them learnt from. The figures say
-what a choice does to the sound, how well the AR predicts the codes, and how surely the codes that
-it draws are the phonemes asked for. Prints JSON.
+For each choice, a codec is trained with spectral losses alone, a small AR on its first codebook
+(conditioned on phonemes and their times), and a probe that classifies phonemes from that codebook;
+all on the same speech for the same number of steps, and tested on held-out speakers. The figures
+show the quality of the audio, how well the AR predicts the codes, and how often the codes it
+samples are classified as the right phonemes. Prints JSON.
 
-The models take their frame length when they are imported, so each choice has its own process.
+The models read their frame length when they are imported, so each choice runs in its own process.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ SAMPLE_RATE = 16_000
 
 @dataclass(frozen=True)
 class Choice:
-    """A codec to try: samples a frame, samples between its feature vectors, codebooks, and the
-    weight of a loss that asks the first codebook for the phoneme."""
+    """A codec: samples per frame, samples per feature vector, codebooks, and the weight of a loss
+    that classifies phonemes from the first codebook."""
 
     hop: int
     step: int
@@ -36,7 +36,7 @@ class Choice:
     phoneme_loss: float = 0.0
 
 
-# All at about 4 kbit/s but for the last two.
+# All at about 4 kbit/s except the last two.
 CHOICES = {
     "25 Hz": Choice(640, 160, 16),
     "37.5 Hz": Choice(424, 212, 11),
@@ -50,43 +50,51 @@ CHOICES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="a labelled store of recordings")
-    parser.add_argument("--only", choices=CHOICES, action="append", help="(all)")
+    parser.add_argument("--data", type=Path, required=True, help="a labeled store of recordings")
+    parser.add_argument("--only", choices=CHOICES, action="append", help="(default: all)")
     parser.add_argument("--codec-steps", type=int, default=1200)
     parser.add_argument("--ar-steps", type=int, default=800)
-    parser.add_argument("--hours", type=float, default=3.0, help="of speech for AR and probe (3)")
-    parser.add_argument("--judged", type=int, default=24, help="utterances to judge by (24)")
+    parser.add_argument("--hours", type=float, default=3.0, help="of speech, for AR and probe (3)")
+    parser.add_argument("--test", type=int, default=24, help="utterances to test on (24)")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     results = {}
     for name in arguments.only or CHOICES:
         print(f"{name} ...", file=sys.stderr, flush=True)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            results[name] = pool.submit(found, CHOICES[name], arguments).result()
+            results[name] = pool.submit(measure, CHOICES[name], arguments).result()
         print(json.dumps({name: results[name]}), file=sys.stderr, flush=True)
     print(json.dumps(results, indent=1))
 
 
-def found(choice: Choice, arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(choice: Choice, arguments: argparse.Namespace) -> dict[str, Any]:
     """All figures of one choice."""
+    from valle import audio_format
+
+    # Models read the hop when they are imported; corpora keep their own.
+    label_hop, audio_format.HOP = audio_format.HOP, choice.hop
     from valle.training.models import features
 
-    # Before anything else of valle is imported: models read these when they are.
-    features.HOP, features._STEP = choice.hop, choice.step
+    features._STEP = choice.step
     features.FEATURES = features.MELS * (choice.hop // choice.step)
+    import valle.training.models.codec  # noqa: F401  # with these values
+
+    audio_format.HOP = label_hop
+    import torch
+
     import codec_trial
 
-    figures = codec_trial.try_out(
-        arguments.data,
+    plan = codec_trial.Plan(
         hop=choice.hop,
         codebooks=choice.codebooks,
         phoneme_loss=choice.phoneme_loss,
         codec_steps=arguments.codec_steps,
         ar_steps=arguments.ar_steps,
         hours=arguments.hours,
-        judged=arguments.judged,
-        threads=arguments.threads,
+        test=arguments.test,
     )
+    torch.set_num_threads(arguments.threads)
+    figures = codec_trial.run(arguments.data, plan)
     rate = SAMPLE_RATE / choice.hop
     return asdict(choice) | {"kilobits": rate * choice.codebooks * 10 / 1000} | figures
 

@@ -17,15 +17,16 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import ablations  # noqa: E402
 import codec_choices  # noqa: E402
-from made_corpus import write_corpus  # noqa: E402
+from synthetic_corpus import write_corpus  # noqa: E402
 from valle.corpora.store import Store  # noqa: E402
 from valle.text.symbols import SYMBOLS  # noqa: E402
 from valle.training.data.examples import ExampleSource  # noqa: E402
 from valle.training.models.ar import AR  # noqa: E402
 from valle.training.models.sizes import ARSize  # noqa: E402
-from valle.training.trainers.ar import ar_batch  # noqa: E402
-from valle.training.trainers.codec import CodecJob  # noqa: E402
+from valle.training.trainers.ar import collate_examples  # noqa: E402
+from valle.training.trainers.codec import CodecTrainer  # noqa: E402
 from valle.training.trainers.loop import save_checkpoint  # noqa: E402
+from valle.training.trainers.trainer import TrainerContext  # noqa: E402
 
 SPEAKERS = [f"speaker {number}" for number in range(40)]
 
@@ -43,7 +44,7 @@ def test_no_form_sees_the_codes_that_it_is_to_predict(corpus: Path, form: str) -
     ar = AR(ARSize(2, 4, 64, 128, 0.0), len(SYMBOLS))
     model = ablations.FORMS[form](ar).eval()
     source = ExampleSource([Store(corpus)], [1.0], seed=0)
-    batch = ar_batch(
+    batch = collate_examples(
         [source.example((30, 60), (50, 100), 0.7) for _ in range(3)], torch.device("cpu")
     )
     frame = 51
@@ -77,8 +78,8 @@ def test_trials_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    job = CodecJob([Store(corpus)], tmp_path / "codec", "default", "cpu", 0)
-    save_checkpoint(tmp_path / "codec" / "checkpoint.pt", job, 0, 0.0)
+    trainer = CodecTrainer(TrainerContext([Store(corpus)], tmp_path / "codec"))
+    save_checkpoint(tmp_path / "codec" / "checkpoint.pt", trainer, 0, 0.0)
     arguments = ["--speech", corpus, "--speeds", corpus, "--made", corpus, "--runs", tmp_path]
     chosen = ["--only", "all of it", "--only", "two frames a step"]
     monkeypatch.setattr(ablations, "_PROMPT", (30, 60))

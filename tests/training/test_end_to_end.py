@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs the extra [train]")
+pytest.importorskip("torch", reason="needs the extra [train]")
+
+import torch
 
 import valle
 from command_line import expect_success, expect_usage_error
@@ -32,7 +34,9 @@ def test_from_sentences_to_speech(
 ) -> None:
     assert not any(map(is_evaluation_sentence, SENTENCES))
     espeak = {"espeak": ENGINES["espeak"]}
-    monkeypatch.setattr(synthetic, "available_engines", lambda: espeak)  # the one with exact times
+    monkeypatch.setattr(
+        synthetic, "available_engines", lambda: espeak
+    )  # the only one with exact times
     data, runs, bundle = tmp_path / "data", tmp_path / "runs", tmp_path / "bundle"
     sentences = tmp_path / "sentences.tsv"
     sentences.write_text("".join(f"test\t{sentence}\n" for sentence in SENTENCES))
@@ -51,7 +55,7 @@ def test_from_sentences_to_speech(
     )
     store = Store(data)
     assert len({u.speaker for u in store.utterances}) == 3
-    assert all(u.made and store.labels[u.id] for u in store.utterances)
+    assert all(u.is_synthetic and store.labels[u.id] for u in store.utterances)
 
     train = ("--data", data, "--runs", runs, "--size", "debug", "--steps", 3, "--threads", 1, "-q")
     for stage in ("codec", "listener", "speaker"):
@@ -100,7 +104,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_another_size_does_not_spoil_a_run(
+def test_size_of_a_run_cannot_change(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train = ("train", "speaker", "--data", corpus, "--runs", tmp_path, "--threads", 1, "-q")
@@ -111,7 +115,7 @@ def test_another_size_does_not_spoil_a_run(
     expect_success(*train, "--size", "debug", "--steps", 2)
 
 
-def test_what_is_missing_is_said(
+def test_missing_inputs_are_explained(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     common = ("--runs", tmp_path, "--size", "debug", "--steps", 1, "--threads", 1, "-q")
@@ -120,7 +124,7 @@ def test_what_is_missing_is_said(
     assert "--share" in expect_usage_error(capsys, *train, "--share", "1", "--share", "2")
     short = tmp_path / "short"
     write_corpus(short, {"a": [20], "b": [20]}, words=2)
-    assert "clean speech" in expect_usage_error(capsys, *train[:-1], short)
+    assert "clean recordings" in expect_usage_error(capsys, *train[:-1], short)
     assert "transcribed" in expect_usage_error(
         capsys, "train", "listener", *common, "--data", short
     )

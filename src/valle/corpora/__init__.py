@@ -1,1 +1,1 @@
-"""Corpora: recordings and made speech, brought into one form that training reads."""
+"""Corpora: recordings and synthetic speech, brought into one form that training reads."""

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs the extra [train]")
+pytest.importorskip("torch", reason="needs the extra [train]")
+
+import torch
 
 from synthetic_corpus import write_corpus
 from valle.audio_format import HOP
@@ -23,6 +25,7 @@ from valle.training.models.sizes import NO_CODE
 from valle.training.models.speaker import SPEAKER_SIZES, SpeakerEncoder
 from valle.training.trainers.codec import CodecTrainer
 from valle.training.trainers.loop import run
+from valle.training.trainers.trainer import TrainerContext
 
 CLIPS = {"a": [150, 200], "b": [240], "short": [70]}
 

@@ -1,4 +1,4 @@
-"""Export: every graph is its PyTorch module, and 8 bits lose what they must and no more."""
+"""Export: every graph computes what its PyTorch module does, and 8-bit storage is exact enough."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs the extra [train]")
-onnx = pytest.importorskip("onnx", reason="needs the extra [train]")
+pytest.importorskip("torch", reason="needs the extra [train]")
+pytest.importorskip("onnx", reason="needs the extra [train]")
 
+import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from valle.audio_format import HOP
@@ -36,18 +38,18 @@ GRAPHS = (
 
 @pytest.fixture(scope="module")
 def models() -> Models:
-    """Untrained models, but with codebooks where the encoder's latents are, finer and finer."""
-    made = random_models("debug", seed=0)
+    """Untrained models with codebooks around the encoder's latents, each finer than the last."""
+    models = random_models("debug", seed=0)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        made.listener.log_temperature.fill_(0.3)
+        models.listener.log_temperature.fill_(0.3)
         noise = 0.2 * torch.randn(4, 50 * HOP, generator=generator)
-        latents = made.codec.encoder(noise).flatten(0, 1)
-        tables = torch.randn(made.codec.quantiser.tables.shape, generator=generator)
-        finer = 0.5 ** torch.arange(len(tables))[:, None, None]
-        made.codec.quantiser.tables.copy_(tables * latents.std(0) * finer)
-        made.codec.quantiser.tables[0] += latents.mean(0)
-    return made
+        latents = models.codec.encoder(noise).flatten(0, 1)
+        codebooks = torch.randn(models.codec.quantiser.tables.shape, generator=generator)
+        scale = 0.5 ** torch.arange(len(codebooks))[:, None, None]
+        models.codec.quantiser.tables.copy_(codebooks * latents.std(0) * scale)
+        models.codec.quantiser.tables[0] += latents.mean(0)
+    return models
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def bundle(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(scope="module")
 def small(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("int8") / "bundle"
-    export_bundle(folder, "exported", models, "int8")
+    export_bundle(folder, "exported", models, "int8-weights")
     return Bundle.load(folder, threads=1)
 
 
@@ -72,30 +74,30 @@ def waveform() -> np.ndarray:
 
 def voices(rng: np.random.Generator, count: int) -> np.ndarray:
     """Speaker embeddings [count, 192] of unit length."""
-    made = rng.standard_normal((count, EMBEDDING_DIM)).astype(np.float32)
-    return made / np.linalg.norm(made, axis=-1, keepdims=True)
+    vectors = rng.standard_normal((count, EMBEDDING_DIM)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def ran(bundle: Bundle, graph: str, **inputs: np.ndarray) -> list[np.ndarray]:
+def run_graph(bundle: Bundle, graph: str, **inputs: np.ndarray) -> list[np.ndarray]:
     return bundle.session(graph).run(None, inputs)
 
 
-def test_the_bundle_says_what_it_holds(bundle: Bundle, small: Bundle) -> None:
-    for made, precision in ((bundle, "fp32"), (small, "int8")):
-        config = read_config(made.folder)
+def test_config_describes_the_bundle(bundle: Bundle, small: Bundle) -> None:
+    for exported, precision in ((bundle, "fp32"), (small, "int8")):
+        config = read_config(exported.folder)
         assert sorted(config.graphs) == list(GRAPHS)
         assert {graph.precision for graph in config.graphs.values()} == {precision}
         assert (config.sample_rate, config.hop, config.decoder_delay) == (16000, HOP, 4)
-        made.verify()
+        exported.verify()
 
 
 @torch.no_grad()
 def test_codec_encoder(bundle: Bundle, models: Models, waveform: np.ndarray) -> None:
-    (codes,) = ran(bundle, "codec_encoder", waveform=waveform)
-    (said,) = bundle.config.graphs["codec_encoder"].outputs
-    assert said.shape == ("batch", "codes", 8)
+    (codes,) = run_graph(bundle, "codec_encoder", waveform=waveform)
+    (output,) = bundle.config.graphs["codec_encoder"].outputs
+    assert output.shape == ("batch", "codes", 8)
     wanted = models.codec.encode(torch.from_numpy(waveform)).numpy()
-    assert len(np.unique(wanted[..., 0])) > 10  # the comparison says something
+    assert len(np.unique(wanted[..., 0])) > 10  # otherwise the comparison would be trivial
     np.testing.assert_array_equal(codes, wanted)
 
 
@@ -108,7 +110,7 @@ def test_codec_decoder(bundle: Bundle, models: Models, frames: int) -> None:
     state = rng.standard_normal((2, decoder.state_size)).astype(np.float32)
     voice = voices(rng, 2)
     noise = rng.standard_normal((2, frames, NOISE), np.float32)
-    found = ran(bundle, "codec_decoder", codes=codes, state=state, voice=voice, noise=noise)
+    found = run_graph(bundle, "codec_decoder", codes=codes, state=state, voice=voice, noise=noise)
     latents = models.codec.quantiser.decode(torch.from_numpy(codes))
     wanted = decoder(latents, *(torch.from_numpy(one) for one in (state, voice, noise)))
     for one, other in zip(found, wanted, strict=True):
@@ -117,7 +119,7 @@ def test_codec_decoder(bundle: Bundle, models: Models, frames: int) -> None:
 
 @torch.no_grad()
 def test_listener(bundle: Bundle, models: Models, waveform: np.ndarray) -> None:
-    found = ran(bundle, "listener", waveform=waveform)
+    found = run_graph(bundle, "listener", waveform=waveform)
     wanted = models.listener(torch.from_numpy(waveform))
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other.numpy(), atol=1e-3)
@@ -126,7 +128,7 @@ def test_listener(bundle: Bundle, models: Models, waveform: np.ndarray) -> None:
 
 @torch.no_grad()
 def test_speaker(bundle: Bundle, models: Models, waveform: np.ndarray) -> None:
-    (found,) = ran(bundle, "speaker", waveform=waveform)
+    (found,) = run_graph(bundle, "speaker", waveform=waveform)
     np.testing.assert_allclose(found, models.speaker(torch.from_numpy(waveform)), atol=1e-4)
     np.testing.assert_allclose(np.linalg.norm(found, axis=-1), 1.0, atol=1e-5)
 
@@ -137,15 +139,19 @@ def test_phonemes_and_ar(bundle: Bundle, models: Models) -> None:
     symbols, stress = rng.integers(0, 20, (1, 7)), rng.integers(0, 3, (1, 7))
     path = np.sort(rng.integers(0, 7, (1, frames)))
     codes, stay = rng.integers(0, 1025, (1, frames, 8)), rng.integers(0, 32, (1, frames))
-    said = {"symbols": symbols, "stress": stress, "voice": voices(rng, 1)}
-    (encoded,) = ran(bundle, "phonemes", **said)
-    wanted = models.ar.phonemes(*map(torch.from_numpy, said.values())).numpy()
+    inputs = {"symbols": symbols, "stress": stress, "voice": voices(rng, 1)}
+    (encoded,) = run_graph(bundle, "phonemes", **inputs)
+    wanted = models.ar.phonemes(*map(torch.from_numpy, inputs.values())).numpy()
     np.testing.assert_allclose(encoded, wanted, atol=1e-4)
-    (voiceless,) = ran(bundle, "phonemes", **{**said, "voice": np.zeros((1, EMBEDDING_DIM), "f4")})
-    assert (np.abs(encoded - voiceless).max(axis=-1) > 0.05).all()  # the comparison says something
+    (voiceless,) = run_graph(
+        bundle, "phonemes", **{**inputs, "voice": np.zeros((1, EMBEDDING_DIM), "f4")}
+    )
+    assert (
+        np.abs(encoded - voiceless).max(axis=-1) > 0.05
+    ).all()  # otherwise the comparison would be trivial
     empty = np.zeros((1, size.heads, size.max_positions, size.width // size.heads), np.float32)
     past = {f"past_{kind}_{i}": empty for i in range(size.layers) for kind in ("key", "value")}
-    logits, moves, *_ = ran(
+    logits, transitions, *_ = run_graph(
         bundle,
         "ar",
         codes=codes,
@@ -155,8 +161,8 @@ def test_phonemes_and_ar(bundle: Bundle, models: Models) -> None:
         total_sequence_length=np.array(frames, np.int32),
         **past,
     )
-    tensors = map(torch.from_numpy, (codes, *said.values(), path, stay))
-    for one, other in zip((logits, moves), models.ar(*tensors), strict=True):
+    tensors = map(torch.from_numpy, (codes, *inputs.values(), path, stay))
+    for one, other in zip((logits, transitions), models.ar(*tensors), strict=True):
         np.testing.assert_allclose(one, other.numpy(), atol=1e-3)
 
 
@@ -176,14 +182,14 @@ def test_nar(bundle: Bundle, models: Models, kind: int) -> None:
         "past_value": rng.standard_normal(shape).astype(np.float32),
     }
     inputs["codes"][..., 0] %= 1024
-    plain = {
+    unguided = {
         "known": np.zeros((2, 0), np.int64),
         "left": np.zeros((2, 0, size.latent), np.float32),
         "plain": np.zeros((2, 9, size.latent), np.float32),
         "strength": np.array(0, np.float32),
     }
-    added, vector, _, *found = ran(bundle, "nar", **inputs, **plain)
-    wanted = models.nar(*(torch.from_numpy(each) for each in inputs.values()))
+    added, vector, _, *found = run_graph(bundle, "nar", **inputs, **unguided)
+    wanted = models.nar(*(torch.from_numpy(array) for array in inputs.values()))
     for one, other in zip((vector, *found), wanted, strict=True):
         np.testing.assert_allclose(one, other.numpy(), atol=1e-3)
     coded = residual_codes(models.nar.tables[1:], wanted[0]).numpy()
@@ -191,15 +197,13 @@ def test_nar(bundle: Bundle, models: Models, kind: int) -> None:
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
-def test_weights_in_8_bits_are_off_by_half_a_step(
-    bundle: Bundle, small: Bundle, graph: str
-) -> None:
-    whole = weights(bundle.folder / f"{graph}.onnx")
+def test_int8_weights_are_within_half_a_step(bundle: Bundle, small: Bundle, graph: str) -> None:
+    original = weights(bundle.folder / f"{graph}.onnx")
     stored = weights(small.folder / f"{graph}.onnx")
-    in_8_bits = [name for name in whole if f"{name}.int8" in stored]
-    assert in_8_bits
-    for name, weight in whole.items():
-        if name not in in_8_bits:
+    quantized = [name for name in original if f"{name}.int8" in stored]
+    assert quantized
+    for name, weight in original.items():
+        if name not in quantized:
             np.testing.assert_array_equal(stored[name], weight)
             assert weight.ndim < 2 or weight.size < 4096 or weight.dtype != np.float32
             continue
@@ -210,19 +214,19 @@ def test_weights_in_8_bits_are_off_by_half_a_step(
         assert (np.abs(values * scale - weight) <= 0.5001 * scale).all()
 
 
-def test_files_of_8_bits_are_much_smaller(bundle: Bundle, small: Bundle) -> None:
+def test_int8_files_are_much_smaller(bundle: Bundle, small: Bundle) -> None:
     sizes = {}
     for graph in GRAPHS:
         one, other = (b.folder / f"{graph}.onnx" for b in (small, bundle))
         sizes[graph] = one.stat().st_size / other.stat().st_size
     assert sizes["ar"] < 0.3
     assert sizes["nar"] < 0.3
-    # In the smallest of this size nodes, not weights, are most of the file.
+    # The smallest graphs of this size are mostly nodes, not weights.
     assert max(sizes[g] for g in ("codec_encoder", "codec_decoder", "phonemes", "speaker")) < 0.65
     assert max(sizes.values()) < 0.75, sizes
 
 
-def test_no_table_that_can_be_computed_is_stored(small: Bundle) -> None:
+def test_no_computable_table_is_stored(small: Bundle) -> None:
     """Fourier transforms of 2 MB and more are a few operations in the graphs."""
     for graph in GRAPHS:
         for node in onnx.load(small.folder / f"{graph}.onnx").graph.node:
@@ -231,17 +235,17 @@ def test_no_table_that_can_be_computed_is_stored(small: Bundle) -> None:
 
 
 @torch.no_grad()
-def test_8_bits_still_hear_and_speak_alike(
+def test_int8_outputs_are_close_to_fp32(
     bundle: Bundle, small: Bundle, waveform: np.ndarray
 ) -> None:
-    one, other = (ran(b, "speaker", waveform=waveform)[0] for b in (bundle, small))
+    one, other = (run_graph(b, "speaker", waveform=waveform)[0] for b in (bundle, small))
     assert (np.sum(one * other, axis=-1) > 0.99).all()
-    one, other = (ran(b, "listener", waveform=waveform)[1] for b in (bundle, small))
+    one, other = (run_graph(b, "listener", waveform=waveform)[1] for b in (bundle, small))
     assert np.abs(np.exp(one) - np.exp(other)).max() < 0.05
 
 
-def test_known_weights_in_8_bits() -> None:
-    """Rows of one value in very unequal sizes: a scale a row stores them without any loss."""
+def test_int8_weights_of_known_values() -> None:
+    """Rows of one value each, of very different magnitude: a scale per row is lossless."""
     weight = np.repeat(10.0 ** np.arange(-3, 5, dtype=np.float32), 1024).reshape(8, 1024)
     weight[0] = 0.0
     table = np.linspace(-1, 1, 8192, dtype=np.float32).reshape(1024, 8)
@@ -256,7 +260,7 @@ def test_known_weights_in_8_bits() -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     quantize_weights_int8(model)
     onnx.checker.check_model(model)
-    stored = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     assert stored["w.scale"].shape == (8, 1)
     np.testing.assert_allclose(stored["w.int8"] * stored["w.scale"], weight, rtol=1e-6)
     (half,) = [n for n in model.graph.node if n.op_type == "Constant"]
@@ -264,8 +268,7 @@ def test_known_weights_in_8_bits() -> None:
 
 
 @pytest.mark.parametrize("by_row", [True, False])
-def test_of_a_table_only_the_rows_looked_up_come_back(by_row: bool) -> None:
-    """To the same numbers that the whole of it would have."""
+def test_only_looked_up_rows_of_a_table_are_dequantized(by_row: bool) -> None:
     values = np.random.default_rng(5).integers(-127, 128, (64, 64))
     values[0], values[:, 0] = 127, 127
     scale = 2.0 ** np.arange(-32, 32)
@@ -278,13 +281,13 @@ def test_of_a_table_only_the_rows_looked_up_come_back(by_row: bool) -> None:
     quantize_weights_int8(model)
     onnx.checker.check_model(model)
     first = model.graph.node[0]
-    assert (first.op_type, first.input[0]) == ("Gather", "table.int8")  # not the whole, widened
+    assert (first.op_type, first.input[0]) == ("Gather", "table.int8")  # not the whole table
     wanted = np.array([[0, 63], [7, 7]])
     (found,) = make_session(model.SerializeToString(), 1).run(None, {"ids": wanted})
     np.testing.assert_array_equal(found, table[wanted])
 
 
-def test_a_table_that_is_multiplied_by_too_is_widened() -> None:
+def test_table_that_is_also_a_factor_is_dequantized() -> None:
     table = np.random.default_rng(6).standard_normal((64, 64)).astype(np.float32)
     nodes = [
         helper.make_node("Gather", ["table", "ids"], ["rows"], axis=0),
@@ -301,16 +304,18 @@ def test_a_table_that_is_multiplied_by_too_is_widened() -> None:
 
 
 def weights(path: Path) -> dict[str, np.ndarray]:
-    return {each.name: numpy_helper.to_array(each) for each in onnx.load(path).graph.initializer}
+    return {
+        tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer
+    }
 
 
-def test_what_was_not_trained_is_named(tmp_path: Path) -> None:
+def test_untrained_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="codec"):
         export_runs(tmp_path, tmp_path / "bundle", "b")
     assert not (tmp_path / "bundle").exists()
 
 
-def test_a_folder_of_something_else_is_not_replaced(models: Models, tmp_path: Path) -> None:
+def test_other_folder_is_not_replaced(models: Models, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(OutputError):
         export_bundle(tmp_path, "b", models, "fp32")

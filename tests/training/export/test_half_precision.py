@@ -1,4 +1,4 @@
-"""Half precision: the same models in fewer bits, and graphs that ONNX calls valid."""
+"""fp16 export: valid graphs that compute nearly the same."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-onnx = pytest.importorskip("onnx", reason="needs the extra [train]")
+pytest.importorskip("onnx", reason="needs the extra [train]")
 pytest.importorskip("torch", reason="needs the extra [train]")
 
+import onnx
 from onnx import TensorProto
 
 from valle.audio.prosody import CLASSES, STYLES
@@ -28,15 +29,15 @@ import cuda_step
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
-    borders = np.tile(np.arange(CLASSES - 1.0), (len(STYLES), 1))
-    models = replace(random_models("debug", 0), style_bin_edges=borders)
-    folder = tmp_path_factory.mktemp("halves")
+    bin_edges = np.tile(np.arange(CLASSES - 1.0), (len(STYLES), 1))
+    models = replace(random_models("debug", 0), style_bin_edges=bin_edges)
+    folder = tmp_path_factory.mktemp("fp16")
     for precision in ("fp32", "fp16"):
         export_bundle(folder / precision, "debug", models, precision)
     return {name: Bundle.load(folder / name, threads=1) for name in ("fp32", "fp16")}
 
 
-def test_attention_gets_halves_and_the_outside_does_not_change(
+def test_attention_is_fp16_and_inputs_are_unchanged(
     bundles: dict[str, Bundle],
 ) -> None:
     graphs = bundles["fp16"].config.graphs
@@ -54,7 +55,7 @@ def test_attention_gets_halves_and_the_outside_does_not_change(
             assert tensor.dtype != ("float32" if kept else "float16"), tensor.name
 
 
-def test_what_is_heard_is_nearly_the_same(bundles: dict[str, Bundle]) -> None:
+def test_fp16_is_close_to_fp32(bundles: dict[str, Bundle]) -> None:
     rng = np.random.default_rng(0)
     codes, ids = rng.integers(0, 1024, (300, 8)), rng.integers(0, 40, 300)
     voice = np.zeros(192, np.float32)
@@ -63,7 +64,7 @@ def test_what_is_heard_is_nearly_the_same(bundles: dict[str, Bundle]) -> None:
         nar = NAR(bundle)
         frames = FrameInputs(codes, ids, 0 * ids)
         prompt = nar.prefill(frames[:250], voice)
-        # Far from the beginning, where fp16 would not know one position from the next.
+        # Far from the start, where fp16 cannot represent consecutive positions.
         (vectors[name],) = nar._run(("vector",), nar._inputs(prompt, frames[250:], 1))
         ar = ARDecoder(bundle)
         encoded = ar.encode(ids, 0 * ids, voice)
@@ -86,8 +87,8 @@ def test_what_is_heard_is_nearly_the_same(bundles: dict[str, Bundle]) -> None:
         )
 
 
-def test_steps_on_a_device_are_those_of_the_graph(bundles: dict[str, Bundle]) -> None:
-    """On the CPU, since a card is seldom at hand: the binding is the same."""
+def test_steps_with_device_binding_match_the_graph(bundles: dict[str, Bundle]) -> None:
+    """On the CPU, since tests rarely have a GPU: the binding is the same."""
     half, _ = cuda_step.steps(bundles["fp16"], "cpu", 20)
     whole, _ = cuda_step.steps(bundles["fp32"], "cpu", 20)
     assert half.shape == (1024,)

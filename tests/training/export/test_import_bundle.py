@@ -1,4 +1,4 @@
-"""A bundle's models as runs, and back: nothing is lost on the way, nor replaced."""
+"""Import of a bundle into training runs: a lossless inverse of the export."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-onnx = pytest.importorskip("onnx", reason="needs the extra [train]")
-torch = pytest.importorskip("torch", reason="needs the extra [train]")
+pytest.importorskip("onnx", reason="needs the extra [train]")
+pytest.importorskip("torch", reason="needs the extra [train]")
+
+import onnx
+import torch
 
 from command_line import expect_success, expect_usage_error
 from valle.bundle.bundle import Bundle
@@ -28,7 +31,7 @@ LOADERS = {
 }
 
 
-def test_models_come_back_as_they_were(tmp_path: Path) -> None:
+def test_models_round_trip(tmp_path: Path) -> None:
     models = random_models("debug", seed=1)
     models = dataclasses.replace(models, style_bin_edges=np.arange(35.0).reshape(5, 7))
     export_bundle(tmp_path / "bundle", "b", models, "fp32")
@@ -41,8 +44,8 @@ def test_models_come_back_as_they_were(tmp_path: Path) -> None:
         assert after.size == getattr(models, stage).size if hasattr(after, "size") else True
 
 
-@pytest.mark.parametrize("precision", ["int8", "fast8", "fast4"])
-def test_few_bits_stay_the_same_bits(tmp_path: Path, precision: Preset) -> None:
+@pytest.mark.parametrize("precision", ["int8-weights", "w8a8", "w4a8"])
+def test_quantized_weights_round_trip(tmp_path: Path, precision: Preset) -> None:
     export_bundle(tmp_path / "one", "b", random_models("debug", seed=1), precision)
     expect_success("import", tmp_path / "one", "--runs", tmp_path / "runs")
     again = ("--runs", tmp_path / "runs", "--name", "b", "--precision", precision)
@@ -55,7 +58,7 @@ def test_few_bits_stay_the_same_bits(tmp_path: Path, precision: Preset) -> None:
             np.testing.assert_allclose(after[name], weight, rtol=1e-6, atol=1e-7, err_msg=name)
 
 
-def test_products_in_integers_come_back() -> None:
+def test_dynamic_int8_weights_are_dequantized() -> None:
     values = np.array([[[-127, 2], [3, 127]], [[5, -6], [7, 8]]], np.int8)
     scale = np.array([[0.5, 1.0], [2.0, 4.0]], np.float32)
     tensors = [
@@ -65,13 +68,15 @@ def test_products_in_integers_come_back() -> None:
     for order in (tensors, tensors[::-1]):
         graph = onnx.helper.make_graph([], "nar", [], [], order)
         data = onnx.helper.make_model(graph).SerializeToString()
-        found = read_graph_weights(SimpleNamespace(read_graph=lambda name, data=data: data), "nar")  # type: ignore[arg-type]
-        assert list(found) == ["w"]
-        wanted = [[[-63.5, 2.0], [1.5, 127.0]], [[10.0, -24.0], [14.0, 32.0]]]
-        np.testing.assert_array_equal(found["w"], wanted)
+        weights = read_graph_weights(
+            SimpleNamespace(read_graph=lambda name, data=data: data), "nar"
+        )  # type: ignore[arg-type]
+        assert list(weights) == ["w"]
+        expected = [[[-63.5, 2.0], [1.5, 127.0]], [[10.0, -24.0], [14.0, 32.0]]]
+        np.testing.assert_array_equal(weights["w"], expected)
 
 
-def test_training_goes_on_from_a_bundle(tmp_path: Path) -> None:
+def test_training_continues_from_a_bundle(tmp_path: Path) -> None:
     from synthetic_corpus import write_corpus
 
     write_corpus(tmp_path / "data", {"a": [150, 150], "b": [150, 150]}, words=4)
@@ -90,7 +95,9 @@ def test_training_goes_on_from_a_bundle(tmp_path: Path) -> None:
     assert not torch.equal(codec.decoder.output.weight, after.decoder.output.weight)
 
 
-def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_runs_and_damaged_bundles_are_rejected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     bundle = tmp_path / "bundle"
     export_bundle(bundle, "b", random_models("debug", seed=1), "fp32")
     (tmp_path / "runs" / "nar").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Quantised products against the fp32 ones that they replace."""
+"""Quantized products against the fp32 ones that they replace."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-onnx = pytest.importorskip("onnx", reason="needs the extra [train]")
+pytest.importorskip("onnx", reason="needs the extra [train]")
 pytest.importorskip("torch", reason="needs the extra [train]")
 
+import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from valle.bundle.bundle import Bundle
@@ -32,7 +33,7 @@ def proto(*matrices: Floats, bias: Floats | None = None) -> onnx.ModelProto:
     """x -> x @ a -> ... -> y, the bias added to the last.
 
     The bias is a second output too if there is none: x itself, so that every graph has nodes that
-    are no products.
+    are not products.
     """
     nodes, weights, last = [], [], "x"
     for i, matrix in enumerate(matrices):
@@ -58,7 +59,7 @@ def kinds(model: onnx.ModelProto) -> list[str]:
     return [node.op_type for node in model.graph.node]
 
 
-def ran(model: onnx.ModelProto, x: Floats) -> Floats:
+def run_model(model: onnx.ModelProto, x: Floats) -> Floats:
     session = make_session(model.SerializeToString(), threads=1)
     y: Floats = session.run(["y"], {"x": x})[0]
     return y
@@ -75,37 +76,35 @@ def x() -> Floats:
 
 
 @pytest.mark.parametrize(("bits", "most"), [(4, 0.12), (8, 0.008)])
-def test_a_product_in_blocks_is_nearly_the_product(
-    matrix: Floats, x: Floats, bits: int, most: float
-) -> None:
+def test_blockwise_product_is_close(matrix: Floats, x: Floats, bits: int, most: float) -> None:
     bias = np.arange(COLUMNS, dtype=np.float32)
     model = proto(matrix, bias=bias)
     quantize_blockwise(model, bits)
     assert kinds(model) == ["MatMulNBits", "Identity"]  # the bias is part of the product
     wanted = x @ matrix
-    error = ran(model, x) - bias - wanted
+    error = run_model(model, x) - bias - wanted
     assert 0 < np.sqrt(np.mean(error**2) / np.mean(wanted**2)) < most
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_weights_in_blocks_are_off_by_half_a_step(matrix: Floats, bits: int) -> None:
+def test_blockwise_weights_are_within_half_a_step(matrix: Floats, bits: int) -> None:
     matrix[:, 3] = 0.0
-    matrix[:BLOCK, 4] *= 1000.0  # a block by itself: the others of its column are as exact as ever
+    matrix[:BLOCK, 4] *= 1000.0  # a block of its own scale: the others in its column stay as exact
     model = proto(matrix)
     quantize_blockwise(model, bits)
-    found = unpack_blocks(model)["w0"]
+    weights = unpack_blocks(model)["w0"]
     step = np.zeros_like(matrix)
     for begin in range(0, ROWS, BLOCK):
         part = slice(begin, begin + BLOCK)
         step[part] = np.abs(matrix[part]).max(axis=0) / (1 << (bits - 1))
     # The end opposite to the largest weight has one value less.
     at_the_end = np.abs(matrix) > step * ((1 << (bits - 1)) - 1)
-    assert (np.abs(found - matrix) <= step * np.where(at_the_end, 1.001, 0.501)).all()
-    assert (found[:, 3] == 0.0).all()
+    assert (np.abs(weights - matrix) <= step * np.where(at_the_end, 1.001, 0.501)).all()
+    assert (weights[:, 3] == 0.0).all()
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_a_row_in_blocks_does_not_hang_on_the_rows_beside_it(bits: int) -> None:
+def test_blockwise_row_is_independent_of_other_rows(bits: int) -> None:
     rng = np.random.default_rng(2)
     model = proto(rng.standard_normal((ROWS, 1024)).astype(np.float32))
     quantize_blockwise(model, bits)
@@ -114,25 +113,27 @@ def test_a_row_in_blocks_does_not_hang_on_the_rows_beside_it(bits: int) -> None:
         * 10.0 ** np.arange(-4, 5)[:, None, None]
     )
     rows = rows.astype(np.float32)
-    # Of 4 bits, a single row differs without AVX-512; `valle.runtime.batching` never asks for one.
-    beside = [np.zeros_like(rows[:1])] if bits == 4 else []
-    alone = np.concatenate([ran(model, np.concatenate([row[None], *beside]))[:1] for row in rows])
+    # With 4 bits, a single row differs without AVX-512; `valle.runtime.batching` never runs one.
+    padding = [np.zeros_like(rows[:1])] if bits == 4 else []
+    alone = np.concatenate(
+        [run_model(model, np.concatenate([row[None], *padding]))[:1] for row in rows]
+    )
     for count in (2, 3, 8, 9):
-        np.testing.assert_array_equal(ran(model, rows[:count]), alone[:count])
+        np.testing.assert_array_equal(run_model(model, rows[:count]), alone[:count])
 
 
-def test_a_product_in_integers_is_nearly_the_product(matrix: Floats, x: Floats) -> None:
+def test_dynamic_int8_product_is_close(matrix: Floats, x: Floats) -> None:
     bias = np.arange(COLUMNS, dtype=np.float32)
     model = proto(matrix, bias=bias)
     quantize_dynamic_int8(model)
     assert kinds(model) == ["DynamicQuantizeMatMul", "Identity"]
     wanted = x @ matrix
-    error = ran(model, x) - bias - wanted
+    error = run_model(model, x) - bias - wanted
     assert 0 < np.sqrt(np.mean(error**2) / np.mean(wanted**2)) < 0.02
 
 
-def test_sums_of_large_products_are_whole() -> None:
-    """255 * 127, a hundred times over: two of them do not fit into 16 bits."""
+def test_sums_of_large_products_do_not_overflow() -> None:
+    """255 * 127, a hundred times: two of them do not fit into 16 bits."""
     matrix = np.full((ROWS, COLUMNS), 127.0, np.float32)
     matrix[:, 1::2] *= -1.0
     x = np.full((1, 3, ROWS), 255.0, np.float32)
@@ -140,11 +141,11 @@ def test_sums_of_large_products_are_whole() -> None:
     model = proto(matrix)
     quantize_dynamic_int8(model)
     wanted = np.where(np.arange(COLUMNS) % 2, -1.0, 1.0) * 255.0 * 127.0 * (ROWS - 1)
-    np.testing.assert_allclose(ran(model, x)[0, 0], wanted, rtol=1e-6)
+    np.testing.assert_allclose(run_model(model, x)[0, 0], wanted, rtol=1e-6)
 
 
-def test_what_is_no_product_with_constants_stays(matrix: Floats, x: Floats) -> None:
-    """A narrow matrix, and a bias that something else is done with too."""
+def test_other_products_are_not_quantized(matrix: Floats, x: Floats) -> None:
+    """A narrow matrix, and a product that is also an output."""
     for change in (lambda m: quantize_blockwise(m, 8), quantize_dynamic_int8):
         model = proto(matrix, matrix[:COLUMNS, :3].copy())
         change(model)
@@ -155,10 +156,10 @@ def test_what_is_no_product_with_constants_stays(matrix: Floats, x: Floats) -> N
             helper.make_tensor_value_info("p0", TensorProto.FLOAT, ["batch", "rows", COLUMNS])
         )
         change(shared)
-        np.testing.assert_allclose(ran(shared, x), x @ matrix + 1.0, atol=2.0)
+        np.testing.assert_allclose(run_model(shared, x), x @ matrix + 1.0, atol=2.0)
 
 
-def test_a_fast_bundle_computes_nearly_the_same(tmp_path: Path) -> None:
+def test_quantized_bundles_are_close_to_fp32(tmp_path: Path) -> None:
     """The AR's and the NAR's logits of debug models, in each of the precisions."""
     models = random_models("debug", seed=0)
     logits: dict[str, list[Floats]] = {}
@@ -191,7 +192,7 @@ def test_a_fast_bundle_computes_nearly_the_same(tmp_path: Path) -> None:
             "past_value": np.zeros(shape, np.float32),
         },
     }
-    for precision in ("fp32", "fast8", "fast4"):
+    for precision in ("fp32", "w8a8", "w4a8"):
         export_bundle(tmp_path / precision, "b", models, precision)
         bundle = Bundle.load(tmp_path / precision, threads=1)
         logits[precision] = [
@@ -200,11 +201,11 @@ def test_a_fast_bundle_computes_nearly_the_same(tmp_path: Path) -> None:
         ]
     for graph in (0, 1):
         whole = logits["fp32"][graph]
-        for precision, most in (("fast8", 0.05), ("fast4", 0.3 if graph == 0 else 0.05)):
+        for precision, most in (("w8a8", 0.05), ("w4a8", 0.3 if graph == 0 else 0.05)):
             error = logits[precision][graph] - whole
             assert 0 < np.sqrt(np.mean(error**2) / np.var(whole)) < most, (graph, precision)
-    graphs = read_config(tmp_path / "fast4").graphs
+    graphs = read_config(tmp_path / "w4a8").graphs
     assert {name for name, graph in graphs.items() if graph.precision == "int4"} == {"ar"}
     assert graphs["nar"].precision == "int8"
-    sizes = [(tmp_path / p / "ar.onnx").stat().st_size for p in ("fp32", "fast8", "fast4")]
+    sizes = [(tmp_path / p / "ar.onnx").stat().st_size for p in ("fp32", "w8a8", "w4a8")]
     assert sizes == sorted(sizes, reverse=True)

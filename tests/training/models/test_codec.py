@@ -1,4 +1,4 @@
-"""The codec's modules: a causal decoder, a bounded look ahead, and what a quantiser promises."""
+"""The codec: a causal streaming decoder, bounded lookahead, and residual vector quantization."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs the extra [train]")
+pytest.importorskip("torch", reason="needs the extra [train]")
 
+import torch
 from torch.nn import functional
 
 from valle.audio_format import HOP
@@ -30,7 +31,7 @@ def codec() -> Codec:
 
 @pytest.fixture
 def deep() -> Codec:
-    """Two layers a side: states of more than one block."""
+    """Two layers per side, so that the state is of more than one block."""
     torch.manual_seed(1)
     return Codec(CodecSize(2, 16, 2, 16, latent=8)).eval()
 
@@ -51,21 +52,21 @@ def streamed(
     voice: torch.Tensor | None = None,
     noise: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """What the decoder makes of codes given in pieces, the delay still in it."""
+    """Decode codes in chunks, with the delay."""
     noise = noise_of(codes) if noise is None else noise
     voice = torch.zeros(len(codes), 192) if voice is None else voice
     state = codes.new_zeros(len(codes), codec.decoder.state_size, dtype=torch.float32)
-    pieces = []
+    chunks = []
     for start, end in zip([0, *cuts], [*cuts, codes.shape[1]], strict=True):
         latents = codec.quantiser.decode(codes[:, start:end])
         samples, state = codec.decoder(latents, state, voice, noise[:, start:end])
-        pieces.append(samples)
-    return torch.cat(pieces, dim=1)
+        chunks.append(samples)
+    return torch.cat(chunks, dim=1)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("cuts", [[1], [1, 2, 3, 4, 5, 6, 7, 8], [3, 11], [10]])
-def test_pieces_are_the_whole(deep: Codec, cuts: list[int]) -> None:
+def test_stream_equals_whole_decode(deep: Codec, cuts: list[int]) -> None:
     codes = torch.cat([random_codes(12), torch.full((2, DELAY, 8), NO_CODE)], dim=1)
     voice = functional.normalize(torch.randn(2, 192, generator=torch.Generator().manual_seed(0)))
     torch.nn.init.normal_(deep.decoder.voice.linear.weight, std=0.1)
@@ -73,9 +74,9 @@ def test_pieces_are_the_whole(deep: Codec, cuts: list[int]) -> None:
     assert whole.shape == (2, 16 * HOP)
     assert whole.abs().max() > 1e-3
     for other in (streamed(deep, codes), streamed(deep, codes, (), voice, 0 * noise_of(codes))):
-        assert (whole - other).abs().max() > 1e-3  # voice and noise are heard
+        assert (whole - other).abs().max() > 1e-3  # voice and noise matter
     torch.testing.assert_close(streamed(deep, codes, cuts, voice), whole, atol=1e-5, rtol=0)
-    # In training the end is filled up and the delay taken out, and the noise is drawn.
+    # `decode` pads the end, removes the delay and samples the noise.
     torch.manual_seed(4)
     alone = deep.decode(codes[:, :12], voice)
     torch.manual_seed(4)
@@ -86,19 +87,19 @@ def test_pieces_are_the_whole(deep: Codec, cuts: list[int]) -> None:
 
 
 @torch.no_grad()
-def test_takes_differ_in_their_noise_alone(deep: Codec) -> None:
+def test_noise_samples_differ_only_in_their_noise(deep: Codec) -> None:
     latents = deep.quantiser.decode(random_codes(12))
-    takes = deep.decode_latents(latents, takes=2)
-    assert takes.shape == (4, 12 * HOP)
-    one, other = takes.chunk(2)
+    samples = deep.decode_latents(latents, noise_samples=2)
+    assert samples.shape == (4, 12 * HOP)
+    one, other = samples.chunk(2)
     assert (one - other).abs().max() > 1e-3
     torch.nn.init.constant_(deep.decoder.spread.bias, -1e4)
-    one, other = deep.decode_latents(latents, takes=2).chunk(2)
+    one, other = deep.decode_latents(latents, noise_samples=2).chunk(2)
     assert torch.equal(one, other)
 
 
 @torch.no_grad()
-def test_samples_depend_on_four_frames_ahead_and_no_more(codec: Codec) -> None:
+def test_samples_depend_on_at_most_four_frames_ahead(codec: Codec) -> None:
     codes = random_codes(24, batch=1)
     changed = codes.clone()
     changed[:, 16] = (changed[:, 16] + 500) % 1024
@@ -111,17 +112,17 @@ def test_samples_depend_on_four_frames_ahead_and_no_more(codec: Codec) -> None:
 
 
 @torch.no_grad()
-def test_a_batch_is_its_rows(codec: Codec) -> None:
+def test_batch_equals_separate_rows(codec: Codec) -> None:
     codes = random_codes(6)
     both = streamed(codec, codes)
     for row in range(2):
-        own = slice(row, row + 1)
-        alone = streamed(codec, codes[own], noise=noise_of(codes)[own])
-        torch.testing.assert_close(both[own], alone, atol=1e-5, rtol=0)
+        item = slice(row, row + 1)
+        alone = streamed(codec, codes[item], noise=noise_of(codes)[item])
+        torch.testing.assert_close(both[item], alone, atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
-def test_one_code_vector_a_hop(codec: Codec) -> None:
+def test_encoder_gives_one_frame_per_hop(codec: Codec) -> None:
     codes = codec.encode(torch.randn(2, 7 * HOP) * 0.1)
     assert codes.shape == (2, 7, 8)
     assert codes.dtype == torch.int64
@@ -130,38 +131,38 @@ def test_one_code_vector_a_hop(codec: Codec) -> None:
 
 
 @pytest.fixture
-def quantiser() -> ResidualQuantizer:
+def quantizer() -> ResidualQuantizer:
     torch.manual_seed(0)
     return ResidualQuantizer(codebooks=4, codebook_size=16, latent=3)
 
 
-def test_no_code_adds_nothing(quantiser: ResidualQuantizer) -> None:
+def test_no_code_adds_nothing(quantizer: ResidualQuantizer) -> None:
     codes = torch.randint(0, 16, (2, 5, 4))
     for book in range(4):
         one = torch.full_like(codes, 16)
         one[..., book] = codes[..., book]
-        found = quantiser.decode(one)
-        torch.testing.assert_close(found, quantiser.tables[book][codes[..., book]])
-    assert not quantiser.decode(torch.full_like(codes, 16)).any()
+        found = quantizer.decode(one)
+        torch.testing.assert_close(found, quantizer.tables[book][codes[..., book]])
+    assert not quantizer.decode(torch.full_like(codes, 16)).any()
 
 
-def test_decoding_is_the_sum_of_what_the_codebooks_say(quantiser: ResidualQuantizer) -> None:
+def test_decoding_sums_the_vectors_of_all_codebooks(quantizer: ResidualQuantizer) -> None:
     codes = torch.randint(0, 16, (2, 5, 4))
-    wanted = sum(quantiser.tables[book][codes[..., book]] for book in range(4))
-    torch.testing.assert_close(quantiser.decode(codes), wanted)
+    wanted = sum(quantizer.tables[book][codes[..., book]] for book in range(4))
+    torch.testing.assert_close(quantizer.decode(codes), wanted)
 
 
-def test_each_code_of_training_is_the_nearest_to_what_was_left(
-    quantiser: ResidualQuantizer,
+def test_training_codes_are_nearest_to_the_residual(
+    quantizer: ResidualQuantizer,
 ) -> None:
     latents = torch.randn(2, 9, 3) * 0.2
-    codes, left = quantiser.eval()(latents, torch.full((2,), 4))[2], latents
+    codes, left = quantizer.eval()(latents, torch.full((2,), 4))[2], latents
     for book in range(4):
-        distance = torch.cdist(left.reshape(-1, 3), quantiser.tables[book])
+        distance = torch.cdist(left.reshape(-1, 3), quantizer.tables[book])
         chosen = distance.gather(1, codes[..., book].reshape(-1, 1))[:, 0]
         torch.testing.assert_close(chosen, distance.amin(-1))
-        left = left - quantiser.tables[book][codes[..., book]]
-    assert torch.equal(quantiser.encode(latents)[..., 0], codes[..., 0])
+        left = left - quantizer.tables[book][codes[..., book]]
+    assert torch.equal(quantizer.encode(latents)[..., 0], codes[..., 0])
 
 
 def test_two_small_codebooks_code_as_well_as_any_pair() -> None:
@@ -178,76 +179,76 @@ def test_two_small_codebooks_code_as_well_as_any_pair() -> None:
 def test_several_paths_leave_less_than_the_nearest_of_each() -> None:
     torch.manual_seed(3)
     rows = torch.randn(2, 50, 6)
-    tables = torch.randn(4, 32, 6) * torch.tensor([1.0, 0.6, 0.4, 0.25])[:, None, None]
+    codebooks = torch.randn(4, 32, 6) * torch.tensor([1.0, 0.6, 0.4, 0.25])[:, None, None]
     greedy = rows
-    for table in tables:
-        greedy = greedy - table[torch.cdist(greedy, table[None]).argmin(-1)]
-    left = rows - residual_vectors(tables, residual_codes(tables, rows))
+    for codebook in codebooks:
+        greedy = greedy - codebook[torch.cdist(greedy, codebook[None]).argmin(-1)]
+    left = rows - residual_vectors(codebooks, residual_codes(codebooks, rows))
     assert left.square().mean() < 0.6 * greedy.square().mean()
 
 
-def test_a_code_alone_comes_back(quantiser: ResidualQuantizer) -> None:
-    codes = quantiser.encode(quantiser.tables[0][None])
+def test_code_vectors_round_trip(quantizer: ResidualQuantizer) -> None:
+    codes = quantizer.encode(quantizer.tables[0][None])
     assert codes[0, :, 0].tolist() == list(range(16))
 
 
-def test_training_passes_the_gradient_straight_through(quantiser: ResidualQuantizer) -> None:
+def test_gradient_is_straight_through(quantizer: ResidualQuantizer) -> None:
     latents = torch.randn(4, 5, 3, requires_grad=True)
-    quantised, commitment, codes = quantiser.train()(latents, torch.full((4,), 4))
-    quantised.sum().backward()
+    quantized, commitment, codes = quantizer.train()(latents, torch.full((4,), 4))
+    quantized.sum().backward()
     torch.testing.assert_close(latents.grad, torch.ones_like(latents))
     assert float(commitment.detach()) >= 0
     assert codes.shape == (4, 5, 4)
 
 
-def test_training_finds_where_vectors_are() -> None:
-    """Four points and codes enough: each point comes back, though every vector seen is noisy."""
+def test_training_finds_clusters() -> None:
+    """Four points and enough codes: each point is restored, though training vectors are noisy."""
     torch.manual_seed(0)
-    quantiser = ResidualQuantizer(1, 16, 2).train()
+    quantizer = ResidualQuantizer(1, 16, 2).train()
     points = torch.tensor([[0.0, 0.0], [0.0, 1.0], [3.0, 0.0], [-2.0, 5.0]])
     for _ in range(30):
         rows = points[torch.randint(0, 4, (8, 32))] + 0.01 * torch.randn(8, 32, 2)
-        quantiser(rows, torch.ones(8))
-    quantiser.eval()
-    found = quantiser.decode(quantiser.encode(points[None]))[0]
+        quantizer(rows, torch.ones(8))
+    quantizer.eval()
+    found = quantizer.decode(quantizer.encode(points[None]))[0]
     assert (found - points).norm(dim=-1).max() < 0.03
 
 
-def test_dead_codes_are_put_onto_vectors_of_the_batch(quantiser: ResidualQuantizer) -> None:
-    quantiser.train()
-    quantiser(torch.randn(4, 16, 3), torch.full((4,), 4))
-    quantiser.tables[0, 5] = 1e6  # where nothing is
-    quantiser.sums[0, 5] = 1e6
-    quantiser.counts[0, 5] = 0.0
-    kept = quantiser.tables[0, 6].clone()
-    quantiser.counts[0, 6] = 1e3  # in use: it may move with its average, but not jump
-    quantiser.sums[0, 6] = kept * 1e3
+def test_dead_codes_are_replaced_by_vectors_of_the_batch(quantizer: ResidualQuantizer) -> None:
+    quantizer.train()
+    quantizer(torch.randn(4, 16, 3), torch.full((4,), 4))
+    quantizer.tables[0, 5] = 1e6  # far from all vectors
+    quantizer.sums[0, 5] = 1e6
+    quantizer.counts[0, 5] = 0.0
+    kept = quantizer.tables[0, 6].clone()
+    quantizer.counts[0, 6] = 1e3  # in use: it may move with its average, but not jump
+    quantizer.sums[0, 6] = kept * 1e3
     batch = torch.randn(4, 16, 3)
-    quantiser(batch, torch.full((4,), 4))
-    assert quantiser.tables[0, 5].abs().max() < batch.abs().max() + 1e-3
-    assert (quantiser.tables[0, 6] - kept).norm() < 0.1
+    quantizer(batch, torch.full((4,), 4))
+    assert quantizer.tables[0, 5].abs().max() < batch.abs().max() + 1e-3
+    assert (quantizer.tables[0, 6] - kept).norm() < 0.1
 
 
-def test_evaluation_changes_no_table(quantiser: ResidualQuantizer) -> None:
-    before = quantiser.tables.clone()
-    quantiser.eval()(torch.randn(2, 9, 3), torch.full((2,), 4))
-    assert torch.equal(quantiser.tables, before)
+def test_evaluation_does_not_change_codebooks(quantizer: ResidualQuantizer) -> None:
+    before = quantizer.tables.clone()
+    quantizer.eval()(torch.randn(2, 9, 3), torch.full((2,), 4))
+    assert torch.equal(quantizer.tables, before)
 
 
 @torch.no_grad()
-def test_an_item_is_made_of_as_many_codebooks_as_asked(quantiser: ResidualQuantizer) -> None:
+def test_items_use_the_requested_number_of_codebooks(quantizer: ResidualQuantizer) -> None:
     latents = torch.randn(3, 5, 3)
-    quantised, _, codes = quantiser.eval()(latents, torch.tensor([1, 3, 4]))
+    quantized, _, codes = quantizer.eval()(latents, torch.tensor([1, 3, 4]))
     for row, used in enumerate((1, 3, 4)):
         kept = codes[row].clone()
         kept[:, used:] = 16  # no code
-        torch.testing.assert_close(quantised[row], quantiser.decode(kept[None])[0])
+        torch.testing.assert_close(quantized[row], quantizer.decode(kept[None])[0])
 
 
-def test_perplexity_counts_the_codes_in_use(quantiser: ResidualQuantizer) -> None:
+def test_perplexity_of_known_codes(quantizer: ResidualQuantizer) -> None:
     codes = torch.zeros(1, 16, 4, dtype=torch.int64)
     codes[0, :, 1] = torch.arange(16)
     codes[0, :, 2] = torch.arange(16) % 4
     codes[0, 12:, 3] = 1  # three quarters and one: exp(0.5623) = 1.755
-    found = quantiser.perplexity(codes)
+    found = quantizer.perplexity(codes)
     torch.testing.assert_close(found, torch.tensor([1.0, 16.0, 4.0, 1.7548]), atol=1e-3, rtol=0)

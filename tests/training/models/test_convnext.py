@@ -6,17 +6,20 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs the extra [train]")
+pytest.importorskip("torch", reason="needs the extra [train]")
+
+import torch
 
 from synthetic_corpus import write_corpus
 from valle.errors import UsageError
 from valle.training.checkpoints import load_listener
 from valle.training.models.codec import Codec, CodecSize
 from valle.training.models.convnext import CausalConvNeXt, ConvNeXt, grow_depth
-from valle.training.models.listener import Listener, ListenerSize
-from valle.training.trainers import listener as train_listener
+from valle.training.models.listener import LISTENER_SIZES, Listener, ListenerSize
 from valle.training.trainers.listener import ListenerTrainer
-from valle.training.trainers.loop import mixed_precision, run
+from valle.training.trainers.loop import run
+from valle.training.trainers.optimization import mixed_precision
+from valle.training.trainers.trainer import TrainerContext
 
 
 @pytest.mark.parametrize("kernel", [3, 9])
@@ -83,7 +86,7 @@ def test_run_can_resume_with_more_layers_but_not_with_fewer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = write_corpus(tmp_path / "corpus", {"a": [60], "b": [60]}, words=2)
-    sizes = train_listener.LISTENER_SIZES
+    sizes = LISTENER_SIZES
     folder = tmp_path / "listener"
 
     def make_trainer(layers: int) -> ListenerTrainer:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs the extra [train]")
+pytest.importorskip("torch", reason="needs the extra [train]")
+
+import torch
 
 from valle.training.models.discriminators import (
     Discriminators,

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs the extra [train]")
+pytest.importorskip("torch", reason="needs the extra [train]")
 
+import torch
 from torch import nn
 
 from valle.errors import UsageError

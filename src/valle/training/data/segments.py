@@ -27,7 +27,7 @@ Voices = NDArray[np.float32]
 
 
 class SegmentSampler:
-    """Samples a speaker, all with the same probability, then a segment of theirs.
+    """Samples speakers with equal probability, and for each a segment of their speech.
 
     Args:
         stores: only utterances with a clean waveform are used.

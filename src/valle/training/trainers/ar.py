@@ -167,7 +167,10 @@ class ARTrainer:
             target_logits.append(logits.float()[is_target])
         lengths = torch.tensor([len(e.target.codes) for e in examples], device=self.device)
         scales = torch.from_numpy(guidance_scales(examples, self.guidance)).to(self.device)
-        return guided_probabilities(*target_logits, scales.repeat_interleave(lengths))
+        conditional_logits, unconditional_logits = target_logits
+        return guided_probabilities(
+            conditional_logits, unconditional_logits, scales.repeat_interleave(lengths)
+        )
 
     def write_samples(self, folder: Path, number: int) -> None:
         """Write nothing: samples need all models (`valle export`, then `valle speak`)."""

@@ -141,8 +141,8 @@ class NARTrainer:
         Its vectors minus those predicted of each half with the other half as the prompt, as at run
         time.
         """
-        halves = [[np.array_split(array, 2) for array in context] for context in contexts]
-        first, second = ([(c[h], s[h], t[h]) for c, s, t in halves] for h in range(2))
+        context_halves = [[np.array_split(array, 2) for array in context] for context in contexts]
+        first, second = ([(c[h], s[h], t[h]) for c, s, t in context_halves] for h in (0, 1))
         was_training = self.nar.training
         self.nar.eval()
         predicted = self._predict(
@@ -152,11 +152,10 @@ class NARTrainer:
         residuals = []
         for row, (codes, _, _) in enumerate(contexts):
             lengths = len(first[row][0]), len(second[row][0])
-            halves_predicted = (
-                predicted[row, : lengths[0]],
-                predicted[len(contexts) + row, : lengths[1]],
+            context_predicted = torch.cat(
+                (predicted[row, : lengths[0]], predicted[len(contexts) + row, : lengths[1]])
             )
-            residuals.append((self._residual_vectors(codes) - torch.cat(halves_predicted))[None])
+            residuals.append((self._residual_vectors(codes) - context_predicted)[None])
         return residuals
 
     def _residual_vectors(self, codes: Ints) -> Tensor:

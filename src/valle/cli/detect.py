@@ -161,7 +161,8 @@ def _payload_line(payload: dict[str, Any] | None) -> str:
     for entry in payload["ledger"]:
         voice = f" of voice {_printable(entry['voice'])}" if entry["voice"] else ""
         text += f"; in the ledger: {_printable(entry['receipt'][:_RECEIPT_SHOWN])}...{voice}"
-        text += f", {entry['spoken']} texts spoken" + (
+        count = entry["spoken"]
+        text += f", {count} {'text' if count == 1 else 'texts'} spoken" + (
             f", the last {_printable(entry['last'])}" if entry["last"] else ""
         )
     return text

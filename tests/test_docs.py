@@ -332,3 +332,15 @@ def test_decisions_are_indexed() -> None:
     names = re.findall(r"\]\((\d{4}-\S+)\)", index)
     assert names == sorted(path.name for path in folder.glob("0*.md"))
     assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+
+
+def test_pages_that_the_code_cites_exist() -> None:
+    folders = ("src/valle", "tests", "benchmarks", "examples", "tools")
+    cited = {
+        page
+        for folder in folders
+        for file in (ROOT / folder).rglob("*.py")
+        for page in re.findall(r"\bdocs/[\w/-]+\.md\b", file.read_text(encoding="utf-8"))
+    }
+    assert "docs/decisions/0006-style-guidance.md" in cited
+    assert [page for page in sorted(cited) if not (ROOT / page).is_file()] == []

@@ -96,7 +96,7 @@ def make_session(model: bytes | str, threads: int, graph: str = "") -> onnxrunti
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Idle threads sleep. By default they spin, which takes the processor from the graph that runs
-    # next and from every other program.
+    # next and from every other program (docs/decisions/0015-threads-do-not-spin.md).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Without VNNI, sums of two products of bytes saturate at 16 bits, an error of up to a tenth of
     # the value of some products of integer matrices. This makes such processors use other kernels.

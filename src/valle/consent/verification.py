@@ -74,7 +74,7 @@ BACKGROUND_SHAPE_LIMIT = 4.0
 # recording as MP3, Vorbis, Opus (lowest rate), with noise at 5 dB, in a room, through valle's codec
 # or 2 % faster always reached 0.648.
 REPLAY_LIMIT = 0.63
-# Probability that it is not bona fide. Provisional: docs/SAFETY.md gives both errors.
+# Probability that it is not bona fide (docs/decisions/0011-consent-refuses-resynthesized.md).
 SPOOF_LIMIT = 0.8
 
 OTHER_SPEAKER = "it is another voice than the recording's"

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 16  # sequences at once; further sentences wait until one has ended
 STEPS_PER_TURN = 10  # before another thread gets its turn
-# At this scale every style is audible, and phonemes are as clear as without guidance.
+# At this scale every style is audible, and phonemes are as clear as without guidance
+# (docs/decisions/0006-style-guidance.md).
 GUIDANCE_SCALE = 3.0
 
 Frame = tuple[int, int]  # the code of codebook 1, and the index of the symbol that the frame is at

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PROMPT, _TARGET = 0, 1  # kinds of rows
 
 # Scale of classifier-free guidance for a style (Ho and Salimans 2022, section 3.2). Its effect is
-# smaller than that of another random seed.
+# smaller than that of another random seed (docs/decisions/0006-style-guidance.md).
 GUIDANCE_SCALE = 1.0
 
 

@@ -24,6 +24,7 @@ from valle.training.models.quantizer import ResidualQuantizer
 DELAY = 4  # frames between a frame's codes and its samples
 _WINDOW = 4 * HOP
 _BINS = _WINDOW // 2 + 1
+# Noise lower down makes voices hoarse (docs/decisions/0007-decoder-training.md).
 _NOISE_START = 3000 * _WINDOW // SAMPLE_RATE  # the first bin with noise
 NOISE = 2 * (_BINS - _NOISE_START)  # Gaussian noise per frame: real and imaginary parts
 _INITIAL_NOISE_GAIN = -2.0  # natural logarithm, relative to the magnitudes

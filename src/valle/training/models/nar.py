@@ -31,6 +31,7 @@ from valle.training.models.transformer import (
     rotary_angles,
 )
 
+# Chosen by explained variance on held-out speakers (docs/decisions/0005-residual-correction.md).
 KERNEL_WIDTH = 0.2  # of the code kernel, relative to the mean squared norm of the codes
 PRIOR_FRAMES = 40.0  # weight of a zero mean residual, in prompt frames (MAP shrinkage)
 PRIOR_NEIGHBORS = 1.0  # weight of a zero local residual, in neighboring frames

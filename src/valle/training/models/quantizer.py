@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+# Four lose a fifth less than one (docs/decisions/0008-beam-search-quantization.md).
 BEAM = 4  # candidates kept per codebook in the search for the best codes
 _DECAY = 0.98
 _DEAD = 0.05  # usage relative to uniform below which a code is replaced by a vector of the batch

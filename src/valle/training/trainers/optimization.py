@@ -74,7 +74,8 @@ def _is_bfloat16_faster() -> bool:
     """Whether this processor multiplies faster in bfloat16 than in fp32.
 
     A processor without the instructions emulates them, ten times slower. Among those with them,
-    some are twice as fast in bfloat16 and some are slower, so both are timed, for 0.1 s.
+    some are twice as fast in bfloat16 and some are slower, so both are timed, for 0.1 s
+    (docs/decisions/0014-measured-mixed-precision.md).
     """
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     if not capabilities.get("avx512_bf16"):

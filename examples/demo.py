@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 import valle
 from valle.audio.recording import resample
 from valle.consent import challenge
-from valle.detection.detector import judge
-from valle.detection.report import provenance_facts
+from valle.detection.detector import classify
+from valle.detection.report import describe_provenance
 from valle.evaluation.plot import save_plot
 from valle.trust import ledger
-from valle.watermark.detect import detect
+from valle.watermark.detect import detect_watermark
 
 VOICE = Path(__file__).parent / "voice.wav"
 TEXT = "This voice was never recorded saying these words; a few seconds of it were enough."
@@ -29,7 +29,7 @@ TEXT = "This voice was never recorded saying these words; a few seconds of it we
 def main() -> None:
     """Be refused, enrol, speak, measure, draw, and find what was made again."""
     model = valle.load()
-    print("Without agreement there is no clone. A recording that reads no statement is none:")
+    print("There is no clone without consent, and this recording does not read the statement:")
     print(f"  {refused(model)}\n")
 
     voice = model.enroll(VOICE, attest="I hold the rights to this voice")
@@ -65,26 +65,27 @@ def main() -> None:
 
 
 def refused(model: valle.Model) -> str:
-    """Why the sample voice, which reads no statement, is not taken for an agreement."""
-    challenge.new("Sample")
+    """Return why the sample voice is not accepted as consent: it does not read the statement."""
+    challenge.create("Sample")
     try:
         model.enroll(VOICE, name="Sample", consent=VOICE)
     except valle.ConsentError as error:
         return str(error).split(". Record it again")[0].replace(str(VOICE), VOICE.name)
-    raise SystemExit("a recording that reads no statement was taken for an agreement")
+    raise SystemExit("a recording that does not read the statement was accepted as consent")
 
 
 def traces(model: valle.Model, speech: valle.Speech, voice: valle.Voice) -> list[str]:
     """What tells that demo.wav was made, by whom and from what; ends the program if none does."""
-    found = detect(speech.audio, speech.sample_rate, ledger.signer().watermark_key())
+    key = ledger.get_signing_key().derive_watermark_key()
+    found = detect_watermark(speech.audio, speech.sample_rate, key)
     read = {span.payload for span in found.spans if span.payload is not None}
-    facts = provenance_facts("demo.wav")
+    facts = describe_provenance("demo.wav")
     if not (found.found and facts["verified"]):
         raise SystemExit("demo.wav has no mark, or no valid signature")
     receipt = voice.consent["id"]
     named = ", ".join(f"{payload.receipt:04x}" for payload in read) or "not read"
-    chance = max(found.chance, 1e-99)  # no smaller one means anything
-    verdict = judge(model.bundle, speech.audio, speech.sample_rate)
+    chance = max(found.false_positive_bound, 1e-99)  # no smaller one means anything
+    verdict = classify(model.bundle, speech.audio, speech.sample_rate)
     heard = "not asked: this bundle has none"
     if verdict is not None:
         heard = f"sounds {verdict.kind}: " + ", ".join(

@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from detector_material import RATE, add_to_bundle, constant_detector  # noqa: E402
-from valle.bundle.bundle import Bundle  # noqa: E402
-from valle.cli.main import main  # noqa: E402
-from valle.consent import verification  # noqa: E402
-from valle.detection.detector import (  # noqa: E402
+from detector_material import RATE, add_to_bundle, constant_detector
+from valle.bundle.bundle import Bundle
+from valle.cli.main import main
+from valle.consent import verification
+from valle.detection.detector import (
     BONA_FIDE,
     RESYNTHESIZED,
     SYNTHETIC,
     _split_chunks,
     classify,
 )
-from valle.training.checkpoints import load_detector  # noqa: E402
-from valle.training.export.bundle import export_bundle, random_models  # noqa: E402
-from valle.training.export.import_bundle import import_bundle  # noqa: E402
-from valle.training.models.detector import DETECTOR_SIZES, Detector  # noqa: E402
+from valle.training.checkpoints import load_detector
+from valle.training.export.bundle import export_bundle, random_models
+from valle.training.export.import_bundle import import_bundle
+from valle.training.models.detector import DETECTOR_SIZES, Detector
 
 Samples = NDArray[np.float32]
 

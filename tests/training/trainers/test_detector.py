@@ -11,14 +11,14 @@ pytest.importorskip("torch", reason="needs the extra [train]")
 
 import torch
 
-from command_line import expect_success, expect_usage_error  # noqa: E402
-from detector_material import RATE, speaker_names, write_classes  # noqa: E402
-from valle.corpora.store import Store, StoreWriter  # noqa: E402
-from valle.detection.detector import BONA_FIDE, RESYNTHESIZED, SYNTHETIC  # noqa: E402
-from valle.errors import UsageError  # noqa: E402
-from valle.training.checkpoints import load_detector  # noqa: E402
-from valle.training.trainers.detector import DetectorTrainer  # noqa: E402
-from valle.training.trainers.trainer import TrainerContext  # noqa: E402
+from command_line import expect_success, expect_usage_error
+from detector_material import RATE, speaker_names, write_classes
+from valle.corpora.store import Store, StoreWriter
+from valle.detection.detector import BONA_FIDE, RESYNTHESIZED, SYNTHETIC
+from valle.errors import UsageError
+from valle.training.checkpoints import load_detector
+from valle.training.trainers.detector import DetectorTrainer
+from valle.training.trainers.trainer import TrainerContext
 
 
 def make_context(stores: list[Store], tmp_path: Path) -> TrainerContext:

@@ -386,7 +386,7 @@ _WORD_RULES: tuple[
     (lambda word: word.key in lexicon.INTERJECTIONS, _Normalizer._read_interjection),
     (_is_roman_numeral, _Normalizer._read_roman_numeral),
     (lambda word: word.letters.isascii(), _Normalizer._read_english),
-    (lambda word: True, _Normalizer._read_foreign),
+    (lambda _word: True, _Normalizer._read_foreign),
 )
 _SIGN_RULES: dict[str, Callable[[_Normalizer, int], int]] = {
     **dict.fromkeys(lexicon.SIGNS, _Normalizer._read_named_sign),

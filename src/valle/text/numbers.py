@@ -39,7 +39,7 @@ _MAGNITUDES = {
     "k": "thousand", "m": "million", "mn": "million", "bn": "billion", "b": "billion",
     "tn": "trillion", "t": "trillion",
 }
-# singular, plural, singular of the hundredth part, its plural
+# singular and plural of the currency, singular and plural of its cents
 _CURRENCIES = {
     "$": ("dollar", "dollars", "cent", "cents"),
     "€": ("euro", "euros", "cent", "cents"),
@@ -163,15 +163,15 @@ def _verbalize_money(match: Match[str]) -> list[str]:
     magnitude = (match["magnitude"] or "").lower()
     if magnitude:
         return [*words, *to_number(amount), _MAGNITUDES.get(magnitude, magnitude), plural]
-    whole, _, hundredths = amount.partition(".")
-    if len(hundredths) not in (0, 2) or (hundredths and not cent):
+    whole, _, cent_digits = amount.partition(".")
+    if len(cent_digits) not in (0, 2) or (cent_digits and not cent):
         return [*words, *to_number(amount), plural]
-    has_cents = bool(hundredths.strip("0"))
+    has_cents = bool(cent_digits.strip("0"))
     if int(whole[-9:] or "0") or len(whole) > 9 or not has_cents:
         words += [*to_number(whole or "0"), singular if whole == "1" else plural]
         words += ["and"] if has_cents else []
     if has_cents:
-        words += [*to_cardinal(hundredths), cent if hundredths == "01" else cents]
+        words += [*to_cardinal(cent_digits), cent if cent_digits == "01" else cents]
     return words
 
 

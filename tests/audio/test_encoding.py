@@ -92,7 +92,8 @@ def test_full_disk_leaves_the_old_file(tmp_path, ending):
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, env=environment()
     )
-    assert done.returncode == 0 and len(done.stdout.splitlines()) == 1, done
+    assert done.returncode == 0, done
+    assert len(done.stdout.splitlines()) == 1, done
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == [path.name]
 

@@ -179,11 +179,13 @@ def test_spans_refer_to_the_source() -> None:
     assert not skipped
     (sentence,) = sentences
     assert [word.text for word in sentence.words] == ["He", "paid", "$5.20", "on", "the", "5th"]
-    assert sentence.text == text.strip() and sentence.start == 2
+    assert sentence.text == text.strip()
+    assert sentence.start == 2
     money = [p for p in sentence.phonemes if p.word == 2]
     assert {text[p.start : p.end] for p in money} == {"$5.20"}
     comma = next(p for p in sentence.phonemes if p.symbol == ",")
-    assert text[comma.start : comma.end] == "," and comma.word == -1
+    assert text[comma.start : comma.end] == ","
+    assert comma.word == -1
     assert sentence.phonemes[-1].start == text.index(".", 14)
 
 

@@ -177,7 +177,7 @@ def _train_codec(
         )
         quantised, commitment, codes = codec.quantiser(latents, torch.from_numpy(used))
         with mixed_precision(_CPU):
-            takes = codec.decode_latents(quantised, noise_samples=2).float()
+            decoded = codec.decode_latents(quantised, noise_samples=2).float()
         loss = spectral(decoded, waveform)[0] + commitment
         if phoneme_loss:
             first = latents + (codec.quantiser.tables[0][codes[..., 0]] - latents).detach()

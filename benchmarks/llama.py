@@ -1,4 +1,4 @@
-"""A decoder of the same size by `transformers`: Llama's layout, generation with a static cache."""
+"""A decoder of the same size by `transformers`: Llama with a static cache."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from valle.training.models.sizes import ARSize
 MISSING = "transformers is not installed: pip install 'valle[bench]'"
 
 
-def job(size: ARSize, prompt_frames: int, frames: int) -> Job | None:
+def make_job(size: ARSize, prompt_frames: int, frames: int) -> Job | None:
     """A job that generates `frames` tokens after a prompt; None without the package.
 
-    Llama's feed-forward has three matrices where ours has two: two thirds of its width keep the
-    number of weights.
+    Llama's feed-forward block has three matrices where ours has two: two thirds of the width keep
+    the number of weights.
     """
     try:
         import torch

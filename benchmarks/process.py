@@ -1,4 +1,4 @@
-"""A process of its own: from its start to the first sound, and the most memory that it takes."""
+"""A separate process: time from its start to the first audio, and its peak memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from statistics import median
 from material import SENTENCES, Material
 from timing import Lap
 
-FIRST = """
+FIRST_AUDIO = """
 import sys
 import valle
 folder, voice, text, threads = sys.argv[1:]
@@ -21,8 +21,8 @@ model = valle.load(folder, threads=int(threads) or None)
 next(model.stream(text, valle.Voice.load(voice)))
 print(flush=True)
 """
-# On Linux the peak that `getrusage` knows is also the parent's, whose memory the child began with.
-WHOLE = """
+# On Linux, the peak of `getrusage` includes that of the parent, whose memory the child starts with.
+SPEAK = """
 import pathlib, re, resource, sys
 import valle
 folder, voice, text, threads = sys.argv[1:]
@@ -38,33 +38,33 @@ print(peak, flush=True)
 
 
 def measure(material: Material, repeats: int) -> dict[str, object]:
-    """Seconds from the start of a process to its first sound; peak memory of speaking, in MB."""
+    """Seconds from the start of a process to its first audio; peak memory of speaking, in MB."""
     with tempfile.TemporaryDirectory() as folder:
         voice = Path(folder) / "sample.voice"
         material.voice.save(voice)
         bundle = material.model.bundle
         arguments = [str(bundle.folder), str(voice)]
         threads = str(bundle.threads or 0)
-        starts = [_first_sound([*arguments, SENTENCES[0], threads]) for _ in range(repeats)]
+        starts = [_first_audio([*arguments, SENTENCES[0], threads]) for _ in range(repeats)]
         text = " ".join(SENTENCES)  # 20 s
-        done = _run(WHOLE, [*arguments, text, threads], subprocess.PIPE)
-        out, _ = done.communicate()
+        process = _run(SPEAK, [*arguments, text, threads])
+        out, _ = process.communicate()
     return {
-        "start_to_first_sound_s": round(median(one.wall for one in starts), 3),
-        "start_to_first_sound_cpu_s": round(median(one.cpu for one in starts), 3),
+        "start_to_first_audio_s": round(median(start.wall for start in starts), 3),
+        "start_to_first_audio_cpu_s": round(median(start.cpu for start in starts), 3),
         "peak_memory_mb": round(int(out) / 1e6),
     }
 
 
-def _first_sound(arguments: list[str]) -> Lap:
+def _first_audio(arguments: list[str]) -> Lap:
     wall, cpu = time.perf_counter(), _children_cpu()
-    process = _run(FIRST, arguments, subprocess.PIPE)
+    process = _run(FIRST_AUDIO, arguments)
     assert process.stdout is not None
     line = process.stdout.readline()
     wall = time.perf_counter() - wall
     process.communicate()
     if not line:
-        raise RuntimeError("the process that was to speak failed; see above")
+        raise RuntimeError("the speaking process failed; see above")
     return Lap(wall, _children_cpu() - cpu)
 
 
@@ -73,5 +73,6 @@ def _children_cpu() -> float:
     return times.children_user + times.children_system
 
 
-def _run(code: str, arguments: list[str], stdout: int) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=stdout, text=True)
+def _run(code: str, arguments: list[str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""The AR decoded by PyTorch: with a key/value cache, and without, as open VALL-E models do it."""
+"""The AR decoded by PyTorch: with a key/value cache, and without one as in open VALL-E models."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch.nn import functional as F
 
 from material import Material
 from timing import Job, Lap, lap
-from valle.runtime.pointer import Pointer, stays
-from valle.runtime.sampling import MoveSampler, Pace, Sampling, sample
-from valle.synthesis.durations import Symbols
+from valle.runtime.pointer import Pointer, count_frames_on_symbol
+from valle.runtime.sampling import DurationController, Sampling, TransitionSampler, sample
+from valle.synthesis.utterance import Symbols
 from valle.training.models.ar import AR
 from valle.training.models.sizes import NO_CODE
 from valle.training.models.transformer import Block, inverse_frequencies, rotate
 
-MEASURED_LENGTHS = 4  # at which a step without cache is timed; between them it is interpolated
+MEASURED_LENGTHS = 4  # at which a step without cache is timed; others are interpolated
 
 
-class Cached:
-    """Decoding a frame at a time with keys and values in buffers that are made once."""
+class CachedDecoder:
+    """Decodes frame by frame with keys and values in preallocated buffers."""
 
     def __init__(self, model: AR) -> None:
         self.model, size = model, model.size
@@ -59,8 +59,8 @@ class Cached:
         return model.code_head(last), model.move_head(last)
 
 
-class Rival:
-    """A PyTorch AR with the same task as ours: a prompt, then a sentence of so many frames."""
+class PyTorchDecoder:
+    """A PyTorch AR with the task of ours: a prompt, then a sentence of the same length."""
 
     def __init__(self, model: AR, material: Material) -> None:
         self.model = model.eval()
@@ -72,41 +72,41 @@ class Rival:
         with torch.inference_mode():
             spoken = (self.symbols.ids, self.symbols.stress, np.zeros(192, np.float32))
             self.encoded = model.phonemes(*(torch.from_numpy(each)[None] for each in spoken))[0]
-        self.cached = Cached(model)
-        nothing = np.full((1, 8), NO_CODE)
+        self.cached = CachedDecoder(model)
+        start = np.full((1, 8), NO_CODE)
         self.cached.rows(
-            torch.from_numpy(np.concatenate((nothing, self.codes[:-1]))),
+            torch.from_numpy(np.concatenate((start, self.codes[:-1]))),
             self.encoded[self.at],
-            torch.from_numpy(np.minimum(stays(self.at), 31)),
+            torch.from_numpy(np.minimum(count_frames_on_symbol(self.at), 31)),
             0,
         )
 
     def with_cache(self) -> None:
-        """Say the sentence."""
+        """Generate the sentence."""
         rng = np.random.default_rng(0)
         pointer = Pointer(self.symbols.borders, limit=self.frames)
-        pace = Pace(self.frames, np.ones(len(self.symbols.ids)))
-        mover = MoveSampler(pointer, Sampling(), rng, pace)
+        pace = DurationController(self.frames, np.ones(len(self.symbols.ids)))
+        mover = TransitionSampler(pointer, Sampling(), rng, pace)
         codes: NDArray[np.int64] = self.codes[-1]
-        made: list[int] = []
+        history: list[int] = []
         while not pointer.done:
             logits, moves = self.cached.rows(
                 torch.from_numpy(codes)[None],
                 self.encoded[pointer.index][None],
-                torch.tensor([min(pointer.stay, 31)]),
+                torch.tensor([min(pointer.frames_on_symbol, 31)]),
                 len(self.at) + pointer.frames,
             )
-            made.append(sample(logits.numpy(), Sampling(), rng, made))
+            history.append(sample(logits.numpy(), Sampling(), rng, history))
             mover.next(moves.tolist())
-            codes = np.array([made[-1]] + [NO_CODE] * 7)
+            codes = np.array([history[-1]] + [NO_CODE] * 7)
 
     def without_cache(self) -> Lap:
-        """The same, every step running all rows anew; reckoned from steps at a few lengths."""
+        """The same, each step computing all rows again; interpolated between a few lengths."""
         lengths = np.linspace(1, self.frames, MEASURED_LENGTHS).astype(int) + len(self.at)
         laps = [lap(self._all_rows(int(length))) for length in lengths]
         steps = np.arange(1, self.frames + 1) + len(self.at)
         wall, cpu = (
-            float(np.interp(steps, lengths, [getattr(one, clock) for one in laps]).sum())
+            float(np.interp(steps, lengths, [getattr(measured, clock) for measured in laps]).sum())
             for clock in ("wall", "cpu")
         )
         return Lap(wall, cpu)
@@ -125,5 +125,5 @@ class Rival:
 
 
 def parameters(model: nn.Module) -> int:
-    """How many numbers a model has."""
+    """The number of parameters of a model."""
     return sum(weight.numel() for weight in model.parameters())

@@ -1,4 +1,4 @@
-"""How long something takes: jobs run in turn, again and again, and each one's median."""
+"""Timing: jobs run in turn, repeatedly, and the median of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Lap:
-    """Seconds that something took: by the clock on the wall, and of all processors together."""
+    """Seconds that a job took: wall-clock time, and processor time over all threads."""
 
     wall: float
     cpu: float
@@ -28,24 +28,31 @@ Job = Callable[[], object]
 def lap(job: Job) -> Lap:
     """Run a job once. A job that returns a Lap has measured itself."""
     wall, cpu = time.perf_counter(), time.process_time()
-    found = job()
-    if isinstance(found, Lap):
-        return found
+    result = job()
+    if isinstance(result, Lap):
+        return result
     return Lap(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def interleaved(jobs: Mapping[str, Job], repeats: int, warm: bool = True) -> dict[str, Lap]:
-    """The median lap of each job. All take their turn in every repeat, so that what else the
-    machine does meanwhile falls on all of them alike. `warm`: one turn before, not counted."""
+def interleaved(jobs: Mapping[str, Job], repeats: int, warm_up: bool = True) -> dict[str, Lap]:
+    """The median lap of each job.
+
+    All jobs run in turn in every repeat, so that whatever else the machine does affects all alike.
+
+    Args:
+        jobs: by name.
+        repeats: laps of each job.
+        warm_up: run every job once before, without measuring it.
+    """
     laps: dict[str, list[Lap]] = {name: [] for name in jobs}
-    for repeat in range(repeats + warm):
+    for repeat in range(repeats + warm_up):
         for name, job in jobs.items():
-            found = lap(job)
-            if repeat >= warm:
-                laps[name].append(found)
-    return {name: median_lap(found) for name, found in laps.items()}
+            measured = lap(job)
+            if repeat >= warm_up:
+                laps[name].append(measured)
+    return {name: median_lap(of_job) for name, of_job in laps.items()}
 
 
 def median_lap(laps: Sequence[Lap]) -> Lap:
-    """The median by each clock."""
-    return Lap(median(one.wall for one in laps), median(one.cpu for one in laps))
+    """The median of each clock."""
+    return Lap(median(lap.wall for lap in laps), median(lap.cpu for lap in laps))

@@ -335,7 +335,7 @@ def test_decisions_are_indexed() -> None:
 
 
 def test_pages_that_the_code_cites_exist() -> None:
-    folders = ("src/valle", "tests", "benchmarks", "examples", "tools")
+    folders = ("src/valle", "benchmarks", "examples")
     cited = {
         page
         for folder in folders

@@ -44,20 +44,8 @@ def build_cohort_graph(speakers: Mapping[str, _Array]) -> NewGraph:
     mean and standard deviation of its scores against the `NEAREST` impostors; near [N], the mean
     cosine to the nearest ones before whitening.
     """
-    means = _normalize(np.stack([rows.mean(axis=0) for rows in speakers.values()]))
-    center = means.mean(axis=0)
-    deviations = [rows - rows.mean(axis=0) for rows in speakers.values() if len(rows) > 1]
-    covariances = [rows.T @ rows / (len(rows) - 1) for rows in deviations]
-    within = np.mean(covariances, axis=0)
-    size = len(within)
-    within += _SHRINKAGE * np.trace(within) / size * np.eye(size)
-    whitening = np.linalg.cholesky(np.linalg.inv(within))
-    # Only the direction matters, and fp16 has a small range.
-    weights = {
-        "speakers": means,
-        "centre": center,
-        "turn": whitening / np.abs(whitening).max(),
-    }
+    weights = _compute_weights(speakers)
+    size = weights["speakers"].shape[1]
     nodes = []
 
     def node(operator: str, inputs: Sequence[str], outputs: Sequence[str], **more: Any) -> str:
@@ -119,6 +107,23 @@ def build_cohort_graph(speakers: Mapping[str, _Array]) -> NewGraph:
         producer_name="valle",
     )
     return NewGraph(model.SerializeToString(), "fp16")
+
+
+def _compute_weights(speakers: Mapping[str, _Array]) -> dict[str, _Array]:
+    """Mean embeddings of the speakers [speakers, 192], their center, and the whitening matrix."""
+    means = _normalize(np.stack([rows.mean(axis=0) for rows in speakers.values()]))
+    deviations = [rows - rows.mean(axis=0) for rows in speakers.values() if len(rows) > 1]
+    covariances = [rows.T @ rows / (len(rows) - 1) for rows in deviations]
+    within = np.mean(covariances, axis=0)
+    size = len(within)
+    within += _SHRINKAGE * np.trace(within) / size * np.eye(size)
+    whitening = np.linalg.cholesky(np.linalg.inv(within))
+    # Only the direction matters, and fp16 has a small range.
+    return {
+        "speakers": means,
+        "centre": means.mean(axis=0),
+        "turn": whitening / np.abs(whitening).max(),
+    }
 
 
 def _normalize(rows: _Array) -> _Array:

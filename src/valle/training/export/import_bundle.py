@@ -66,7 +66,7 @@ def import_bundle(bundle: Bundle, runs: Path) -> list[str]:
         try:
             stages[stage] = load(bundle)
         except KeyError as error:
-            raise BundleError(_explain_foreign(f"the {stage}'s graphs", [error.args[0]])) from None
+            raise BundleError(_explain_foreign(f"the {stage}'s graph", [error.args[0]])) from None
     for stage in stages:
         if (runs / stage / CHECKPOINT).exists():
             raise OutputError(f"{runs / stage} already has a run; give another --runs")
@@ -115,34 +115,35 @@ def _load_weights(module: nn.Module, weights: Weights, transposed: bool, graph: 
 
 def _explain_foreign(graph: str, missing: Sequence[str]) -> str:
     return (
-        f"{graph} lack the weights {', '.join(missing[:3])}: only models that this version "
-        "exported can be trained on"
+        f"{graph} lacks the weights {', '.join(missing[:3])}: only models that this version "
+        "exported can be trained further"
     )
 
 
-def _count(weights: Weights, prefix: str) -> int:
-    """How many numbered blocks there are under a name."""
-    places = (name[len(prefix) :].split(".")[0] for name in weights if name.startswith(prefix))
-    return 1 + max((int(place) for place in places), default=-1)
+def _count_blocks(weights: Weights, prefix: str) -> int:
+    """Count the numbered blocks with a prefix."""
+    numbers = (name[len(prefix) :].split(".")[0] for name in weights if name.startswith(prefix))
+    return 1 + max((int(number) for number in numbers), default=-1)
 
 
 def _load_codec(bundle: Bundle) -> tuple[CodecSize, Codec]:
-    read = read_graph_weights(bundle, "codec_encoder") | read_graph_weights(bundle, "codec_decoder")
-    weights = {name.removeprefix("codec."): value for name, value in read.items()}
-    tables = weights["quantiser.tables"]
+    encoder = read_graph_weights(bundle, "codec_encoder")
+    traced = encoder | read_graph_weights(bundle, "codec_decoder")
+    weights = {name.removeprefix("codec."): value for name, value in traced.items()}
+    codebooks = weights["quantiser.tables"]
     size = CodecSize(
-        encoder_layers=_count(weights, "encoder.blocks."),
+        encoder_layers=_count_blocks(weights, "encoder.blocks."),
         encoder_width=len(weights["encoder.input.bias"]),
-        decoder_layers=_count(weights, "decoder.blocks."),
+        decoder_layers=_count_blocks(weights, "decoder.blocks."),
         decoder_width=len(weights["decoder.input.bias"]),
-        latent=tables.shape[2],
-        codebooks=tables.shape[0],
-        codebook_size=tables.shape[1],
+        latent=codebooks.shape[2],
+        codebooks=codebooks.shape[0],
+        codebook_size=codebooks.shape[1],
     )
-    # The moving averages behind the tables are not kept in a bundle: as if each code had just
+    # A bundle does not have the moving averages of the codebooks; they restart as if each code had
     # been used once.
-    weights["quantiser.counts"] = np.ones(tables.shape[:2], np.float32)
-    weights["quantiser.sums"] = tables
+    weights["quantiser.counts"] = np.ones(codebooks.shape[:2], np.float32)
+    weights["quantiser.sums"] = codebooks
     weights["quantiser.started"] = np.array(True)
     codec = Codec(size)
     _load_weights(codec, weights, False, "codec_encoder.onnx or codec_decoder.onnx")
@@ -151,7 +152,7 @@ def _load_codec(bundle: Bundle) -> tuple[CodecSize, Codec]:
 
 def _load_listener(bundle: Bundle) -> tuple[ListenerSize, Listener]:
     weights = read_graph_weights(bundle, "listener")
-    size = ListenerSize(_count(weights, "blocks."), len(weights["input.bias"]))
+    size = ListenerSize(_count_blocks(weights, "blocks."), len(weights["input.bias"]))
     listener = Listener(size, len(LISTENER_SYMBOLS))
     _load_weights(listener, weights, False, "the listener's graph")
     return size, listener
@@ -159,7 +160,7 @@ def _load_listener(bundle: Bundle) -> tuple[ListenerSize, Listener]:
 
 def _load_speaker(bundle: Bundle) -> tuple[SpeakerSize, SpeakerEncoder]:
     weights = read_graph_weights(bundle, "speaker")
-    size = SpeakerSize(_count(weights, "blocks."), len(weights["input.bias"]))
+    size = SpeakerSize(_count_blocks(weights, "blocks."), len(weights["input.bias"]))
     speaker = SpeakerEncoder(size)
     _load_weights(speaker, weights, False, "speaker.onnx")
     return size, speaker
@@ -167,7 +168,7 @@ def _load_speaker(bundle: Bundle) -> tuple[SpeakerSize, SpeakerEncoder]:
 
 def _load_detector(bundle: Bundle) -> tuple[DetectorSize, Detector]:
     weights = read_graph_weights(bundle, DETECTOR)
-    size = DetectorSize(_count(weights, "blocks."), len(weights["input.bias"]))
+    size = DetectorSize(_count_blocks(weights, "blocks."), len(weights["input.bias"]))
     detector = Detector(size)
     _load_weights(detector, weights, False, "detector.onnx")
     return size, detector

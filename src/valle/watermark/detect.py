@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from valle.audio.recording import best_excerpt, resample
+from valle.audio.recording import find_best_excerpt, resample
 from valle.watermark import error_correction
 from valle.watermark.embed import VERSION, Payload, derive_payload_dither, key_fingerprint
 from valle.watermark.grid import (
@@ -120,7 +120,7 @@ def detect_watermark(
 
 def _search_warps(samples: NDArray[np.float32]) -> tuple[Warp, float, float]:
     """Return the warp with the best score, that score, and its false-positive bound."""
-    first, last = best_excerpt(samples, RATE, _WARP_SECONDS)
+    first, last = find_best_excerpt(samples, RATE, _WARP_SECONDS)
     powers = compute_spectrogram(samples[first:last])
     tests = 2 * max(1, sum(count_tests(last - first, warp) for warp in WARPS))
 

@@ -1,8 +1,8 @@
 """SHA-256 of what the default model gives for fixed inputs: `python benchmarks/digests.py`.
 
-Prints JSON. A change that should alter no output prints the same before and after, on one machine;
-another processor may add numbers in another order. Keys and receipts are made anew for every run,
-so speech is taken as it is before the watermark: codes, times, and what the listener heard.
+Prints JSON. A change that should not alter any output prints the same before and after on one
+machine; another processor may add numbers in another order. Keys and receipts are new in every run,
+so speech is digested before the watermark: codes, times, and the recognizer's check.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ OWNER = b"a key of nobody, for digests only"
 
 
 def digest(*parts: object) -> str:
-    """One SHA-256, in hexadecimal, of arrays and of what JSON can write."""
+    """One hexadecimal SHA-256 of arrays and of values that JSON can write."""
     total = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -53,8 +53,8 @@ def digest(*parts: object) -> str:
     return total.hexdigest()
 
 
-def of_speech(speech: valle.Speech) -> str:
-    """All that one seed decides: codes, length, times, the listener's check."""
+def digest_speech(speech: valle.Speech) -> str:
+    """Everything that a seed determines: codes, length, times, the recognizer's check."""
     check = None if speech.check is None else dataclasses.asdict(speech.check)
     if check is not None:  # hashed under its former name, so that renaming it changes no digest
         check["doubled"] = check.pop("repeated")
@@ -62,41 +62,42 @@ def of_speech(speech: valle.Speech) -> str:
     return digest(speech.codes, len(speech.audio), times, check)
 
 
-def marked(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
-    """A recording with a mark of a key and a receipt that are always the same."""
+def embed_fixed_watermark(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+    """Watermark a recording with a fixed key and receipt."""
     return embed_watermark(samples, sample_rate, OWNER, Payload(0xBEEF, key_fingerprint(OWNER)))
 
 
-def digests(threads: int) -> dict[str, str]:
-    """What is digested, by name."""
+def compute_digests(threads: int) -> dict[str, str]:
+    """The digests by name."""
     model = valle.load(threads=threads)
     voice = model.enroll(RECORDING, attest="I hold the rights to this voice")
     recording = load_recording(RECORDING)
-    sound = marked(recording.samples, recording.sample_rate)
-    found = detect_watermark(sound, recording.sample_rate, OWNER)
+    marked = embed_fixed_watermark(recording.samples, recording.sample_rate)
+    detection = detect_watermark(marked, recording.sample_rate, OWNER)
     verdict = classify(Bundle.load(threads=threads), recording.samples, recording.sample_rate)
     tokens = [[dataclasses.asdict(token) for token in normalize(text)[0]] for text in TEXTS]
     sentences = [[dataclasses.asdict(s) for s in split_sentences(text)[0]] for text in TEXTS]
     codes = model.codec.encode(voice.audio)
     spoken = model.speak(LONG, voice, seed=2)
     streamed = valle.Speech.join(model.stream(LONG, voice, seed=2))
-    whole = model.speak(LONG, voice, seed=2, retries=0)
+    without_retries = model.speak(LONG, voice, seed=2, retries=0)
     return {
         "normalised texts": digest(tokens),
         "phonemes": digest(sentences),
         "voice": digest(voice.symbols, voice.stress, voice.frame_symbol, codes),
         "embedding": digest(model.embedding(voice)),
         "codec": digest(model.codec.decode(codes)),
-        "short speech": of_speech(model.speak(SHORT, voice, seed=1)),
-        "long speech": of_speech(spoken),
-        "faster": of_speech(model.speak(SHORT, voice, seed=3, speed=1.3)),
-        "of a length": of_speech(model.speak(SHORT, voice, seed=3, duration=1.5)),
-        "streamed": of_speech(streamed),
+        "short speech": digest_speech(model.speak(SHORT, voice, seed=1)),
+        "long speech": digest_speech(spoken),
+        "faster": digest_speech(model.speak(SHORT, voice, seed=3, speed=1.3)),
+        "of a length": digest_speech(model.speak(SHORT, voice, seed=3, duration=1.5)),
+        "streamed": digest_speech(streamed),
         "streamed is spoken": str(
-            np.array_equal(streamed.audio, whole.audio) and of_speech(streamed) == of_speech(whole)
+            np.array_equal(streamed.audio, without_retries.audio)
+            and digest_speech(streamed) == digest_speech(without_retries)
         ),
-        "best of two": of_speech(model.speak(SHORT, voice, seed=4, best_of=2)),
-        "watermark": digest(sound, found.spans and dataclasses.asdict(found.spans[0])),
+        "best of two": digest_speech(model.speak(SHORT, voice, seed=4, best_of=2)),
+        "watermark": digest(marked, detection.spans and dataclasses.asdict(detection.spans[0])),
         "detector": digest(
             {}
             if verdict is None
@@ -109,13 +110,13 @@ def digests(threads: int) -> dict[str, str]:
 
 
 def main() -> None:
-    """Print the digests, made in a data folder of their own."""
+    """Print the digests, computed with a temporary data folder."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--threads", type=int, default=1, help="of the model (default: 1)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         os.environ["VALLE_HOME"] = home
-        print(json.dumps(digests(arguments.threads), indent=1))
+        print(json.dumps(compute_digests(arguments.threads), indent=1))
 
 
 if __name__ == "__main__":

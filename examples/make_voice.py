@@ -1,9 +1,10 @@
-"""Makes voice.wav, the sample voice, which is nobody's: `python examples/make_voice.py`.
+"""Make voice.wav, the sample voice, which belongs to nobody: `python examples/make_voice.py`.
 
-A voice of flite (Debian package `flite`) says the sentence more slowly than usual; then the whole
-is played faster, which raises pitch, formants and speed together. What is left in the end is the
-usual speed from a shorter vocal tract at a higher pitch: a voice of its own. Needs `flite` on the
-path, and numpy, soundfile and soxr, which valle brings.
+A voice of flite (Debian package `flite`) speaks the text more slowly than usual; the result is
+played faster, which raises pitch, formants and speed together. The final speech has the usual
+speed, a shorter vocal tract and a higher pitch: a different voice.
+
+Needs `flite` on the path, and numpy, soundfile and soxr, which valle installs.
 """
 
 import subprocess
@@ -20,18 +21,18 @@ TEXT = (
     "Shall we walk down to the river?"
 )
 SAMPLE_RATE = 16_000
-FASTER = 1.15  # pitch and formants times this: as if the vocal tract were so much shorter
-STRETCH = 0.88  # length of the finished speech by that of flite's own, which is slow
-LEVEL = -23.0  # dBFS, RMS of the whole
-EDGE = 0.15  # seconds of silence kept on either side
+SPEED = 1.15  # factor of pitch and formants, as from a vocal tract shorter by it
+STRETCH = 0.88  # duration of the final speech relative to flite's own, which is slow
+LEVEL = -23.0  # dBFS, RMS over the file
+EDGE = 0.15  # seconds of silence at both ends
 
 
-def say(text: str) -> tuple[np.ndarray, int]:
-    """flite's speech (samples and their rate), slower by as much as playing it will be faster."""
+def synthesize(text: str) -> tuple[np.ndarray, int]:
+    """Speech by flite, slowed down by the factor that `make_voice` speeds it up; and its rate."""
     with tempfile.TemporaryDirectory() as folder:
         wav = Path(folder) / "speech.wav"
-        pace = ["--setf", f"duration_stretch={STRETCH * FASTER}"]
-        command = ["flite", "-voice", "rms", *pace, "-t", text, "-o", str(wav)]
+        stretch = ["--setf", f"duration_stretch={STRETCH * SPEED}"]
+        command = ["flite", "-voice", "rms", *stretch, "-t", text, "-o", str(wav)]
         try:
             subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
         except FileNotFoundError:
@@ -40,10 +41,10 @@ def say(text: str) -> tuple[np.ndarray, int]:
     return samples, rate
 
 
-def make() -> np.ndarray:
+def make_voice() -> np.ndarray:
     """The sample voice, mono float32 at SAMPLE_RATE."""
-    samples, rate = say(TEXT)
-    samples = soxr.resample(samples, rate * FASTER, SAMPLE_RATE, quality="VHQ")
+    samples, rate = synthesize(TEXT)
+    samples = soxr.resample(samples, rate * SPEED, SAMPLE_RATE, quality="VHQ")
     loud = np.flatnonzero(np.abs(samples) > 0.01)
     edge = round(EDGE * SAMPLE_RATE)
     samples = samples[max(0, loud[0] - edge) : loud[-1] + edge]
@@ -53,9 +54,10 @@ def make() -> np.ndarray:
 
 
 def main() -> None:
+    """Write voice.wav next to this script."""
     target = Path(__file__).with_name("voice.wav")
     temporary = target.with_suffix(".tmp")
-    soundfile.write(temporary, make(), SAMPLE_RATE, format="WAV", subtype="PCM_16")
+    soundfile.write(temporary, make_voice(), SAMPLE_RATE, format="WAV", subtype="PCM_16")
     temporary.replace(target)
     print(f"wrote {target}")
 

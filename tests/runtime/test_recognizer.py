@@ -107,9 +107,9 @@ def test_viterbi_is_fast() -> None:
     optional = np.arange(200) % 5 == 0
     seconds = []
     for _ in range(5):
-        begin = time.perf_counter()
+        begin = time.thread_time()  # not wall-clock time: other programs may run
         viterbi(log_probs, classes, optional)
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(time.thread_time() - begin)
     assert min(seconds) < 0.02
 
 

@@ -67,10 +67,10 @@ class _Span:
 def run_trials(
     model: Model, speakers: Sequence[Speaker], seed: int, quiet: bool = True
 ) -> Iterator[Trial]:
-    """The middle of every utterance, resynthesized and infilled.
+    """Resynthesize and infill a span of every utterance.
 
-    Recordings that cannot be aligned with their transcript, or that have no word in their middle,
-    are left out.
+    Recordings that cannot be aligned with their transcript, or that have no word in the span, are
+    left out.
     """
     recognizer = PhonemeRecognizer(model.bundle)
     acoustic_model = AcousticModel(model.bundle, model.codec)
@@ -92,19 +92,19 @@ def run_trials(
         infilled = infill(ar, nar, span.request, Sampling(), rng)
         symbols = span.request.span
         expected = [model.bundle.config.symbols[i] for i in symbols.ids[~symbols.borders]]
-        for row, middle in ((CODEC, codes[span.frames]), (INFILLED, infilled)):
+        for row, span_codes in ((CODEC, codes[span.frames]), (INFILLED, infilled)):
             spliced = np.concatenate(
-                [codes[: span.frames.start], middle, codes[span.frames.stop :]]
+                [codes[: span.frames.start], span_codes, codes[span.frames.stop :]]
             )
             recognition = recognizer.transcribe(model.codec.decode(spliced, embedding))
-            first, last = span.frames.start, span.frames.start + len(middle)
+            first, last = span.frames.start, span.frames.start + len(span_codes)
             recognized = [
                 guess
                 for guess, frame in zip(recognition.guesses, recognition.frames, strict=True)
                 if first <= frame < last
             ]
             edits = phoneme_error_rate(expected, recognized) * len(expected)
-            yield Trial(row, speaker.name, edits, len(expected), len(middle))
+            yield Trial(row, speaker.name, edits, len(expected), len(span_codes))
 
 
 def _cut_span(
@@ -118,8 +118,8 @@ def _cut_span(
     )
     if not 0 < start < end:
         return None
-    middle = _slice(symbols, int(frame_symbol[start]), int(frame_symbol[end]))
-    if middle.borders.all():
+    inside = _slice(symbols, int(frame_symbol[start]), int(frame_symbol[end]))
+    if inside.borders.all():
         return None
     first = max(0, start - MAX_CONTEXT_FRAMES)
     last = min(len(frame_symbol), end + MAX_CONTEXT_FRAMES)
@@ -131,7 +131,7 @@ def _cut_span(
         )
         for a, b in ((first, start), (end, last))
     )
-    request = InfillRequest(before, middle, after, embedding)
+    request = InfillRequest(before, inside, after, embedding)
     return _Span(request, codes, slice(start, end))
 
 

@@ -52,8 +52,11 @@ def test_figures_are_ratios_of_sums() -> None:
     assert accuracy is not None
     assert accuracy.value == pytest.approx(2 / 3)
     assert (accuracy.low, accuracy.high) == (0.0, 1.0)
-    assert figures["phoneme_error_rate"].value == pytest.approx(14 / 50)
-    assert figures["rtf"].value == pytest.approx(4.0 / 10.0)
+    phoneme_error_rate, rtf = figures["phoneme_error_rate"], figures["rtf"]
+    assert phoneme_error_rate is not None
+    assert phoneme_error_rate.value == pytest.approx(14 / 50)
+    assert rtf is not None
+    assert rtf.value == pytest.approx(4.0 / 10.0)
 
 
 def test_word_errors_are_rates_per_word() -> None:
@@ -73,7 +76,9 @@ def test_word_errors_are_rates_per_word() -> None:
 
 def test_pitch_range_is_a_median() -> None:
     clips = [clip("x", True, pitch_range=value) for value in (2.0, 3.0, 30.0, None)]
-    assert summarize(clips)["pitch_range_semitones"].value == 3.0
+    pitch_range = summarize(clips)["pitch_range_semitones"]
+    assert pitch_range is not None
+    assert pitch_range.value == 3.0
 
 
 def test_what_was_not_measured_has_no_figure() -> None:

@@ -148,7 +148,7 @@ def _intelligibility(arguments: argparse.Namespace) -> Outcome:
     recorded = intelligibility.describe(settings) | {"whisper": _describe_whisper(transcriber)}
     return Outcome(
         report("intelligibility", content, **recorded),
-        intelligibility.tables(clips, measured),
+        intelligibility.tables(groups, clips, measured),
         model,
     )
 

@@ -267,16 +267,20 @@ def as_json(
     }
 
 
-def tables(clips: dict[str, list[Clip]], measured: bool) -> str:
-    """A table per group, and why columns are empty."""
-    parts = [f"{name}\n{table(in_group, _REPORTED)}" for name, in_group in clips.items()]
+def tables(groups: Sequence[Group], clips: dict[str, list[Clip]], measured: bool) -> str:
+    """A table per group, the speakers that were left out, and why columns are empty."""
+    parts = []
+    for group in groups:
+        lines = [group.name, table(clips[group.name], _REPORTED)]
+        lines += [f"left out: {name}, {reason}" for name, reason in group.skipped.items()]
+        parts.append("\n".join(lines))
     if not measured:
         parts.append(f"words are not measured: {NO_WHISPER}")
     return "\n\n".join(parts)
 
 
 def describe(settings: Settings) -> dict[str, Any]:
-    """The settings that decide the figures, for the JSON."""
+    """The settings that determine the figures, for the JSON."""
     return {name: value for name, value in asdict(settings).items() if name != "quiet"} | {
         "prompt_seconds": PROMPT_SECONDS,
         "prompt_transcript": None,

@@ -19,9 +19,7 @@ from valle.errors import UsageError
 
 _SPEED_PERTURB_PROB, _SPEEDS = 0.3, (0.87, 1.2)
 _REVERB_PROB, _NOISE_PROB = 0.05, 0.05
-_OWN_CODES_PROB = (
-    0.15  # true codes instead of predicted ones with a speaker embedding, as in editing
-)
+_OWN_CODES_PROB = 0.15  # true instead of predicted codes, as in editing
 
 Voices = NDArray[np.float32]
 

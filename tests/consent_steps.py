@@ -17,7 +17,8 @@ REAL_NOW = ledger.now
 
 
 def assert_refused(result: Result, *reasons: str) -> None:
-    assert result[0] == 6 and result[1] == "" and result[2].count("\n") == 1, result
+    assert result[:2] == (6, ""), result
+    assert result[2].count("\n") == 1, result
     for reason in reasons:
         assert reason in result[2]
     assert not [name for name in os.listdir() if name.endswith((".wav", ".json"))]

@@ -13,7 +13,7 @@ def test_a_temporary_data_folder_replaces_the_users_and_is_removed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("VALLE_HOME", "mine")
-    with pytest.raises(KeyError), temporary_data_folder():
+    with pytest.raises(KeyError), temporary_data_folder():  # noqa: PT012
         temporary = data_folder()
         assert temporary != Path("mine")
         assert temporary.is_dir()

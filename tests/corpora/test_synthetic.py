@@ -108,11 +108,13 @@ def test_utterances_are_consistent() -> None:
         assert utterance.samples.dtype == np.float32
         assert len(utterance.samples) == 320 * len(frames)
         assert np.abs(utterance.samples).max() <= 1.0
-        assert frames[0] == 0 and (np.diff(frames) >= 0).all()
+        assert frames[0] == 0
+        assert (np.diff(frames) >= 0).all()
         steps = np.diff(frames)
         for index, step in zip(frames[:-1], steps, strict=True):
             skipped = utterance.phonemes[index + 1 : index + step]
-            assert step <= 2 and all(p.symbol in BORDERS for p in skipped)
+            assert step <= 2
+            assert all(p.symbol in BORDERS for p in skipped)
 
 
 def test_speakers_are_determined_by_seed() -> None:
@@ -147,7 +149,8 @@ def test_tally_counts_dropped_sentences() -> None:
     texts = ["***", "[[həloʊ]] there", "Good morning to you."]
     utterances, tally = synthesize_speaker(speaker, texts)
     assert [u.text for u in utterances] == ["Good morning to you."]
-    assert tally.kept == 1 and sum(tally.dropped.values()) == 2
+    assert tally.kept == 1
+    assert sum(tally.dropped.values()) == 2
     assert tally.share == pytest.approx(1 / 3)
 
 

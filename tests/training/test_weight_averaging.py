@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ from valle.training.weight_averaging import average_runs
 def write_run(folder: Path, stage: str, model: nn.Module) -> None:
     """Write a run that has trained for a while, with a module that only training needs."""
     folder.mkdir(parents=True)
-    (folder / "size.json").write_text(json.dumps(asdict(model.size)))
+    (folder / "size.json").write_text(json.dumps(asdict(cast(Any, model.size))))
     modules = {stage: model.state_dict(), "other": {"weight": torch.ones(1)}}
     write_checkpoint(folder / "checkpoint.pt", modules, step=9, spent_seconds=60.0)
 

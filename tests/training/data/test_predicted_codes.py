@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,19 +135,22 @@ def test_decoder_is_trained_on_predicted_codes(
     write_predicted_codes(store, bundle, 30.0, quiet=True)
     store = Store(store.folder)
     trainer = CodecTrainer(TrainerContext([store], folder, "debug"), keep_codes=True)
-    sampled = []
-    monkeypatch.setattr(
-        trainer.segments,
-        "sample_predicted",
-        lambda sample=trainer.segments.sample_predicted: sampled.append(sample()) or sampled[-1],
-    )
-    decoded = []
-    decode = trainer.codec.decode_latents
-    monkeypatch.setattr(
-        trainer.codec,
-        "decode_latents",
-        lambda *x, noise_samples: decoded.append(x) or decode(*x, noise_samples=noise_samples),
-    )
+    sampled: list[Any] = []
+    sample = trainer.segments.sample_predicted
+
+    def sample_and_record() -> Any:
+        sampled.append(sample())
+        return sampled[-1]
+
+    monkeypatch.setattr(trainer.segments, "sample_predicted", sample_and_record)
+    decoded: list[Any] = []
+    decode: Any = trainer.codec.decode_latents
+
+    def decode_and_record(*inputs: Any, noise_samples: int) -> Any:
+        decoded.append(inputs)
+        return decode(*inputs, noise_samples=noise_samples)
+
+    monkeypatch.setattr(trainer.codec, "decode_latents", decode_and_record)
     trainer.step(0, 0.0)
     assert 0 < len(sampled) < trainer.hyperparameters.batch_size
     ((latents, voices),) = decoded

@@ -171,7 +171,7 @@ def test_phonemes_and_ar(bundle: Bundle, models: Models) -> None:
 def test_nar(bundle: Bundle, models: Models, kind: int) -> None:
     rng, size = np.random.default_rng(4), models.nar.size
     shape = (size.layers, 2, size.heads, 5, size.width // size.heads)
-    inputs = {
+    inputs: dict[str, np.ndarray] = {
         "codes": rng.integers(0, 1025, (2, 9, 8)),
         "symbols": rng.integers(0, 20, (2, 9)),
         "stress": rng.integers(0, 3, (2, 9)),
@@ -182,7 +182,7 @@ def test_nar(bundle: Bundle, models: Models, kind: int) -> None:
         "past_value": rng.standard_normal(shape).astype(np.float32),
     }
     inputs["codes"][..., 0] %= 1024
-    unguided = {
+    unguided: dict[str, np.ndarray] = {
         "known": np.zeros((2, 0), np.int64),
         "left": np.zeros((2, 0, size.latent), np.float32),
         "plain": np.zeros((2, 9, size.latent), np.float32),

@@ -89,7 +89,7 @@ def test_fp16_is_close_to_fp32(bundles: dict[str, Bundle]) -> None:
 
 def test_steps_with_device_binding_match_the_graph(bundles: dict[str, Bundle]) -> None:
     """On the CPU, since tests rarely have a GPU: the binding is the same."""
-    half, _ = cuda_step.steps(bundles["fp16"], "cpu", 20)
-    whole, _ = cuda_step.steps(bundles["fp32"], "cpu", 20)
+    half, _ = cuda_step.run_steps(bundles["fp16"], "cpu", 20)
+    whole, _ = cuda_step.run_steps(bundles["fp32"], "cpu", 20)
     assert half.shape == (1024,)
     np.testing.assert_allclose(half, whole, atol=0.02 * np.abs(whole).max())

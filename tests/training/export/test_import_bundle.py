@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,15 +63,14 @@ def test_dynamic_int8_weights_are_dequantized() -> None:
     values = np.array([[[-127, 2], [3, 127]], [[5, -6], [7, 8]]], np.int8)
     scale = np.array([[0.5, 1.0], [2.0, 4.0]], np.float32)
     tensors = [
-        onnx.numpy_helper.from_array(value, name)
-        for name, value in {"w.int8": values, "w.scale": scale}.items()
+        onnx.numpy_helper.from_array(values, "w.int8"),
+        onnx.numpy_helper.from_array(scale, "w.scale"),
     ]
     for order in (tensors, tensors[::-1]):
         graph = onnx.helper.make_graph([], "nar", [], [], order)
         data = onnx.helper.make_model(graph).SerializeToString()
-        weights = read_graph_weights(
-            SimpleNamespace(read_graph=lambda name, data=data: data), "nar"
-        )  # type: ignore[arg-type]
+        bundle: Any = SimpleNamespace(read_graph=lambda _name, data=data: data)
+        weights = read_graph_weights(bundle, "nar")
         assert list(weights) == ["w"]
         expected = [[[-63.5, 2.0], [1.5, 127.0]], [[10.0, -24.0], [14.0, 32.0]]]
         np.testing.assert_array_equal(weights["w"], expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,8 @@ from synthetic_corpus import write_corpus
 from valle.errors import UsageError
 from valle.training.checkpoints import load_listener
 from valle.training.models.codec import Codec, CodecSize
-from valle.training.models.convnext import CausalConvNeXt, ConvNeXt, grow_depth
+from valle.training.models.convnext import CausalConvNeXt, ConvNeXt
+from valle.training.models.depth_growth import grow_depth
 from valle.training.models.listener import LISTENER_SIZES, Listener, ListenerSize
 from valle.training.trainers.listener import ListenerTrainer
 from valle.training.trainers.loop import run
@@ -34,7 +36,7 @@ def test_training_form_equals_run_time_form(kernel: int, frames: int) -> None:
         block.train(training).zero_grad()
         made = block(hidden)
         made.square().sum().backward()
-        gradients.append((made, [weight.grad.clone() for weight in block.parameters()]))
+        gradients.append((made, [weight.grad.clone() for weight in block.parameters()]))  # type: ignore[union-attr]
     (one, slopes), (other, others) = gradients
     torch.testing.assert_close(one, other, atol=1e-3, rtol=0)
     for slope, wanted in zip(slopes, others, strict=True):
@@ -65,8 +67,9 @@ def test_grown_model_computes_the_same() -> None:
     small, large = Listener(ListenerSize(2, 32), 5), Listener(ListenerSize(4, 32), 5)
     large.load_state_dict(grow_depth(large, small.state_dict()))
     assert all(torch.equal(a, b) for a, b in zip(small(waveform), large(waveform), strict=True))
-    assert large.blocks[3].scale.abs().max() == 0
-    assert large.blocks[3].up.weight.std() > 0.01
+    added: Any = large.blocks[3]
+    assert added.scale.abs().max() == 0
+    assert added.up.weight.std() > 0.01
     codec, deeper = (Codec(CodecSize(1, 16, layers, 16, latent=8)).eval() for layers in (1, 3))
     deeper.load_state_dict(grow_depth(deeper, codec.state_dict()))
     codes = codec.encode(waveform)
@@ -102,6 +105,7 @@ def test_run_can_resume_with_more_layers_but_not_with_fewer(
     larger = make_trainer(3)
     assert len(load_listener(folder).blocks) == 3  # interrupted before a checkpoint
     run(larger, folder, steps=2, quiet=True)
-    assert larger.listener.blocks[2].scale.abs().max() > 0  # it is trained
+    block: Any = larger.listener.blocks[2]
+    assert block.scale.abs().max() > 0  # it is trained
     with pytest.raises(UsageError, match="layers 3, not 1"):
         make_trainer(1)

@@ -43,7 +43,7 @@ def write_initial_run(corpus: Store, run: Path) -> None:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in trainer.ar.parameters():
-            weight += 0.05 * torch.randn(weight.shape, generator=generator)
+            weight.add_(0.05 * torch.randn(weight.shape, generator=generator))
     write_checkpoint(
         run / "checkpoint.pt", {"ar": trainer.ar.state_dict()}, step=0, spent_seconds=0.0
     )
@@ -116,6 +116,7 @@ def test_training_approaches_the_guided_teacher(corpus: Store, tmp_path: Path) -
         optimizer.step()
     assert divergences[0] > 0.05  # guidance makes a difference
     assert divergences[-1] < 0.4 * divergences[0]
+    assert trainer.teacher is not None
     before, after = load_ar(run / "teacher").state_dict(), trainer.teacher.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)  # the teacher is frozen
 

@@ -248,9 +248,11 @@ def test_diverged_run_stops_and_keeps_last_good_checkpoint(
 def test_diverged_weights_are_never_saved(tmp_path: Path) -> None:
     run(TinyTrainer(), tmp_path, steps=1, quiet=True)
     trainer = TinyTrainer({1: [signal.SIGTERM]})
-    trainer.optimizer.register_step_post_hook(
-        lambda *_: trainer.model.weight.data.fill_(float("inf"))
-    )
+
+    def diverge(*_: object) -> None:
+        trainer.model.weight.data.fill_(float("inf"))
+
+    trainer.optimizer.register_step_post_hook(diverge)
     with pytest.raises(DivergedError, match=r"model\.weight is not finite"):
         run(trainer, tmp_path, steps=3, quiet=True)
     assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 1

@@ -143,7 +143,7 @@ class ARTrainer:
         target = batch["is_target"] & (codes != NO_CODE)
         metrics = {
             "code": float(losses.detach()[target].mean()),
-            "move": float(transition_loss.detach()),
+            "transition": float(transition_loss.detach()),
         }
         if self.teacher is not None:
             aim = self._teacher_probabilities(self.teacher, batch, examples)

@@ -19,6 +19,7 @@ _SPEC.loader.exec_module(readme_tree)
 @pytest.mark.parametrize("page", readme_tree.PAGES, ids=lambda page: page.name)
 def test_pages_have_the_tree_of_the_package(page: Path) -> None:
     tree = readme_tree.render_tree(readme_tree.ROOT / "src" / "valle")
+    assert max(map(len, tree.splitlines())) <= 100
     text = page.read_text(encoding="utf-8")
     assert text.count("<!-- tree: begin -->") == 1
     assert readme_tree.replace_tree(text, tree) == text, "run python tools/readme_tree.py"

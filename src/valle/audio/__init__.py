@@ -1,1 +1,1 @@
-"""Recordings in, files out, and what is measured of sound."""
+"""Audio in and out; levels, pitch and prosody."""

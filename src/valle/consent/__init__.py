@@ -1,1 +1,1 @@
-"""Consent: statements read aloud, their verification, and the validity of receipts."""
+"""Consent statements, their verification, and the validity of receipts."""

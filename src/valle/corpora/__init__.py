@@ -1,1 +1,1 @@
-"""Corpora: recordings and synthetic speech, brought into one form that training reads."""
+"""Recordings and synthetic speech, in the form that training reads."""

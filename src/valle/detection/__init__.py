@@ -1,1 +1,1 @@
-"""Synthetic speech detection, and everything that can be told about an audio file."""
+"""Detection of synthetic speech, and a report on any audio file."""

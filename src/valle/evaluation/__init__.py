@@ -1,1 +1,1 @@
-"""Figures of a model, measured with instruments that are not ours (extra `eval`)."""
+"""Evaluation of a bundle by independent models (extra `eval`)."""

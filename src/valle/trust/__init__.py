@@ -1,1 +1,1 @@
-"""Signed statements: keys, consent receipts, the ledger, and records of how a file was made."""
+"""Keys, consent receipts, the ledger, and records of how a file was made."""

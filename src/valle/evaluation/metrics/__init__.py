@@ -1,4 +1,4 @@
-"""Metrics of speech, most of them by instruments that never saw this project's models.
+"""Metrics of speech, most of them by independent models.
 
 All of them take mono samples in [-1, 1] at `EVALUATION_RATE`.
 """

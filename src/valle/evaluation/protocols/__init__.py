@@ -1,1 +1,1 @@
-"""What is measured of a bundle: one protocol a file."""
+"""What is measured of a bundle: one protocol per file."""

@@ -1,1 +1,1 @@
-"""Export of trained models as a bundle of ONNX graphs, and import back into training runs."""
+"""Export of trained models as ONNX bundles, and import of bundles."""

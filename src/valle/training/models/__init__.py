@@ -1,1 +1,1 @@
-"""The neural networks in PyTorch, as they are trained; `training.export` writes them as graphs."""
+"""The neural networks in PyTorch; `training.export` writes them as graphs."""

@@ -1,1 +1,1 @@
-"""Voices: their files, enrollment, and the registry of the user's own voices."""
+"""Voices: their files, enrollment, and the registry of the user's voices."""

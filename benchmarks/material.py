@@ -47,9 +47,9 @@ class Material:
         """The symbols of a text as the models read them."""
         config = self.model.bundle.config
         ids = {symbol: index for index, symbol in enumerate(config.symbols)}
-        (said,) = stream_sentences(text, config.language)
-        assert said.sentence is not None
-        phonemes = said.sentence.phonemes
+        (streamed,) = stream_sentences(text, config.language)
+        assert streamed.sentence is not None
+        phonemes = streamed.sentence.phonemes
         return Symbols(
             np.array([ids.get(phoneme.symbol, 0) for phoneme in phonemes], np.int64),
             np.array([phoneme.stress for phoneme in phonemes], np.int64),

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from material import Material
 from timing import Job, Lap, lap
@@ -47,14 +47,14 @@ class CachedDecoder:
             query, key, value = packed
             self.cache[layer, 0, :, before:after] = rotate(key, cos, sin)
             self.cache[layer, 1, :, before:after] = value
-            mixed = F.scaled_dot_product_attention(
+            mixed = functional.scaled_dot_product_attention(
                 rotate(query, cos, sin)[None],
                 self.cache[layer, None, 0, :, :after],
                 self.cache[layer, None, 1, :, :after],
                 is_causal=before == 0 and count > 1,
             )
             x = x + block.attention_out(mixed.transpose(1, 2).reshape(1, count, -1))
-            x = x + block.feed_out(F.gelu(block.feed_in(block.feed_norm(x))))
+            x = x + block.feed_out(functional.gelu(block.feed_in(block.feed_norm(x))))
         last = model.out_norm(x[0, -1])
         return model.code_head(last), model.move_head(last)
 
@@ -71,7 +71,7 @@ class PyTorchDecoder:
         self.codes = rng.integers(0, 1024, (len(self.at), 8))
         with torch.inference_mode():
             spoken = (self.symbols.ids, self.symbols.stress, np.zeros(192, np.float32))
-            self.encoded = model.phonemes(*(torch.from_numpy(each)[None] for each in spoken))[0]
+            self.encoded = model.phonemes(*(torch.from_numpy(array)[None] for array in spoken))[0]
         self.cached = CachedDecoder(model)
         start = np.full((1, 8), NO_CODE)
         self.cached.rows(

@@ -40,9 +40,9 @@ def test_a_deleted_word_is_found(phonemes: str, word: str) -> None:
 
 @pytest.mark.parametrize(("phonemes", "word"), [("ababcdead", "ab"), ("abcdcdead", "cd")])
 def test_a_repeated_word_is_found(phonemes: str, word: str) -> None:
-    found = check(phonemes)
-    assert found.repeated == (word,)
-    assert found.deleted == ()
+    repeated = check(phonemes)
+    assert repeated.repeated == (word,)
+    assert repeated.deleted == ()
 
 
 def test_a_wrong_phoneme_is_not_a_deleted_word() -> None:

@@ -75,30 +75,30 @@ def measure_codec(delay: int, recorded: Samples) -> dict[tuple[str, str], float]
 
 
 def test_a_lossless_codec_is_as_good_as_the_ground_truth(recorded: Samples) -> None:
-    found = measure_codec(0, recorded)
-    assert found["codec", "speaker similarity"] == pytest.approx(1.0, abs=1e-3)
-    assert found["codec", "PESQ"] == pytest.approx(4.64, abs=0.01)
-    assert found["codec", "STOI"] == pytest.approx(1.0, abs=1e-3)
-    assert found["codec", "DNSMOS"] == pytest.approx(found["ground truth", "DNSMOS"])
-    assert found["ground truth", "sentence identification"] == 1.0
-    assert found["codec", "sentence identification"] == 1.0
-    assert found["opus", "speaker similarity"] < 0.97
-    assert found["codec", "rtf"] < 1.0
+    figures = measure_codec(0, recorded)
+    assert figures["codec", "speaker similarity"] == pytest.approx(1.0, abs=1e-3)
+    assert figures["codec", "PESQ"] == pytest.approx(4.64, abs=0.01)
+    assert figures["codec", "STOI"] == pytest.approx(1.0, abs=1e-3)
+    assert figures["codec", "DNSMOS"] == pytest.approx(figures["ground truth", "DNSMOS"])
+    assert figures["ground truth", "sentence identification"] == 1.0
+    assert figures["codec", "sentence identification"] == 1.0
+    assert figures["opus", "speaker similarity"] < 0.97
+    assert figures["codec", "rtf"] < 1.0
 
 
 def test_a_delay_of_the_codec_is_not_compensated(recorded: Samples) -> None:
-    found = measure_codec(320, recorded)
-    assert found["codec", "STOI"] < 0.9
-    assert found["codec", "speaker similarity"] > 0.97
+    figures = measure_codec(320, recorded)
+    assert figures["codec", "STOI"] < 0.9
+    assert figures["codec", "speaker similarity"] > 0.97
 
 
 def test_random_weights_measure_badly(model: valle.Model, recorded: Samples) -> None:
     speakers = [speaker("a", recorded), speaker("b", recorded[::-1].copy())]
     measured = components.measure_recognizer(model, speakers[:1], OTHERS[:2], synthetic_speakers=2)
-    found = values(components.summarize(list(measured)))
-    assert found["native", "phoneme error rate"] > 0.8
-    assert found["synthetic", "phoneme error rate"] > 0.8
-    assert found["synthetic", components.BOUNDARY_ERROR] >= 0.02
+    figures = values(components.summarize(list(measured)))
+    assert figures["native", "phoneme error rate"] > 0.8
+    assert figures["synthetic", "phoneme error rate"] > 0.8
+    assert figures["synthetic", components.BOUNDARY_ERROR] >= 0.02
     ours, theirs, difference = components.measure_speaker_encoder(model, speakers)
     assert difference.figure.value == pytest.approx(ours.figure.value - theirs.figure.value)
     assert (ours.row, theirs.row) == ("ours", "Resemblyzer")

@@ -25,15 +25,15 @@ def classify(
 
 
 def test_figures_of_known_classifications() -> None:
-    recorded, own = [0.1, 0.2, 0.3, 0.6], [0.7, 0.8, 0.9, 0.95]
-    items = classify(RECORDED, recorded) + classify(OWN, own) + classify("flite", recorded)
+    recorded, synthesized = [0.1, 0.2, 0.3, 0.6], [0.7, 0.8, 0.9, 0.95]
+    items = classify(RECORDED, recorded) + classify(OWN, synthesized) + classify("flite", recorded)
     items += classify(RECORDED, [0.1, 0.2, 0.9, 0.6], "watermark")
-    found = {(r.row, r.channel, r.name): r.figure.value for r in detector.summarize(items)}
-    assert found[OWN, "nothing", "EER"] == 0.0
-    assert found["flite", "nothing", "EER"] == pytest.approx(0.5, abs=0.13)
+    figures = {(r.row, r.channel, r.name): r.figure.value for r in detector.summarize(items)}
+    assert figures[OWN, "nothing", "EER"] == 0.0
+    assert figures["flite", "nothing", "EER"] == pytest.approx(0.5, abs=0.13)
     refused = sum(probability > SPOOF_LIMIT for probability in recorded) / 4
-    assert found[RECORDED, "nothing", "refused"] == refused
-    assert found[RECORDED, "nothing", "synthetic"] == 1 / 4
+    assert figures[RECORDED, "nothing", "refused"] == refused
+    assert figures[RECORDED, "nothing", "synthetic"] == 1 / 4
     changed = detector.compare_watermarked(items).figure.value
     assert changed == ((SPOOF_LIMIT < 0.3) != (SPOOF_LIMIT < 0.9)) / 4
 
@@ -42,13 +42,13 @@ def test_controls_detect_a_channel_and_nothing_else() -> None:
     rng = np.random.default_rng(0)
 
     def segments(row: str, dull: bool) -> list[Segment]:
-        made = []
+        noise = []
         for number in range(24):
             samples = (0.1 * rng.standard_normal(RATE)).astype(np.float32)
             if dull:
                 samples = augmentation.band_limit(samples, 0.0, 4000.0)
-            made.append(Segment(row, f"s{number % 6}", samples))
-        return made
+            noise.append(Segment(row, f"s{number % 6}", samples))
+        return noise
 
     measure = detector_controls.measure_controls
     different = measure(segments(RECORDED, False) + segments(OWN, True))

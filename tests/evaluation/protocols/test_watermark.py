@@ -49,11 +49,11 @@ def test_rates_are_counted_by_row_and_length() -> None:
         Trial("nothing", "b", 3.0, True, False, True, 50.0),
         Trial("nothing", "a", 1.0, False, False, False, 9.0),
     ]
-    found = {(r.row, r.name): r.figure.value for r in summarize_trials(trials)}
-    assert found["nothing", "detected"] == 1.0
-    assert found["nothing", "payload correct"] == 0.5
-    assert found["nothing", "payload wrong"] == 0.5
-    assert found["nothing, 1 s", "detected"] == 0.0
+    rates = {(r.row, r.name): r.figure.value for r in summarize_trials(trials)}
+    assert rates["nothing", "detected"] == 1.0
+    assert rates["nothing", "payload correct"] == 0.5
+    assert rates["nothing", "payload wrong"] == 0.5
+    assert rates["nothing, 1 s", "detected"] == 0.0
 
 
 def test_segments_are_read_and_synthesized(tmp_path: Path) -> None:

@@ -265,10 +265,10 @@ def _error_rates(
     count = int(labels.max()) + 1
 
     def rates(weights: NDArray[np.float64]) -> list[float]:
-        own, other = (
+        our_rate, their_rate = (
             equal_error_rate(scores, same, weights) for scores in (our_scores, their_scores)
         )
-        return [own, other, own - other]
+        return [our_rate, their_rate, our_rate - their_rate]
 
     rng = np.random.default_rng(0)
     resampled = []

@@ -86,12 +86,6 @@ def test_text_from_a_file_and_from_standard_input(
     assert len({Path(f"{name}.wav").read_bytes() for name in "abc"}) == 1
 
 
-def test_existing_file_is_replaced(speak: RunCommand) -> None:
-    Path("speech.wav").write_bytes(b"old")
-    assert speak("So be it.", "-q")[0] == 0
-    assert soundfile.info("speech.wav").frames > 0
-
-
 def test_help_and_version_need_no_model(run: RunCommand) -> None:
     for argv, parts in (
         (["--help"], [*COMMANDS, "valle COMMAND --help"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,13 +21,14 @@ from valle.cli.arguments import (
     path,
 )
 from valle.cli.console import note, note_warnings, print_json
+from valle.cli.output import DEFAULT_OUTPUT, check_output, choose_free_name
 from valle.cli.voices import enroll_recording
 from valle.consent.issuing import check_given
 from valle.errors import OutputError, TextError, UsageError
-from valle.files import check_target
 from valle.options import SpeakOptions, flag
 from valle.synthesis.model import find_voice, load
 from valle.synthesis.speech import Speech
+from valle.trust.provenance import sidecar_path
 from valle.voices.voice import Voice
 
 _MAX_WORDS = 5  # named in the note on what the check did not recognize
@@ -54,10 +56,12 @@ def speak_arguments(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         type=nonempty,
-        default="speech.wav",
         metavar="FILE|-",
         help="audio file, its format chosen by the ending .wav, .flac, .mp3 or .ogg; - writes WAV "
-        "to standard output (default: %(default)s)",
+        f"to standard output (default: {DEFAULT_OUTPUT}; if that exists, the next free number)",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="replace the output file if it exists already"
     )
     for name, field in SpeakOptions.model_fields.items():
         default = "" if field.default is None else f" (default: {field.default})"
@@ -87,8 +91,8 @@ def speak(arguments: argparse.Namespace) -> None:
     given = vars(arguments)
     options = {name: given[name] for name in SpeakOptions.model_fields if name in given}
     speak_options = SpeakOptions.from_keywords(**options)
-    _check_output(arguments)
     _check_voice(arguments)
+    output = _choose_output(arguments)
     text = _read_text(arguments)
     voice = None if arguments.voice is None else find_voice(arguments.voice)
     model = load(arguments.bundle, threads=arguments.threads)
@@ -96,24 +100,49 @@ def speak(arguments: argparse.Namespace) -> None:
         voice = enroll_recording(model, arguments.ref_audio, arguments)
     chunks = model.stream(text, voice, **speak_options.as_keywords())
     speech = Speech.join(_show_progress(chunks, arguments.quiet))
-    speech.save(arguments.output)
-    _report(arguments, speech, voice)
+    output = _save(speech, output, arguments)
+    _report(arguments, speech, voice, output)
 
 
-def _check_output(arguments: argparse.Namespace) -> None:
-    to_stdout = arguments.output == "-"
-    if to_stdout and arguments.json:
-        raise UsageError("-o - and --json both write to standard output; give -o a file")
-    if not to_stdout:
-        check_target(arguments.output)
-        infer_audio_format(arguments.output)
-    elif sys.stdout is None:
-        raise OutputError("standard output is closed; name a file with -o")
+def _choose_output(arguments: argparse.Namespace) -> str:
+    """Return the file to write or "-", after checking that nothing would be lost."""
+    output: str | None = arguments.output
+    if output == "-":
+        if arguments.json:
+            raise UsageError("-o - and --json both write to standard output; give -o a file")
+        if sys.stdout is None:
+            raise OutputError("standard output is closed; name a file with -o")
+        return output
+    if output is None:
+        output = DEFAULT_OUTPUT if arguments.force else choose_free_name()
+    infer_audio_format(output)
+    inputs = [arguments.input, arguments.ref_audio, arguments.voice, arguments.consent]
+    for target in (output, sidecar_path(output)):
+        check_output(target, arguments.force, inputs)
+    return output
+
+
+def _save(speech: Speech, output: str, arguments: argparse.Namespace) -> str:
+    """Save the speech and return the name of its file."""
+    while True:
+        try:
+            speech.save(output, overwrite=arguments.force)
+            return output
+        except FileExistsError as error:  # another command has written it in the meantime
+            if arguments.output is not None:
+                raise OutputError(f"{output} exists already; replace it with --force") from error
+            output = choose_free_name()
 
 
 def _check_voice(arguments: argparse.Namespace) -> None:
     if (arguments.text is None) == (arguments.input is None):
         raise UsageError("give the text in one way: TEXT, - for standard input, or -i FILE")
+    if arguments.text not in (None, "-") and _is_file(arguments.text):
+        raise UsageError(
+            f"{arguments.text} is the name of a file; to speak what is in it: "
+            f"valle speak -i {shlex.quote(arguments.text)}; to speak the name itself, send it to "
+            "valle speak -"
+        )
     if (arguments.voice is None) == (arguments.ref_audio is None):
         raise UsageError("give the voice in one way: --voice NAME|FILE or --ref-audio FILE")
     if arguments.voice is None:
@@ -122,6 +151,13 @@ def _check_voice(arguments: argparse.Namespace) -> None:
     for name in ("ref_text", "attest", "consent", "challenge", "speaker"):
         if getattr(arguments, name) is not None:
             raise UsageError(f"{flag(name)} goes with --ref-audio; a saved voice has its own")
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name
+        return False
 
 
 def _read_text(arguments: argparse.Namespace) -> str:
@@ -153,7 +189,7 @@ def _show_progress(chunks: Iterable[Speech], quiet: bool) -> Iterator[Speech]:
             yield chunk
 
 
-def _report(arguments: argparse.Namespace, speech: Speech, voice: Voice) -> None:
+def _report(arguments: argparse.Namespace, speech: Speech, voice: Voice, output: str) -> None:
     """Notes come last: where something fails, its one line is all there is on standard error."""
     note_warnings(arguments, voice, arguments.ref_audio)
     for skipped in speech.skipped:
@@ -161,9 +197,9 @@ def _report(arguments: argparse.Namespace, speech: Speech, voice: Voice) -> None
     if speech.check is not None and not speech.check.passed:
         note(arguments, _describe_failed_check(speech))
     if arguments.json:
-        print_json({"file": arguments.output, "warnings": list(voice.warnings)} | speech.describe())
-    elif arguments.output != "-":
-        note(arguments, f"{arguments.output}: {speech.seconds:.2f} s")
+        print_json({"file": output, "warnings": list(voice.warnings)} | speech.describe())
+    elif output != "-":
+        note(arguments, f"{output}: {speech.seconds:.2f} s")
 
 
 def _describe_failed_check(speech: Speech) -> str:

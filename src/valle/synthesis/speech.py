@@ -106,7 +106,11 @@ class Speech:
         )
 
     def save(
-        self, path: str | Path, key: Ed25519PrivateKey | None = None, credentials: bool = False
+        self,
+        path: str | Path,
+        key: Ed25519PrivateKey | None = None,
+        credentials: bool = False,
+        overwrite: bool = True,
     ) -> None:
         """Write the audio, and next to it `<path>.json`, a signed statement that valle made it.
 
@@ -119,8 +123,10 @@ class Speech:
             key: The key that signs the statement; None for the user's own.
             credentials: Embed a C2PA manifest, signed with the same key, in the audio (wav, mp3,
                 flac); requires the extra `provenance`.
+            overwrite: Whether existing files are replaced.
 
         Raises:
+            FileExistsError: A file exists and `overwrite` is False.
             OutputError: A file cannot be written.
             UsageError: The ending is unknown, or the format has no place for a manifest.
             ConsentError: The user's key cannot be used.
@@ -138,8 +144,8 @@ class Speech:
         }
         # In this order nothing but a rename can fail once the audio is in its place.
         with (
-            write_atomically(provenance.sidecar_path(path)) as sidecar_part,
-            write_atomically(path) as audio_part,
+            write_atomically(provenance.sidecar_path(path), overwrite) as sidecar_part,
+            write_atomically(path, overwrite) as audio_part,
         ):
             comment = self._make_comment()
             encode_audio(audio_part, audio_format, self.audio, self.sample_rate, comment)

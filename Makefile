@@ -55,7 +55,7 @@ $(VENV)/.made:
 	touch $@
 
 $(VENV)/.for-demo: pyproject.toml | $(VENV)/.made
-	$(PIP) --editable '.[plot]'
+	$(PIP) --editable '.[media,plot]'
 	touch $@
 
 $(VENV)/.for-bench: pyproject.toml constraints.txt | $(VENV)/.made

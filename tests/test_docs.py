@@ -288,7 +288,7 @@ def test_architecture_names_files_of_the_package() -> None:
 def test_readme_comes_to_the_point() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     shell = "".join(e.text for e in read_examples(readme) if e.language == "sh").split("\n")
-    assert shell[0] == "pip install ."
+    assert shell[0] == "pip install '.[media]'"
     assert shell.index("make demo") == 2  # after the command that speaks
     assert "make test" in readme
     assert "make test " in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

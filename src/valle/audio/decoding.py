@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from valle.audio.containers import MediaAudio, describe_unreadable, identify
 from valle.errors import RecordingError
 
 MIN_RATE = 4_000  # Hz; below it speech is not intelligible
@@ -40,7 +41,7 @@ class AudioSource:
         self,
         name: str,
         rate: int,
-        audio: soundfile.SoundFile | NDArray[np.generic],
+        audio: soundfile.SoundFile | NDArray[np.generic] | MediaAudio,
         has_length: bool = True,
     ):
         self.name = name  # in error messages
@@ -48,6 +49,8 @@ class AudioSource:
         self._audio = audio
         if isinstance(audio, np.ndarray):
             self.channels, self._stated_frames = audio.shape[1], len(audio)
+        elif isinstance(audio, MediaAudio):
+            self.channels, self._stated_frames = audio.channels, 0
         else:
             self.channels, self._stated_frames = audio.channels, audio.frames if has_length else 0
         if rate < MIN_RATE:
@@ -66,6 +69,9 @@ class AudioSource:
         if isinstance(self._audio, np.ndarray):
             for start in range(first, min(last, len(self._audio)), size):
                 yield _to_floats(self._audio[start : min(start + size, last)])
+            return
+        if isinstance(self._audio, MediaAudio):
+            yield from self._audio.read_blocks(first, last, size)
             return
         position = first
         try:
@@ -111,13 +117,18 @@ def open_audio(source: object) -> Iterator[AudioSource]:
             raise RecordingError(f"{name} is empty (0 bytes)")
         if _ogg_is_truncated(file):
             raise RecordingError(f"{name} is cut off: its last page is incomplete; copy it again")
+        kind = identify(file)
+        if kind.demuxer is not None:
+            media = MediaAudio(name, file, kind)
+            yield AudioSource(name, media.rate, media)
+            return
         has_length = _mp3_length_is_known(file)
         file.seek(0)
         try:
             with _silence_mp3_decoder(True):
                 opened = stack.enter_context(soundfile.SoundFile(audio))
         except (soundfile.SoundFileError, TypeError, RuntimeError) as error:
-            raise RecordingError(_describe_damage(name, error)) from error
+            raise RecordingError(describe_unreadable(name, kind)) from error
         for stated, actual in _SHORTENED.findall(opened.extra_info):
             if int(actual) < int(stated) < _UNKNOWN_LENGTH:
                 raise RecordingError(
@@ -241,7 +252,7 @@ def _describe_damage(name: str, error: Exception) -> str:
     detail = getattr(error, "error_string", "") or str(error)
     if "lost sync" in detail:
         return f"{name} is cut off or damaged: its audio cannot be decoded to the end"
-    return f"{name} cannot be read as audio; give a WAV, FLAC, MP3 or Ogg file, whole and undamaged"
+    return f"{name} cannot be read as audio to its end: it is damaged; copy or export it again"
 
 
 _MP3_REMARK = re.compile(rb"\[src/libmpg123|Note: |Warning: Xing")

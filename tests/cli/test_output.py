@@ -95,3 +95,27 @@ def test_special_file_needs_no_force() -> None:
     check_output("/dev/null", force=False)
     with pytest.raises(OutputError, match="folder"):
         check_output("/tmp", force=True)
+
+
+def test_subtitles_are_written_next_to_the_audio(speak: RunCommand) -> None:
+    captions = ["--srt", "--vtt", "--words"]
+    code, _, err = speak("So be it, Amen.", "-o", "a.mp3", *captions)
+    assert code == 0
+    assert "a.mp3, a.srt, a.vtt, a.words.json" in err
+    assert "So be it, Amen." in Path("a.srt").read_text("utf-8")
+    assert Path("a.vtt").read_text("utf-8").startswith("WEBVTT\n")
+    assert [word["word"] for word in json.loads(Path("a.words.json").read_text("utf-8"))] == [
+        "So",
+        "be",
+        "it,",
+        "Amen.",
+    ]
+    Path("a.mp3").unlink()
+    Path("a.mp3.json").unlink()
+    code, _, err = speak("So be it.", "-o", "a.mp3", "--srt")
+    assert code == 7
+    assert "a.srt exists" in err
+    assert speak("So be it.", "-o", "-", "--srt")[0] == 2
+    Path("speech.vtt").touch()
+    assert speak("So be it.", "-q", "--vtt")[0] == 0
+    assert Path("speech-2.vtt").stat().st_size > 0

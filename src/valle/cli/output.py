@@ -4,25 +4,60 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from valle.errors import OutputError
-from valle.files import check_target
+from valle.files import check_target, write_atomically
+from valle.synthesis.speech import Speech
 from valle.trust.provenance import sidecar_path
 
 DEFAULT_OUTPUT = "speech.wav"
 
 
-def choose_free_name(name: str = DEFAULT_OUTPUT) -> str:
-    """Return `name` if neither that file nor its record exists, else the first free numbered one.
+CAPTIONS: dict[str, tuple[str, Callable[[Speech], str]]] = {
+    "srt": (".srt", Speech.to_srt),
+    "vtt": (".vtt", Speech.to_vtt),
+    "words": (".words.json", Speech.to_words),
+}
+"""The ending of each kind of file with the text and its times, and what makes it."""
+
+
+def companions(output: str | Path, captions: Iterable[str] = ()) -> dict[str, Path]:
+    """Return the files that are written next to the audio: "record" and those of `CAPTIONS`."""
+    paths = {kind: Path(output).with_suffix(CAPTIONS[kind][0]) for kind in captions}
+    return {"record": sidecar_path(output)} | paths
+
+
+def write_captions(
+    speech: Speech, output: str, captions: Iterable[str], overwrite: bool
+) -> list[Path]:
+    """Write the files of `CAPTIONS` that were asked for, next to the audio.
+
+    Raises:
+        OutputError: A file cannot be written, or exists and `overwrite` is False.
+    """
+    paths = companions(output, captions)
+    for kind in captions:
+        text = CAPTIONS[kind][1](speech)
+        try:
+            with write_atomically(paths[kind], overwrite) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        except FileExistsError as error:
+            raise OutputError(f"{paths[kind]} exists already; replace it with --force") from error
+    return [paths[kind] for kind in captions]
+
+
+def choose_free_name(name: str = DEFAULT_OUTPUT, captions: Sequence[str] = ()) -> str:
+    """Return `name` if neither that file nor a companion exists, else the first free numbered one.
 
     `speech.wav` is followed by `speech-2.wav`, `speech-3.wav` and so on.
     """
     path = Path(name)
     numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
     for candidate in itertools.chain([path], numbered):
-        if not (os.path.lexists(candidate) or os.path.lexists(sidecar_path(candidate))):
+        files = [candidate, *companions(candidate, captions).values()]
+        if not any(map(os.path.lexists, files)):
             return str(candidate)
     raise AssertionError("the count is endless")
 

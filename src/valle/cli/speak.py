@@ -21,14 +21,20 @@ from valle.cli.arguments import (
     path,
 )
 from valle.cli.console import note, note_warnings, print_json
-from valle.cli.output import DEFAULT_OUTPUT, check_output, choose_free_name
+from valle.cli.output import (
+    CAPTIONS,
+    DEFAULT_OUTPUT,
+    check_output,
+    choose_free_name,
+    companions,
+    write_captions,
+)
 from valle.cli.voices import enroll_recording
 from valle.consent.issuing import check_given
 from valle.errors import OutputError, TextError, UsageError
 from valle.options import SpeakOptions, flag
 from valle.synthesis.model import find_voice, load
 from valle.synthesis.speech import Speech
-from valle.trust.provenance import sidecar_path
 from valle.voices.voice import Voice
 
 _MAX_WORDS = 5  # named in the note on what the check did not recognize
@@ -63,6 +69,12 @@ def speak_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force", action="store_true", help="replace the output file if it exists already"
     )
+    for kind, summary in (
+        ("srt", "write subtitles (SubRip) next to the audio file"),
+        ("vtt", "write subtitles (WebVTT) next to the audio file"),
+        ("words", "write the words and their times (JSON) next to the audio file"),
+    ):
+        parser.add_argument(f"--{kind}", action="store_true", help=summary)
     for name, field in SpeakOptions.model_fields.items():
         default = "" if field.default is None else f" (default: {field.default})"
         parser.add_argument(
@@ -101,23 +113,32 @@ def speak(arguments: argparse.Namespace) -> None:
     chunks = model.stream(text, voice, **speak_options.as_keywords())
     speech = Speech.join(_show_progress(chunks, arguments.quiet))
     output = _save(speech, output, arguments)
-    _report(arguments, speech, voice, output)
+    captions = write_captions(speech, output, _captions(arguments), arguments.force)
+    _report(arguments, speech, voice, [output, *map(str, captions)])
+
+
+def _captions(arguments: argparse.Namespace) -> list[str]:
+    """Return the kinds of `CAPTIONS` that were asked for."""
+    return [kind for kind in CAPTIONS if getattr(arguments, kind)]
 
 
 def _choose_output(arguments: argparse.Namespace) -> str:
     """Return the file to write or "-", after checking that nothing would be lost."""
     output: str | None = arguments.output
+    captions = _captions(arguments)
     if output == "-":
+        if captions:
+            raise UsageError(f"--{captions[0]} is written next to a file; give -o a file")
         if arguments.json:
             raise UsageError("-o - and --json both write to standard output; give -o a file")
         if sys.stdout is None:
             raise OutputError("standard output is closed; name a file with -o")
         return output
     if output is None:
-        output = DEFAULT_OUTPUT if arguments.force else choose_free_name()
+        output = DEFAULT_OUTPUT if arguments.force else choose_free_name(captions=captions)
     infer_audio_format(output)
     inputs = [arguments.input, arguments.ref_audio, arguments.voice, arguments.consent]
-    for target in (output, sidecar_path(output)):
+    for target in [Path(output), *companions(output, captions).values()]:
         check_output(target, arguments.force, inputs)
     return output
 
@@ -131,7 +152,7 @@ def _save(speech: Speech, output: str, arguments: argparse.Namespace) -> str:
         except FileExistsError as error:  # another command has written it in the meantime
             if arguments.output is not None:
                 raise OutputError(f"{output} exists already; replace it with --force") from error
-            output = choose_free_name()
+            output = choose_free_name(captions=_captions(arguments))
 
 
 def _check_voice(arguments: argparse.Namespace) -> None:
@@ -189,7 +210,7 @@ def _show_progress(chunks: Iterable[Speech], quiet: bool) -> Iterator[Speech]:
             yield chunk
 
 
-def _report(arguments: argparse.Namespace, speech: Speech, voice: Voice, output: str) -> None:
+def _report(arguments: argparse.Namespace, speech: Speech, voice: Voice, files: list[str]) -> None:
     """Notes come last: where something fails, its one line is all there is on standard error."""
     note_warnings(arguments, voice, arguments.ref_audio)
     for skipped in speech.skipped:
@@ -197,9 +218,9 @@ def _report(arguments: argparse.Namespace, speech: Speech, voice: Voice, output:
     if speech.check is not None and not speech.check.passed:
         note(arguments, _describe_failed_check(speech))
     if arguments.json:
-        print_json({"file": output, "warnings": list(voice.warnings)} | speech.describe())
-    elif output != "-":
-        note(arguments, f"{output}: {speech.seconds:.2f} s")
+        print_json({"file": files[0], "warnings": list(voice.warnings)} | speech.describe())
+    elif files != ["-"]:
+        note(arguments, f"{', '.join(files)}: {speech.seconds:.2f} s")
 
 
 def _describe_failed_check(speech: Speech) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 from valle.arrays import Codes, Embedding, Ints, Samples
 from valle.runtime.check import Check
 from valle.runtime.codec import Codec
-from valle.synthesis.speech import Speech, SpokenPhoneme, SpokenWord
+from valle.synthesis.speech import Speech, SpokenPhoneme, SpokenSentence, SpokenWord
+from valle.synthesis.utterance import Utterance
 from valle.text.segmentation import Sentence
 from valle.text.tokens import Skipped
 from valle.watermark.embed import WatermarkEmbedder
@@ -32,12 +33,19 @@ class Timeline:
         self._symbol_start = 0  # frame
         self._word = -1
         self._word_start = 0  # frame
+        self._first_word_frame = self._last_word_frame = 0  # of the latest sentence
         self._phonemes: list[SpokenPhoneme] = []
         self._words: list[SpokenWord] = []
 
     def begin(self, sentence: Sentence) -> None:
         """Begin a sentence: the next frames belong to it."""
         self._sentence = sentence
+        self._first_word_frame = self._last_word_frame = self._frames
+
+    @property
+    def word_span(self) -> tuple[float, float]:
+        """When the first word of the latest sentence begins and the last one ends, in seconds."""
+        return self._first_word_frame / self._frame_rate, self._last_word_frame / self._frame_rate
 
     def feed(self, frame_symbol: Iterable[int]) -> None:
         """Add frames of the sentence, given the index in `sentence.phonemes` of each."""
@@ -87,7 +95,10 @@ class Timeline:
         elif not self._word_continues_after(symbol):
             word = -1
         if word != self._word:
+            if self._word < 0 and self._last_word_frame <= self._first_word_frame:
+                self._first_word_frame = self._frames
             if self._word >= 0:
+                self._last_word_frame = self._frames
                 text = self._sentence.words[self._word].text
                 self._words.append(SpokenWord(text, self._word_start / self._frame_rate, now))
             self._word, self._word_start = word, self._frames
@@ -130,16 +141,19 @@ class StreamAssembler:
         self._pending_codes: Codes = np.zeros((0, codec.codebooks), np.int64)  # in no piece yet
         self._sentence_audio: list[Samples] = []  # decoded since its beginning, not watermarked
         self._sentence_frames = 0
+        self._utterance: Utterance | None = None
         self._check: Check | None = None
+        self._sentences: list[SpokenSentence] = []  # that ended, in no piece yet
         self._skipped: list[Skipped] = []
 
     def skip(self, skipped: list[Skipped]) -> None:
         """Report parts of the text that are not spoken."""
         self._skipped += skipped
 
-    def begin(self, sentence: Sentence) -> None:
+    def begin(self, utterance: Utterance) -> None:
         """Begin a sentence: what is fed next belongs to it."""
-        self._timeline.begin(sentence)
+        self._timeline.begin(utterance.sentence)
+        self._utterance = utterance
         self._sentence_audio, self._sentence_frames = [], 0
 
     def feed(self, codes: Codes, frame_symbol: Ints) -> Iterator[Speech]:
@@ -168,6 +182,22 @@ class StreamAssembler:
         """End the sentence, with the recognizer's check of it."""
         self._timeline.end()
         self._check = check
+        utterance = self._utterance
+        assert utterance is not None
+        sentence, written = utterance.sentence, utterance.written
+        start, end = self._timeline.word_span
+        self._sentences.append(
+            SpokenSentence(
+                number=utterance.index + 1,
+                count=utterance.count,
+                text=written.text if written else sentence.text,
+                text_start=written.start if written else sentence.start,
+                begins_paragraph=bool(written and written.begins_paragraph),
+                start=start,
+                end=end,
+                check=check,
+            )
+        )
 
     def add_pause(self, codes: Codes) -> Iterator[Speech]:
         """Add codes [frames, codebooks] between sentences, and yield as `feed` does."""
@@ -189,6 +219,7 @@ class StreamAssembler:
         branch._timeline = self._timeline.copy()
         branch._sentence_audio = self._sentence_audio[:]
         branch._skipped = self._skipped[:]
+        branch._sentences = self._sentences[:]
         return branch
 
     def _decode(self, codes: Codes) -> Iterator[Speech]:
@@ -207,6 +238,9 @@ class StreamAssembler:
         codes, self._pending_codes = self._pending_codes[:frames], self._pending_codes[frames:]
         check, self._check = self._check, None
         skipped, self._skipped = self._skipped, []
+        sentences, self._sentences = self._sentences, []
         phonemes, words = self._timeline.take()
         rate = self._codec.sample_rate
-        return Speech(audio, rate, codes, phonemes, words, check, skipped, self._provenance)
+        return Speech(
+            audio, rate, codes, phonemes, words, check, skipped, self._provenance, sentences
+        )

@@ -18,6 +18,7 @@ from valle.errors import UsageError
 from valle.options import SpeakKeywords, SpeakOptions
 from valle.runtime.codec import Codec
 from valle.synthesis.pipeline import Pipeline, SpeechRequest
+from valle.synthesis.source_text import SourceText
 from valle.synthesis.speech import Speech
 from valle.text.segmentation import stream_sentences
 from valle.voices import registry
@@ -96,7 +97,7 @@ class Model:
                 at most 64 characters.
             ref_text: The transcript of the whole recording; None has it recognized.
             consent: A recording of the speaker reading the statement of `valle consent new`.
-            attest: A statement in your own words of your right to use the voice.
+            attest: `"I hold the rights to this voice"`; no other words are accepted.
             challenge: The id of the statement that was read; None for the newest that is open for
                 `speaker`.
             speaker: The speaker's name as the statement says it; None for `name`.
@@ -110,7 +111,9 @@ class Model:
         """
         check_given(attest, consent, challenge, speaker)
         speaker_name = name if speaker is None else speaker
-        issue_receipt = build_issuer(self.bundle, speaker_name, attest, consent, challenge)
+        issue_receipt = build_issuer(
+            self.bundle, speaker_name, attest, consent, challenge, voice=name
+        )
         if isinstance(recording, np.ndarray):
             recording = (recording, self.sample_rate)
         voice_name = UNNAMED if name is None else name
@@ -183,7 +186,12 @@ class Model:
         voice = find_voice(voice)
         check_usable(voice, language=language)
         whole_text = text if isinstance(text, str) else None
-        segments = stream_sentences(text, language)
+        source = SourceText(text)
+        segments = stream_sentences(source.read(), language)
+        count = None
         if whole_text is not None:  # a text without words is refused here, before iterating
-            segments = iter(list(segments))
-        return self._pipeline.stream(SpeechRequest(segments, whole_text, voice, chosen))
+            known = list(segments)
+            segments, count = iter(known), sum(segment.sentence is not None for segment in known)
+        return self._pipeline.stream(
+            SpeechRequest(segments, whole_text, source, count, voice, chosen)
+        )

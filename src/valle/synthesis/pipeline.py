@@ -24,6 +24,7 @@ from valle.synthesis.assembler import StreamAssembler
 from valle.synthesis.candidates import CandidateSelector
 from valle.synthesis.durations import schedule
 from valle.synthesis.prefetcher import Prefetcher
+from valle.synthesis.source_text import SourceText
 from valle.synthesis.speech import Speech
 from valle.synthesis.utterance import Utterance
 from valle.text.segmentation import TextSegment
@@ -44,6 +45,10 @@ class SpeechRequest:
     """Its sentences, as they come."""
     text: str | None
     """The whole text, or None where it comes in parts."""
+    source: SourceText
+    """The text as far as it has come."""
+    count: int | None
+    """Number of sentences, or None where the text comes in parts."""
     voice: Voice
     options: SpeakOptions
 
@@ -85,7 +90,7 @@ class Pipeline:
             if utterance.pause_frames:
                 silence = np.zeros(utterance.pause_frames * self._codec.hop, np.float32)
                 yield from assembler.add_pause(self._codec.encode(silence))
-            assembler.begin(utterance.sentence)
+            assembler.begin(utterance)
             assembler = yield from selector.generate(candidates, assembler, queue.prefetch)
         assembler.skip(skipped)
         yield assembler.finish()
@@ -97,10 +102,14 @@ class Pipeline:
         options = request.options
 
         def prepare_sentences() -> Iterator[Utterance]:
+            previous_end = None
             for segment in request.segments:
                 skipped.extend(segment.skipped)
                 if segment.sentence is not None:
-                    yield self.acoustic_model.prepare(segment.sentence, prompt)
+                    written = request.source.locate(segment.sentence, previous_end)
+                    previous_end = written.end
+                    utterance = self.acoustic_model.prepare(segment.sentence, prompt)
+                    yield replace(utterance, written=written, count=request.count)
 
         sampling = Sampling(options.temperature, options.top_p)
         frame_rate = self._codec.sample_rate / self._codec.hop

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +17,7 @@ from valle.audio.encoding import encode_audio, infer_audio_format, save_audio
 from valle.errors import UsageError
 from valle.files import write_atomically
 from valle.runtime.check import Check
+from valle.synthesis import subtitles
 from valle.text.tokens import Skipped
 from valle.trust import c2pa as content_credentials
 from valle.trust import ledger, provenance
@@ -51,6 +52,27 @@ class SpokenPhoneme(NamedTuple):
     text_end: int
 
 
+@dataclass(frozen=True)
+class SpokenSentence:
+    """A sentence of the text, when it is spoken, and how well."""
+
+    number: int
+    """From 1."""
+    count: int | None
+    """How many sentences the text has; None where it comes in parts."""
+    text: str
+    """As it is written, with its punctuation."""
+    text_start: int
+    """Where it begins in the text, in characters."""
+    begins_paragraph: bool
+    start: float
+    """Seconds: the beginning of its first word."""
+    end: float
+    """Seconds: the end of its last word."""
+    check: Check
+    """The recognizer's comparison with the text."""
+
+
 @dataclass(frozen=True, eq=False)
 class Speech:
     """Synthesized speech, whole or a piece of a stream; the pieces in order join to the whole.
@@ -73,6 +95,8 @@ class Speech:
     """Parts of the text that cannot be spoken, and why."""
     provenance: dict[str, Any]
     """What made it: the model, the voice, the receipt of its consent, the options."""
+    sentences: list[SpokenSentence] = field(default_factory=list)
+    """Those that ended; a sentence belongs to the piece after it, as its check does."""
 
     @property
     def seconds(self) -> float:
@@ -103,6 +127,7 @@ class Speech:
             check=Check.join([piece.check for piece in pieces if piece.check]),
             skipped=[skipped for piece in pieces for skipped in piece.skipped],
             provenance=pieces[0].provenance,
+            sentences=[sentence for piece in pieces for sentence in piece.sentences],
         )
 
     def save(
@@ -165,7 +190,20 @@ class Speech:
             "check": dataclasses.asdict(self.check) if self.check else None,
             "skipped": [dataclasses.asdict(skipped) for skipped in self.skipped],
             "provenance": self.provenance,
+            "sentences": [dataclasses.asdict(sentence) for sentence in self.sentences],
         }
+
+    def to_srt(self) -> str:
+        """Return subtitles in the format SubRip (SRT), with the text's own punctuation."""
+        return subtitles.to_srt(self)
+
+    def to_vtt(self) -> str:
+        """Return subtitles in the format WebVTT, with the text's own punctuation."""
+        return subtitles.to_vtt(self)
+
+    def to_words(self) -> str:
+        """Return the words with their punctuation and times, as a list in JSON."""
+        return subtitles.to_words(self)
 
     def _make_comment(self) -> str:
         """Return the provenance in one line of ASCII, since the tags of MP3 take no more."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from valle.arrays import Ints
 from valle.runtime.sampling import Sampling
+from valle.synthesis.source_text import WrittenSentence
 from valle.text.segmentation import Sentence
 
 
@@ -47,6 +48,10 @@ class Utterance:
     """Seed of the whole text."""
     index: int = 0
     """Index of the sentence in its text, from 0."""
+    count: int | None = None
+    """How many sentences the text has; None where it comes in parts."""
+    written: WrittenSentence | None = None
+    """How the text spells the sentence."""
     attempt: int = 0
     """Index of the candidate among those of the sentence, from 0."""
 

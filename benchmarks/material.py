@@ -18,9 +18,9 @@ from valle.runtime.sampling import DurationController, Sampling
 from valle.synthesis.utterance import Symbols
 from valle.text.segmentation import stream_sentences
 from valle.text.symbols import BORDERS
+from valle.trust.attestation import ATTESTATION
 
 RECORDING = Path(__file__).parent.parent / "examples" / "voice.wav"
-STATEMENT = "I hold the rights to this voice"
 SENTENCES = (
     "This voice was never recorded saying these words, and yet it says them now.",
     "The old clock in the hall had stopped at a quarter past nine, as it did each winter.",
@@ -67,7 +67,7 @@ def enroll_seconds(model: valle.Model, seconds: float) -> valle.Voice:
     """Enroll a recording of this length: the sample voice, cut or repeated."""
     audio, rate = soundfile.read(RECORDING, dtype="float32")
     count = round(seconds * rate)
-    return model.enroll((np.resize(audio, count), rate), attest=STATEMENT)
+    return model.enroll((np.resize(audio, count), rate), attest=ATTESTATION)
 
 
 def random_prompt(decoder: ARDecoder, frames: int, symbols: Symbols) -> PromptCache:

@@ -11,7 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from command_line import RunCommand, expect_failure
-from conftest import RATE
+from conftest import ATTEST, RATE
 from valle.cli.main import COMMANDS, Command
 from valle.voices import registry
 
@@ -115,7 +115,7 @@ def test_full_disk_is_reported(speak: RunCommand, tmp_path: Path) -> None:
         (["speak", "Hi.", "-i", "x.txt"], "TEXT"),
         (["speak", "Hi."], "--voice"),
         (["speak", "Hi.", "--voice", "A", "--ref-audio", "a.wav"], "--voice"),
-        (["speak", "Hi.", "--voice", "A", "--attest", "mine"], "--attest"),
+        (["speak", "Hi.", "--voice", "A", "--attest", ATTEST], "--attest"),
         (["speak", "Hi.", "--voice", "A", "--ref_text", "x"], "--ref-text"),
         (["speak", "Hi.", "--voice", "A", "--speed", "9"], "--speed"),
         (["speak", "Hi.", "--voice", "A", "--speed", "x"], "--speed"),
@@ -126,11 +126,11 @@ def test_full_disk_is_reported(speak: RunCommand, tmp_path: Path) -> None:
         (["speak", "Hi.", "--voice", "A", "-o", "-", "--json"], "--json"),
         (["speak", "Hi.", "--voice", "nobody"], "nobody"),
         (["speak", "Hi.", "--voice", "A", "--threads", "0"], "--threads"),
-        (["enroll", "a.wav", "--attest", "mine"], "--name"),
-        (["enroll", "a.wav", "--attest", "mine", "--name", "../up"], "../up"),
-        (["enroll", "a.wav", "--attest", "mine", "--name", ""], "--name"),
-        (["enroll", "", "--attest", "mine", "--name", "A"], "FILE"),
-        (["speak", "Hi.", "--ref-audio", "", "--attest", "mine"], "--ref-audio"),
+        (["enroll", "a.wav", "--attest", ATTEST], "--name"),
+        (["enroll", "a.wav", "--attest", ATTEST, "--name", "../up"], "../up"),
+        (["enroll", "a.wav", "--attest", ATTEST, "--name", ""], "--name"),
+        (["enroll", "", "--attest", ATTEST, "--name", "A"], "FILE"),
+        (["speak", "Hi.", "--ref-audio", "", "--attest", ATTEST], "--ref-audio"),
         (["speak", "Hi.", "--voice", ""], "--voice"),
         (["speak", "Hi.", "--voice", "A", "-o", ""], "--output"),
         (["speak", "-i", "", "--voice", "A"], "--input"),
@@ -147,7 +147,7 @@ def test_full_disk_is_reported(speak: RunCommand, tmp_path: Path) -> None:
         (["voices", "rename", "nobody", "somebody"], "nobody"),
         (["voices", "dance"], "dance"),
         (["speak", "Hi.", "--voice", "A", "--challenge", "x"], "--challenge"),
-        (["enroll", "a.wav", "--name", "A", "--attest", "mine", "--challenge", "x"], "--consent"),
+        (["enroll", "a.wav", "--name", "A", "--attest", ATTEST, "--challenge", "x"], "--consent"),
         (["consent"], "ACTION"),
         (["consent", "new"], "--speaker"),
         (["consent", "new", "--name", "x" * 100], "--speaker"),
@@ -176,8 +176,9 @@ def test_new_recording_needs_consent(run: RunCommand, recording: Path, command: 
     }[command]
     expect_failure(run(*words), 6, "--attest")
     expect_failure(run(*words, "--attest", " "), 6, "--attest")
+    expect_failure(run(*words, "--attest", "It is mine"), 6, "I hold the rights to this voice")
     expect_failure(run(*words, "--consent", recording), 6, "valle consent new")
-    expect_failure(run(*words, "--consent", recording, "--attest", "mine"), 2, "--attest")
+    expect_failure(run(*words, "--consent", recording, "--attest", ATTEST), 2, "--attest")
     assert registry.names() == []
 
 

@@ -12,6 +12,7 @@ import valle
 from command_line import RunCommand
 from conftest import ATTEST
 from consent_steps import assert_refused, enroll_with_consent, set_clock
+from valle.consent import challenge
 from valle.consent.validity import check_usable
 from valle.trust import ledger
 from valle.voices import registry
@@ -32,10 +33,10 @@ def test_revocation_by_name_takes_effect_at_once(
     assert sum(len(piece.words) for piece in pieces) <= 3
     assert_refused(run("speak", "So be it.", "--voice", "Babble"), "was revoked")
     assert_refused(run("consent", "revoke", "Babble"), "revoked already")
-    for words in (ATTEST, "I was told that I may"):
-        assert_refused(run("enroll", recording, "--name", "B", "--attest", words), "was revoked")
-    with pytest.raises(valle.ConsentError, match="was revoked"):
-        model.enroll(recording, attest="Another word for it")
+    for name in ("Babble", "B"):
+        assert_refused(run("enroll", recording, "--name", "B", "--attest", ATTEST), "was revoked")
+        with pytest.raises(valle.ConsentError, match="was revoked"):
+            model.enroll(recording, name=name, attest=ATTEST)
     assert [line["what"] for line in ledger.read_lines()] == ["speak", "revoke"]
 
 
@@ -93,13 +94,77 @@ def test_setting_the_clock_back_does_not_renew_consent(
     assert_refused(run(*speak), "ended with")
     assert "  expired  " in run("consent", "list")[1]
     assert_refused(run("enroll", recording, "--name", "B", "--attest", ATTEST), "ended with")
-    set_clock(monkeypatch, 2)
-    assert_refused(run(*speak), "clock says", "set the clock right")
+    for days in (2, 0):
+        set_clock(monkeypatch, days)
+        assert_refused(run(*speak), "ended with")
+        assert "  expired  " in run("consent", "list")[1]
+        with pytest.raises(valle.ConsentError, match="ended with"):
+            model.speak("So be it.", "Ada")
+        assert_refused(run("enroll", recording, "--name", "B", "--attest", ATTEST), "has ended")
+
+
+def test_clock_once_wrong_locks_nobody_out(
+    run: RunCommand,
+    model: valle.Model,
+    voice: valle.Voice,
+    recording: Path,
+    statement: Path,
+    fake_scores: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry.add(voice)
+    registry.add(enroll_with_consent(model, recording, statement, expires="365"))
+    speak = ("speak", "So be it.", "-q", "-o")
+    set_clock(monkeypatch, 730)
+    assert run(*speak, "ahead.wav", "--voice", "Babble")[0] == 0
     set_clock(monkeypatch, 0)
-    assert_refused(run(*speak), "clock says")
-    with pytest.raises(valle.ConsentError, match="clock says"):
+    assert run(*speak, "back.wav", "--voice", "Babble")[0] == 0
+    assert Path("ahead.wav").read_bytes() == Path("back.wav").read_bytes()
+    # For safety: what had ended by the latest time seen stays ended, used by then or not.
+    with pytest.raises(valle.ConsentError, match="ended with"):
         model.speak("So be it.", "Ada")
-    assert_refused(run("enroll", recording, "--name", "B", "--attest", ATTEST), "clock says")
+    # Its owner can consent again at once, with a last day before that time.
+    fake_scores["replay"] = 0.5
+    again = enroll_with_consent(model, recording, statement, expires="366")
+    model.speak("So be it.", again)
+    set_clock(monkeypatch, 367)
+    with pytest.raises(valle.ConsentError, match="ended with"):
+        model.speak("So be it.", again)
+    lines = [line for line in ledger.read_lines() if line["what"] == "clock"]
+    assert len(lines) == 1
+    assert lines[0]["set_back_from"] > lines[0]["time"]
+    assert run("ledger", "verify")[0] == 0
+    assert "set_back_from" in run("ledger", "show")[1]
+
+
+def test_setting_the_clock_back_does_not_open_a_challenge_again(
+    run: RunCommand, recording: Path, statement: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created = challenge.create("Ada")
+    set_clock(monkeypatch, 1)
+    ledger.append("speak")
+    set_clock(monkeypatch, 5 / 1440)
+    enroll = ("enroll", recording, "--consent", statement, "--name", "Ada")
+    assert_refused(run(*enroll), "no challenge for 'Ada' is open")
+    assert_refused(run(*enroll, "--challenge", created.id), "has expired")
+
+
+def test_recording_under_two_names_has_two_receipts(
+    run: RunCommand, model: valle.Model, recording: Path
+) -> None:
+    for name in ("Work", "Home"):
+        assert run("enroll", recording, "--name", name, "--i-hold-the-rights", "-q")[0] == 0
+    work, home = (registry.load(name).consent["id"] for name in ("Work", "Home"))
+    assert work != home
+    code, out, err = run("consent", "revoke", "Work")
+    assert (code, out) == (0, f"revoked {work}\n")
+    assert "'Home'" in err
+    assert f"valle consent revoke {home[:16]}" in err
+    assert_refused(run("speak", "So be it.", "--voice", "Work"), "was revoked")
+    assert model.speak("So be it.", "Home", retries=0).provenance["consent"]["id"] == home
+    assert_refused(run("enroll", recording, "--name", "Third", "--attest", ATTEST), "was revoked")
+    assert run("consent", "revoke", home)[2] == ""
+    assert_refused(run("speak", "So be it.", "--voice", "Home"), "was revoked")
 
 
 def test_stream_ends_when_consent_expires(

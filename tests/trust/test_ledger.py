@@ -179,18 +179,26 @@ def test_revocation_survives_an_alteration_of_its_line(file: Path) -> None:
     assert ledger.read_head().revoked == {"a" * 64: "b" * 64}
 
 
-def test_clock_set_back_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_set_back_is_entered(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     later = ledger.format_time(ledger.parse_time(ledger.now()) + 3600)
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "now", lambda: later)
         ledger.append("speak")
-    for use in (ledger.read_head, lambda: ledger.append("speak")):
-        with pytest.raises(ConsentError, match=f"clock says .* has seen {later}"):
-            use()
     slightly_earlier = ledger.format_time(ledger.parse_time(later) - 30)
-    monkeypatch.setattr(ledger, "now", lambda: slightly_earlier)
-    ledger.append("speak")
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "now", lambda: slightly_earlier)
+        ledger.append("speak")
     assert [line["time"] for line in ledger.read_lines()][-2:] == [later, later]
+    head = ledger.read_head()
+    assert (head.clock_changes, head.latest_ever) == (1, later)
+    assert head.latest < later
+    ledger.append("speak")
+    (*_, change, last) = ledger.read_lines()
+    assert change["what"] == "clock"
+    assert change["set_back_from"] == later
+    assert last["time"] < later
+    assert ledger.read_head().clock_changes == 1
+    assert audit.audit().faults == ()
 
 
 APPEND = """

@@ -84,6 +84,29 @@ def test_enrollment_without_consent_is_refused(
         model.enroll(recording, attest=attest)
 
 
+@pytest.mark.parametrize("words", ["I was told that I may", "yes", "It is mine", ATTEST + " not"])
+def test_attestation_in_other_words_is_refused(
+    model: valle.Model, recording: Path, words: str
+) -> None:
+    with pytest.raises(valle.ConsentError, match=f'"{ATTEST}", not .*--i-hold-the-rights'):
+        model.enroll(recording, attest=words)
+
+
+def test_attestation_may_differ_in_case_and_spaces(model: valle.Model, recording: Path) -> None:
+    voice = model.enroll(recording, attest=f" {ATTEST.upper()}.\n")
+    assert voice.consent["statement"] == ATTEST
+    assert voice.consent == model.enroll(recording, attest=ATTEST).consent
+
+
+def test_receipt_names_the_voice(model: valle.Model, recording: Path) -> None:
+    unnamed, ada, ben = (
+        model.enroll(recording, name=name, attest=ATTEST) for name in (None, "Ada", "Ben")
+    )
+    assert "voice" not in unnamed.consent  # so that its speech is the same as ever
+    assert ada.consent["voice"] == "Ada"
+    assert len({voice.consent["id"] for voice in (unnamed, ada, ben)}) == 3
+
+
 def test_consent_arguments_exclude_each_other(model: valle.Model, recording: Path) -> None:
     with pytest.raises(valle.UsageError, match="not both"):
         model.enroll(recording, consent=recording, attest=ATTEST)

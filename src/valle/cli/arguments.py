@@ -12,7 +12,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-ATTESTATION = "I hold the rights to this voice"
+from valle.trust.attestation import ATTESTATION
+
 BUNDLE = "FOLDER|hf://OWNER/NAME"
 
 
@@ -150,6 +151,13 @@ def add_consent(parser: argparse.ArgumentParser) -> None:
     # Empty words are not a usage error: they are no consent, which has its own exit code.
     consent.add_argument(
         "--attest", metavar="WORDS", help=f'your statement of your rights: "{ATTESTATION}"'
+    )
+    consent.add_argument(
+        "--i-hold-the-rights",
+        dest="attest",
+        action="store_const",
+        const=ATTESTATION,
+        help="short for --attest with that sentence",
     )
     consent.add_argument(
         "--consent",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -94,6 +95,12 @@ def consent(arguments: argparse.Namespace) -> None:
     elif arguments.action == "revoke":
         receipt = revocation.revoke(arguments.which)
         print_result(arguments, {"revoked": receipt}, f"revoked {receipt}")
+        for entry in revocation.find_other_receipts(receipt):
+            print(
+                f"the same recording is enrolled as {entry.voice!r} too, with a receipt of its "
+                f"own; to revoke that as well: valle consent revoke {entry.id[:_HASH_SHOWN]}",
+                file=sys.stderr,
+            )
     else:
         _print_key(arguments)
 

@@ -70,6 +70,9 @@ class Challenge(StrictModel):
     created: str
     expires: str
     """Until when it can be used."""
+    clock_changes: int = 0
+    """How often the clock had been set back when it was created: setting it back once more does
+    not open the challenge again."""
 
     @property
     def statement(self) -> Statement:
@@ -111,7 +114,7 @@ def create(
         expires=_parse_last_day(expires),
     )
     phrase = secrets.SystemRandom().sample(WORDS, PHRASE_WORDS)
-    ledger.read_head()  # raises if the clock was set back
+    clock_changes = ledger.read_head().clock_changes
     created = ledger.now()
     challenge = Challenge(
         id=secrets.token_hex(8),
@@ -121,12 +124,13 @@ def create(
         scope=scope,
         created=created,
         expires=ledger.format_time(ledger.parse_time(created) + LIFETIME.total_seconds()),
+        clock_changes=clock_changes,
     )
     with private_files.lock_folder() as folder:
         challenges = folder / "challenges"
         challenges.mkdir(mode=private_files.FOLDER_MODE, exist_ok=True)
         for path in challenges.glob("*.json"):
-            if not _is_open(_read(path)):
+            if not _is_open(_read(path), clock_changes):
                 path.unlink(missing_ok=True)
         private_files.write_private(
             challenges / f"{challenge.id}.json", canonicalize(challenge.model_dump())
@@ -144,13 +148,19 @@ def find(challenge_id: str | None, speaker: str | None) -> Challenge:
     Raises:
         ConsentError: There is no such challenge, or it is not open any more.
     """
-    ledger.read_head()
+    clock_changes = ledger.read_head().clock_changes
     speaker = None if speaker is None else _normalize(speaker)
     remedy = f'`valle consent new --speaker "{speaker or "NAME"}"` creates one'
     if challenge_id is not None:
-        return _find_by_id(challenge_id, speaker, remedy)
-    opened = [challenge for path in _folder().glob("*.json") if (challenge := _read_open(path))]
-    matches = [challenge for challenge in opened if speaker in (None, challenge.speaker)]
+        return _find_by_id(challenge_id, speaker, remedy, clock_changes)
+    challenges = [_read(path) for path in _folder().glob("*.json")]
+    matches = [
+        challenge
+        for challenge in challenges
+        if challenge is not None
+        and _is_open(challenge, clock_changes)
+        and speaker in (None, challenge.speaker)
+    ]
     if speaker is None and len(matches) > 1:
         raise ConsentError("several challenges are open: say which one with --challenge ID")
     if not matches:
@@ -172,7 +182,9 @@ def consume(challenge: Challenge) -> None:
         raise ConsentError(f"challenge {challenge.id} was used already; make a new one") from None
 
 
-def _find_by_id(challenge_id: str, speaker: str | None, remedy: str) -> Challenge:
+def _find_by_id(
+    challenge_id: str, speaker: str | None, remedy: str, clock_changes: int
+) -> Challenge:
     if not _ID.fullmatch(challenge_id):  # it becomes part of a path
         raise ConsentError(
             f"{challenge_id!r} is not the id of a challenge, which has 16 hexadecimal digits; "
@@ -183,7 +195,7 @@ def _find_by_id(challenge_id: str, speaker: str | None, remedy: str) -> Challeng
         raise ConsentError(
             f"challenge {challenge_id} does not exist, or was used already; {remedy}"
         )
-    if not _is_open(challenge):
+    if not _is_open(challenge, clock_changes):
         raise ConsentError(
             f"challenge {challenge_id} has expired: it was open until {challenge.expires} (UTC); "
             f"{remedy}"
@@ -205,13 +217,12 @@ def _read(path: Path) -> Challenge | None:
     return None
 
 
-def _read_open(path: Path) -> Challenge | None:
-    challenge = _read(path)
-    return challenge if _is_open(challenge) else None
-
-
-def _is_open(challenge: Challenge | None) -> bool:
-    return challenge is not None and challenge.created <= ledger.now() <= challenge.expires
+def _is_open(challenge: Challenge | None, clock_changes: int) -> bool:
+    return (
+        challenge is not None
+        and challenge.clock_changes == clock_changes
+        and challenge.created <= ledger.now() <= challenge.expires
+    )
 
 
 def _compose_text(speaker: str, scope: Scope, phrase: list[str]) -> str:

@@ -18,6 +18,7 @@ from valle.consent.challenge import Challenge
 from valle.consent.fingerprint import Fingerprint, compute_fingerprint
 from valle.errors import ConsentError, UsageError
 from valle.trust import ledger, private_files, receipts
+from valle.trust.attestation import ATTESTATION
 from valle.voices.voice import Voice, recording_sha256
 
 Receipt = dict[str, Any]
@@ -35,7 +36,7 @@ def check_given(
 
     Raises:
         UsageError: Both are given, or a challenge or a speaker without a statement.
-        ConsentError: Neither is given.
+        ConsentError: Neither is given, or the attestation has other words than `ATTESTATION`.
     """
     if statement is not None and attest is not None:
         raise UsageError("give one of --attest and --consent, not both")
@@ -46,27 +47,38 @@ def check_given(
     if statement is None and (attest is None or not attest.strip()):
         raise ConsentError(
             "a new recording needs its owner's consent: --consent FILE, the owner reading what "
-            "`valle consent new` prints, or your own word for your right to the voice, such as "
-            '--attest "I hold the rights to this voice"'
+            f'`valle consent new` prints; or your own word, --attest "{ATTESTATION}", for which '
+            "--i-hold-the-rights is short"
+        )
+    if attest is not None and _normalize(attest) != _normalize(ATTESTATION):
+        raise ConsentError(
+            f'an attestation is the sentence "{ATTESTATION}", not {attest!r}; state it only if '
+            "it is true (--i-hold-the-rights is short for it)"
         )
 
 
-def build_issuer(
+def _normalize(sentence: str) -> str:
+    return " ".join(sentence.split()).rstrip(".").casefold()
+
+
+def build_issuer(  # noqa: PLR0913 - the public options of enrollment
     bundle: Bundle,
     speaker: str | None,
     attest: str | None,
     statement: str | Path | None,
     challenge: str | None,
+    voice: str | None = None,
 ) -> Issuer:
     """Build the function that issues the receipt for a recording.
 
     Args:
         bundle: Its models verify a recorded statement.
         speaker: The speaker's name as the statement says it; None if no name is known.
-        attest: The user's own statement of holding the rights, or
+        attest: `ATTESTATION`, the user's own statement of holding the rights, or
         statement: A recording of the owner's consent, with
         challenge: The id of the text that is read in it; None for the newest open challenge of
             `speaker`.
+        voice: The name of the voice, if it has one.
 
     Returns:
         The issuer. It raises ConsentError for a consent that is not accepted, and RecordingError
@@ -78,7 +90,7 @@ def build_issuer(
     """
     check_given(attest, statement, challenge)
     if statement is None:
-        return lambda audio, sample_rate: _issue_attestation(str(attest), audio, sample_rate)
+        return lambda audio, sample_rate: _issue_attestation(voice, audio, sample_rate)
     open_challenge, path = challenges.find(challenge, speaker), statement
     return lambda audio, sample_rate: _issue_consent(
         bundle, open_challenge, path, (audio, sample_rate)
@@ -102,10 +114,10 @@ def record_enrollment(voice: Voice) -> None:
     )
 
 
-def _issue_attestation(statement: str, audio: Samples, sample_rate: int) -> Receipt:
+def _issue_attestation(voice: str | None, audio: Samples, sample_rate: int) -> Receipt:
     digest = recording_sha256(audio, sample_rate)
     validity.check_attestable(digest)
-    return receipts.attest(statement, digest)
+    return receipts.attest(ATTESTATION, digest, voice)
 
 
 def _issue_consent(

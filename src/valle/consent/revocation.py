@@ -6,10 +6,10 @@ import contextlib
 import re
 from dataclasses import dataclass
 
-from valle.consent.validity import is_expired
 from valle.errors import ConsentError, UsageError
 from valle.trust import ledger
-from valle.trust.audit import verify_line
+from valle.trust.ledger import is_expired
+from valle.trust.ledger_line import verify_line
 from valle.voices import registry
 
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -45,12 +45,26 @@ def list_receipts() -> list[ReceiptEntry]:
         state = "valid"
         if receipt in head.revoked:
             state = "revoked"
-        elif is_expired(last_day, head.latest):
+        elif receipt in head.ended or is_expired(last_day, head.latest):
             state = "expired"
         entries[receipt] = ReceiptEntry(
             receipt, line["kind"], line["voice"], line["recording_sha256"], last_day, state
         )
     return list(entries.values())
+
+
+def find_other_receipts(receipt: str) -> list[ReceiptEntry]:
+    """Return the valid receipts of the recording of `receipt` under other names.
+
+    Raises what `ledger.read_head` raises.
+    """
+    entries = list_receipts()
+    recordings = {entry.recording_sha256 for entry in entries if entry.id == receipt}
+    return [
+        entry
+        for entry in entries
+        if entry.recording_sha256 in recordings and entry.state == "valid" and entry.id != receipt
+    ]
 
 
 def revoke(name_or_id: str) -> str:

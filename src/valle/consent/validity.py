@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from valle.errors import ConsentError
 from valle.trust import keys, ledger, receipts
-from valle.trust.audit import verify_line
-from valle.trust.ledger import Head
+from valle.trust.ledger import Head, is_expired
+from valle.trust.ledger_line import verify_line
 from valle.trust.receipts import Receipt
 from valle.voices.voice import Voice, recording_sha256
 
@@ -24,7 +24,7 @@ def check_usable(voice: Voice, allow_attested: bool = True, language: str | None
         language: The language to speak; None if the voice is not to speak now.
 
     Raises:
-        ConsentError: The receipt is not valid, the ledger was altered, or the clock was set back.
+        ConsentError: The receipt is not valid, or the ledger was altered.
         OutputError: The ledger cannot be written.
     """
     receipt = receipts.check(voice.consent, recording_sha256(voice.audio, voice.sample_rate))
@@ -51,6 +51,8 @@ def check_attestable(recording_sha256: str) -> None:
     """
     head = ledger.read_head()
     reason = "was revoked" if recording_sha256 in head.revoked.values() else None
+    if recording_sha256 in head.ended.values():
+        reason = reason or "has ended"
     key_id = ledger.get_signing_key().id
     for raw_line in ledger.read_raw_lines():
         # A search in bytes first: of a long ledger, few signatures have to be verified.
@@ -64,18 +66,16 @@ def check_attestable(recording_sha256: str) -> None:
         )
 
 
-def is_expired(last_day: str | None, moment: str) -> bool:
-    """Tell whether a last day (inclusive, UTC) is before a moment (as `ledger.now` gives it)."""
-    return last_day is not None and moment[:10] > last_day
-
-
 def _check_not_ended(receipt: Receipt, head: Head) -> None:
     if receipt.id in head.revoked:
         raise ConsentError(
             f"the consent to this voice (receipt {receipt.id[:16]}...) was revoked; "
             "its owner can consent again: `valle consent new`"
         )
-    if is_expired(receipt.scope.expires, head.latest):
+    moment = head.latest
+    if receipt.key != ledger.get_signing_key().id:  # the ledger does not have others' receipts
+        moment = max(moment, head.latest_ever)
+    if receipt.id in head.ended or is_expired(receipt.scope.expires, moment):
         ledger.record_time(head.latest)  # otherwise setting the clock back would renew it
         raise ConsentError(
             f"the consent to this voice ended with {receipt.scope.expires}; "

@@ -22,6 +22,7 @@ from valle.corpora.synthetic_store import read_sentences
 from valle.errors import RecordingError, TextError, UsageError
 from valle.files import temporary_data_folder
 from valle.synthesis.model import Model, load
+from valle.trust.attestation import ATTESTATION
 
 GENERATOR = "valle"
 CORPUS = f"synthetic-{GENERATOR}"
@@ -29,7 +30,6 @@ CORPUS = f"synthetic-{GENERATOR}"
 SENTENCES_PER_VOICE = 5
 SENTENCE_LENGTHS = range(25, 110)  # characters: 2 to 7 s
 MIN_PROMPT_SECONDS = 2.5
-_ATTESTATION = "Research recordings; speech made from them only trains a synthetic speech detector."
 
 
 def prepare_self_synthesized(  # noqa: PLR0913 - options of a command
@@ -124,7 +124,7 @@ def _speak(
 ) -> Iterator[tuple[str, Samples]]:
     """Speak texts in the voice of a recording; `first` is the number of the first sentence."""
     try:
-        voice = model.enroll((store.waveform(prompt), SAMPLE_RATE), attest=_ATTESTATION)
+        voice = model.enroll((store.waveform(prompt), SAMPLE_RATE), attest=ATTESTATION)
     except RecordingError:
         return  # too quiet or unclear to be a voice: the next speaker's turn
     for number, text in enumerate(texts, first):

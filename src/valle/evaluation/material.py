@@ -23,7 +23,6 @@ from valle.corpora.split import is_evaluation_sentence, plain_words
 from valle.errors import UsageError
 from valle.evaluation.metrics import EVALUATION_RATE
 
-ATTESTATION = "These recordings were published for research, and this is an evaluation."
 PROMPT_SECONDS = 3.0
 _FEWEST_UTTERANCES = 4  # that a speaker of the closed-set protocols must have
 _WORDS = range(5, 15)  # per sentence and utterance, as many as a prompt of 3 s holds

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
-from typing import Any
 
 from valle.errors import ConsentError
 from valle.trust import keys, private_files
-from valle.trust.canonical_json import canonicalize
-from valle.trust.ledger import (
-    GENESIS_HASH,
-    LINE_PURPOSE,
-    Head,
-    read_raw_lines,
-    read_signed_head,
-)
+from valle.trust.ledger import GENESIS_HASH, Head, read_raw_lines, read_signed_head
+from valle.trust.ledger_line import verify_line
 
 
 @dataclass(frozen=True)
@@ -73,27 +65,6 @@ def audit() -> Audit:
             faults = (Fault(0, str(error)), *_find_faults(raw_lines, key.id, None))
             return Audit(0, GENESIS_HASH, faults)
         return Audit(head.lines, head.hash, tuple(_find_faults(raw_lines, key.id, head)))
-
-
-def verify_line(line: bytes, key_id: str) -> dict[str, Any] | None:
-    """Parse a line and verify its signature.
-
-    Returns:
-        The line's fields without the signature; None unless it is, byte for byte, as it was
-        written and signed.
-    """
-    try:
-        entry = json.loads(line)
-        signature = entry.pop("signature")
-        message = canonicalize(entry)
-        unchanged = canonicalize(entry | {"signature": signature}) == line
-        number = entry["n"]
-        signed = entry["key"] == key_id and keys.verify(key_id, signature, LINE_PURPOSE, message)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return None
-    if not (unchanged and signed and type(number) is int):
-        return None
-    return dict(entry)
 
 
 def _find_faults(raw_lines: list[bytes], key_id: str, head: Head | None) -> list[Fault]:

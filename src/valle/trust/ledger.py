@@ -1,5 +1,9 @@
 """The ledger: one signed line for every voice enrolled, receipt revoked, and text spoken.
 
+A clock that was set back gets a line too. What had ended by the latest time seen stays ended, so
+setting the clock back renews no consent; everything else goes on, so a clock that was once wrong
+locks nobody out.
+
 Each line holds the hash of the line before it and the signature of the user's key (a hash chain).
 The signed *head*, kept in a second file, holds the number of lines, the hash of the last line, the
 latest time ever seen, and the revoked receipts: using a voice reads the head only, however long the
@@ -22,19 +26,20 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from valle.errors import ConsentError
 from valle.trust import keys, private_files
 from valle.trust.canonical_json import canonicalize
 from valle.trust.keys import SigningKey
+from valle.trust.ledger_line import sign_line, verify_line
 from valle.trust.private_files import StrictModel
 
 LEDGER_FILE, HEAD_FILE = "ledger.jsonl", "ledger.end.json"
 CLOCK_TOLERANCE = 60  # seconds that a clock may step back, as network time adjustments do
 
 GENESIS_HASH = "0" * 64  # the "previous" hash of the first line
-LINE_PURPOSE, _HEAD_PURPOSE = "ledger line", "ledger end"  # of signatures
+_HEAD_PURPOSE = "ledger end"  # of its signature
 
 
 class Head(StrictModel):
@@ -47,9 +52,16 @@ class Head(StrictModel):
     last: str
     """The last line itself; empty when there is none yet."""
     latest: str
-    """The latest time ever seen."""
+    """The latest time seen since the clock was last set back."""
     revoked: dict[str, str]
     """Recording SHA-256 by revoked receipt id; "" where the recording is not known."""
+    ended: dict[str, str] = Field(default_factory=dict)
+    """Recording SHA-256 by the id of every receipt whose last day had passed when the clock was
+    set back. It stays ended, whatever the clock says."""
+    clock_changes: int = 0
+    """How often the clock was set back."""
+    latest_ever: str = ""
+    """The latest time seen before the clock was set back."""
 
 
 def now() -> str:
@@ -87,44 +99,24 @@ def append(event: str, revoked: dict[str, str] | None = None, **details: Any) ->
     """Append a line: what happened, its details, the user's key, and the time.
 
     Args:
-        event: "enroll", "revoke" or "speak".
+        event: "enroll", "revoke", "speak" or "clock".
         revoked: Receipts that are revoked from now on, each with its recording's hash.
         details: Further fields of the line.
 
     Raises:
-        ConsentError: The ledger was altered, or the clock was set back.
+        ConsentError: The ledger was altered.
         OutputError: The ledger cannot be written.
     """
     with private_files.lock_folder() as folder:
         key = get_signing_key()
-        head = _read_repaired_head(folder, key)
-        moment = _monotonic_time(head)
-        entry = {
-            "n": head.lines + 1,
-            "previous": head.hash,
-            "time": moment,
-            "key": key.id,
-            "what": event,
-            **details,
-        }
-        line = canonicalize(entry | {"signature": key.sign(LINE_PURPOSE, canonicalize(entry))})
-        new_head = Head(
-            lines=head.lines + 1,
-            bytes=head.bytes + len(line) + 1,
-            hash=hashlib.sha256(line).hexdigest(),
-            last=line.decode(),
-            latest=moment,
-            revoked=head.revoked | (revoked or {}),
-        )
-        _write_head(folder, key, new_head)
-        _append_bytes(folder / LEDGER_FILE, line + b"\n")
+        head = _read_current_head(folder, key)
+        _append_line(folder, key, head, event, details, revoked=head.revoked | (revoked or {}))
 
 
 def read_head() -> Head:
     """Return the head, with the present time as its `latest`. Raises what `append` raises."""
     with private_files.lock_folder() as folder:
-        head = _read_repaired_head(folder, get_signing_key())
-        return head.model_copy(update={"latest": _monotonic_time(head)})
+        return _read_current_head(folder, get_signing_key())
 
 
 def record_time(moment: str) -> None:
@@ -198,6 +190,11 @@ def parse_time(text: str) -> float:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
 
 
+def is_expired(last_day: str | None, moment: str) -> bool:
+    """Tell whether a last day (inclusive, UTC) is before a moment (as `now` gives it)."""
+    return last_day is not None and moment[:10] > last_day
+
+
 def _read_repaired_head(folder: Path, key: SigningKey) -> Head:
     """Read the head, and append the last line if a crash kept it from the file.
 
@@ -220,20 +217,59 @@ def _read_repaired_head(folder: Path, key: SigningKey) -> Head:
     return head
 
 
-def _monotonic_time(head: Head) -> str:
-    """Return the present time, or the latest time seen if that is later.
+def _read_current_head(folder: Path, key: SigningKey) -> Head:
+    """Read the head as of now; enters it in the ledger if the clock was set back.
 
-    Raises:
-        ConsentError: The clock was set back by more than `CLOCK_TOLERANCE`.
+    Its `latest` is the present time, or the latest time seen if that is a little later.
     """
-    moment = now()
+    head, moment = _read_repaired_head(folder, key), now()
     if parse_time(moment) < parse_time(head.latest) - CLOCK_TOLERANCE:
-        raise ConsentError(
-            f"this machine's clock says {moment}, and the ledger has seen {head.latest} already: "
-            "set the clock right (if it was once wrong and in the future, move the folder "
-            f"{private_files.folder()} away and enroll again)"
+        ended = dict(head.ended)
+        for raw_line in read_raw_lines():
+            line = verify_line(raw_line, key.id)
+            if line and line["what"] == "enroll" and is_expired(line["expires"], head.latest):
+                ended[line["receipt"]] = line["recording_sha256"]
+        return _append_line(
+            folder,
+            key,
+            head.model_copy(update={"latest": moment}),
+            "clock",
+            {"set_back_from": head.latest},
+            ended=ended,
+            clock_changes=head.clock_changes + 1,
+            latest_ever=max(head.latest, head.latest_ever),
         )
-    return max(moment, head.latest)
+    return head.model_copy(update={"latest": max(moment, head.latest)})
+
+
+def _append_line(
+    folder: Path,
+    key: SigningKey,
+    head: Head,
+    event: str,
+    details: dict[str, Any],
+    **changes: Any,
+) -> Head:
+    """Append a line at the time `head.latest`; returns the new head, with `changes`."""
+    entry = {
+        "n": head.lines + 1,
+        "previous": head.hash,
+        "time": head.latest,
+        "key": key.id,
+        "what": event,
+        **details,
+    }
+    line = sign_line(entry, key)
+    following = {
+        "lines": head.lines + 1,
+        "bytes": head.bytes + len(line) + 1,
+        "hash": hashlib.sha256(line).hexdigest(),
+        "last": line.decode(),
+    }
+    new_head = head.model_copy(update=following | changes)
+    _write_head(folder, key, new_head)
+    _append_bytes(folder / LEDGER_FILE, line + b"\n")
+    return new_head
 
 
 def _tampering_error(reason: str) -> ConsentError:

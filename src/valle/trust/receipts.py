@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from valle.errors import ConsentError
 from valle.trust import keys, ledger
+from valle.trust.attestation import ATTESTATION
 from valle.trust.canonical_json import canonicalize, sha256_of
 from valle.trust.private_files import StrictModel
 
@@ -48,6 +49,9 @@ class AttestationReceipt(_BaseReceipt):
     """The user's own statement of holding the rights to a recording."""
 
     kind: Literal["attested"]
+    voice: str | None = None
+    """The name under which the recording was enrolled, if it had one: under each name it has a
+    receipt of its own, which can be revoked by itself."""
 
 
 class ConsentReceipt(_BaseReceipt):
@@ -66,8 +70,13 @@ Receipt = AttestationReceipt | ConsentReceipt
 _ADAPTER: TypeAdapter[Receipt] = TypeAdapter(Receipt)
 
 
-def attest(statement: str, recording_sha256: str) -> dict[str, Any]:
+def attest(statement: str, recording_sha256: str, voice: str | None = None) -> dict[str, Any]:
     """Sign a receipt for the user's own statement of holding the rights to a recording.
+
+    Args:
+        statement: What the user states.
+        recording_sha256: Of the recording.
+        voice: The name of the voice, if it has one.
 
     Raises:
         ConsentError: The statement is empty or too long; and what `ledger.get_signing_key` raises.
@@ -78,6 +87,7 @@ def attest(statement: str, recording_sha256: str) -> dict[str, Any]:
         recording_sha256=recording_sha256,
         statement=statement.strip(),
         scope=Scope().model_dump(),
+        **({} if voice is None else {"voice": voice}),
     )
 
 
@@ -131,9 +141,6 @@ def check(receipt: object, recording_sha256: str) -> Receipt:
 
 def _check_statement(statement: object) -> None:
     if not isinstance(statement, str) or not statement.strip():
-        raise ConsentError(
-            "the statement is empty: say what right you have to the voice, "
-            'such as "I hold the rights to this voice"'
-        )
+        raise ConsentError(f'the statement is empty: it is "{ATTESTATION}"')
     if len(statement.strip()) > MAX_STATEMENT_LENGTH:
         raise ConsentError(f"a statement has at most {MAX_STATEMENT_LENGTH} characters")

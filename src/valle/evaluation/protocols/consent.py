@@ -29,7 +29,6 @@ from valle.consent.verification import ReferenceAnalysis, Scores, StatementAnaly
 from valle.consent.words import WORDS
 from valle.errors import UsageError
 from valle.evaluation.material import (
-    ATTESTATION,
     HeldoutUtterance,
     Row,
     read_names,
@@ -37,6 +36,7 @@ from valle.evaluation.material import (
 )
 from valle.evaluation.metrics import EVALUATION_RATE
 from valle.text.segmentation import split_sentences
+from valle.trust.attestation import ATTESTATION
 
 if TYPE_CHECKING:
     from valle import Model, Voice

@@ -29,10 +29,11 @@ from valle.corpora.synthetic_speaker import SyntheticSpeaker
 from valle.corpora.synthetic_store import read_sentences
 from valle.detection.detector import BONA_FIDE, SYNTHETIC, classify
 from valle.errors import UsageError
-from valle.evaluation.material import ATTESTATION, read_manifests, read_names, read_samples
+from valle.evaluation.material import read_manifests, read_names, read_samples
 from valle.evaluation.metrics import EVALUATION_RATE
 from valle.evaluation.metrics.statistics import bootstrap_equal_error_rate, wilson_interval
 from valle.evaluation.report import Figure
+from valle.trust.attestation import ATTESTATION
 from valle.watermark.embed import Payload, embed_watermark
 
 if TYPE_CHECKING:

@@ -20,13 +20,14 @@ from tqdm import tqdm
 from valle.arrays import Samples
 from valle.audio.recording import resample
 from valle.errors import UsageError
-from valle.evaluation.material import ATTESTATION, Speaker
+from valle.evaluation.material import Speaker
 from valle.evaluation.metrics import EVALUATION_RATE
 from valle.evaluation.metrics.statistics import bootstrap_interval
 from valle.evaluation.metrics.word_alignment import WordCheck, check_words, spoken_words
 from valle.evaluation.report import Figure
 from valle.runtime.recognizer import PhonemeRecognizer
 from valle.text.segmentation import split_sentences
+from valle.trust.attestation import ATTESTATION
 
 if TYPE_CHECKING:
     from valle import Model, Voice

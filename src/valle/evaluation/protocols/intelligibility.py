@@ -26,7 +26,6 @@ from valle.errors import UsageError
 from valle.evaluation.alignment import align_transcript
 from valle.evaluation.evaluator import Evaluator, Metrics, Sample
 from valle.evaluation.material import (
-    ATTESTATION,
     PROMPT_SECONDS,
     HeldoutUtterance,
     Row,
@@ -39,6 +38,7 @@ from valle.evaluation.report import WORD_METRICS, Clip, clip_rows, table
 from valle.runtime.nar import NAR
 from valle.runtime.recognizer import PhonemeRecognizer
 from valle.synthesis.acoustic_model import AcousticModel
+from valle.trust.attestation import ATTESTATION
 
 if TYPE_CHECKING:
     from valle import Model, Voice

@@ -19,11 +19,12 @@ from tqdm import tqdm
 from valle.arrays import Samples
 from valle.audio.levels import STEPS_PER_SECOND, compute_power, compute_sound_threshold
 from valle.audio.recording import resample
-from valle.evaluation.material import ATTESTATION, Speaker
+from valle.evaluation.material import Speaker
 from valle.evaluation.metrics import EVALUATION_RATE
 from valle.evaluation.metrics.pitch_range import pitch_range
 from valle.evaluation.plot import new_figure
 from valle.files import write_atomically
+from valle.trust.attestation import ATTESTATION
 
 if TYPE_CHECKING:
     from valle import Model

@@ -17,13 +17,14 @@ from tqdm import tqdm
 
 from valle.audio.prosody import CLASSES, STYLES, UNSPECIFIED, compute_frame_features, measure_styles
 from valle.errors import UsageError
-from valle.evaluation.material import ATTESTATION, Speaker
+from valle.evaluation.material import Speaker
 from valle.evaluation.metrics import EVALUATION_RATE
 from valle.evaluation.metrics.statistics import bootstrap_interval
 from valle.evaluation.report import Figure
 from valle.synthesis.acoustic_model import AcousticModel
 from valle.text.segmentation import split_sentences
 from valle.text.symbols import BORDERS
+from valle.trust.attestation import ATTESTATION
 
 if TYPE_CHECKING:
     from valle import Model

@@ -19,10 +19,11 @@ from tqdm import tqdm
 from valle.arrays import Samples
 from valle.audio.recording import resample
 from valle.evaluation.evaluator import Evaluator, Metrics, Sample, phoneme_errors_by
-from valle.evaluation.material import ATTESTATION, Speaker
+from valle.evaluation.material import Speaker
 from valle.evaluation.metrics import EVALUATION_RATE
 from valle.evaluation.report import Clip
 from valle.runtime.recognizer import PhonemeRecognizer
+from valle.trust.attestation import ATTESTATION
 
 if TYPE_CHECKING:
     from valle import Model, Voice

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Any, TypedDict, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -55,6 +56,19 @@ class SpeakOptions(BaseModel):
         le=32,
         description="times to generate a sentence again that lacks or repeats words; 0 to 32",
     )
+    redo: Sequence[int] = Field(
+        (),
+        description="number of a sentence to speak in another way, from 1; repeat it for several, "
+        "or to try the same one again. All other sentences stay as they are",
+    )
+
+    @model_validator(mode="after")
+    def _check_redo(self) -> SpeakOptions:
+        if self.redo and min(self.redo) < 1:
+            raise ValueError(f"--redo counts sentences from 1, so there is no {min(self.redo)}")
+        if self.redo and self.temperature == 0:
+            raise ValueError("--redo needs a --temperature above 0: at 0 nothing is random")
+        return self
 
     @model_validator(mode="after")
     def _reject_speed_with_duration(self) -> SpeakOptions:
@@ -94,6 +108,7 @@ class SpeakKeywords(TypedDict, total=False):
     duration: float | None
     best_of: int
     retries: int
+    redo: Sequence[int]
 
 
 def flag(name: str) -> str:

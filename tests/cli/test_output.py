@@ -11,6 +11,7 @@ import soundfile
 
 from command_line import RunCommand
 from valle.cli.output import check_output, choose_free_name
+from valle.cli.progress import show_progress
 from valle.errors import OutputError
 
 
@@ -48,16 +49,12 @@ def test_existing_file_is_replaced_only_with_force(speak: RunCommand, existing: 
 def test_file_that_appears_while_speaking_is_not_replaced(
     speak: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from valle.cli import speak as command
-
-    show_progress = command._show_progress
-
     def write_meanwhile(*arguments):
         yield from show_progress(*arguments)
         for name in ("speech.wav", "b.wav"):
             Path(name).write_bytes(b"another")
 
-    monkeypatch.setattr(command, "_show_progress", write_meanwhile)
+    monkeypatch.setattr("valle.cli.speak.show_progress", write_meanwhile)
     assert speak("So be it.", "-q")[0] == 0
     assert soundfile.info("speech-2.wav").frames > 0
     Path("b.wav").unlink()

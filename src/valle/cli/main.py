@@ -78,8 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except SystemExit as error:  # argparse has shown the help
         return int(error.code or 0)
-    except KeyboardInterrupt:
-        return _fail("interrupted; nothing was left half-written", INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        return _fail(str(interrupt) or "interrupted; nothing was left half-written", INTERRUPTED)
     except BrokenPipeError:
         # Python flushes again at exit, which would fail a second time.
         with contextlib.suppress(OSError, ValueError):

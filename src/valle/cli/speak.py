@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-from tqdm import tqdm
 
 from valle.audio.encoding import infer_audio_format
 from valle.cli.arguments import (
@@ -29,6 +26,7 @@ from valle.cli.output import (
     companions,
     write_captions,
 )
+from valle.cli.progress import describe_failed_sentences, save_partial, show_progress
 from valle.cli.voices import enroll_recording
 from valle.consent.issuing import check_given
 from valle.errors import OutputError, TextError, UsageError
@@ -36,8 +34,6 @@ from valle.options import SpeakOptions, flag
 from valle.synthesis.model import find_voice, load
 from valle.synthesis.speech import Speech
 from valle.voices.voice import Voice
-
-_MAX_WORDS = 5  # named in the note on what the check did not recognize
 
 
 def speak_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,13 +72,19 @@ def speak_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(f"--{kind}", action="store_true", help=summary)
     for name, field in SpeakOptions.model_fields.items():
-        default = "" if field.default is None else f" (default: {field.default})"
+        default = "" if field.default in (None, ()) else f" (default: {field.default})"
         parser.add_argument(
             flag(name),
+            action="append" if field.default == () else "store",
             default=argparse.SUPPRESS,
             metavar="X",
             help=f"{field.description}{default}",
         )
+    parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="do not keep the codes of the sentences, from which a later run goes on",
+    )
     add_bundle(parser)
     add_threads(parser)
     add_json(parser)
@@ -110,8 +112,20 @@ def speak(arguments: argparse.Namespace) -> None:
     model = load(arguments.bundle, threads=arguments.threads)
     if voice is None:
         voice = enroll_recording(model, arguments.ref_audio, arguments)
-    chunks = model.stream(text, voice, **speak_options.as_keywords())
-    speech = Speech.join(_show_progress(chunks, arguments.quiet))
+    if not arguments.no_cache:
+        model.use_cache()
+    pieces: list[Speech] = []
+    try:
+        for piece in show_progress(
+            model.stream(text, voice, **speak_options.as_keywords()), arguments.quiet
+        ):
+            pieces.append(piece)
+    except KeyboardInterrupt:
+        if output == "-" or not pieces:
+            raise
+        message = save_partial(Speech.join(pieces), output, resumable=not arguments.no_cache)
+        raise KeyboardInterrupt(message) from None
+    speech = Speech.join(pieces)
     output = _save(speech, output, arguments)
     captions = write_captions(speech, output, _captions(arguments), arguments.force)
     _report(arguments, speech, voice, [output, *map(str, captions)])
@@ -195,41 +209,14 @@ def _read_text(arguments: argparse.Namespace) -> str:
         raise TextError(f"{source} cannot be read ({reason})") from error
 
 
-def _show_progress(chunks: Iterable[Speech], quiet: bool) -> Iterator[Speech]:
-    visible = not quiet and sys.stderr is not None and sys.stderr.isatty()
-    bar = tqdm(
-        disable=not visible,
-        file=sys.stderr,
-        leave=False,
-        unit=" s",
-        bar_format="{n:.1f} s of speech",
-    )
-    with bar:
-        for chunk in chunks:
-            bar.update(chunk.seconds)
-            yield chunk
-
-
 def _report(arguments: argparse.Namespace, speech: Speech, voice: Voice, files: list[str]) -> None:
     """Notes come last: where something fails, its one line is all there is on standard error."""
     note_warnings(arguments, voice, arguments.ref_audio)
     for skipped in speech.skipped:
         note(arguments, f"not spoken: {skipped.text!r} ({skipped.why})")
-    if speech.check is not None and not speech.check.passed:
-        note(arguments, _describe_failed_check(speech))
+    for line in describe_failed_sentences(speech, replaces=arguments.output is not None):
+        note(arguments, line)
     if arguments.json:
         print_json({"file": files[0], "warnings": list(voice.warnings)} | speech.describe())
     elif files != ["-"]:
         note(arguments, f"{', '.join(files)}: {speech.seconds:.2f} s")
-
-
-def _describe_failed_check(speech: Speech) -> str:
-    check = speech.check
-    assert check is not None
-    recognized = 1 - min(1.0, check.phoneme_error_rate)
-    parts = [f"the recognizer understood {recognized:.0%} of the phonemes"]
-    if check.missing:
-        parts.append("missing words: " + ", ".join(map(repr, check.missing[:_MAX_WORDS])))
-    if check.repeated:
-        parts.append("repeated words: " + ", ".join(map(repr, check.repeated[:_MAX_WORDS])))
-    return "; ".join(parts) + "; try another --seed"

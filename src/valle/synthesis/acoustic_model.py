@@ -48,6 +48,8 @@ class VoicePrompt:
     """What the recording says."""
     durations: Ints
     """[symbols] frames that each symbol takes in the recording."""
+    key: str
+    """A hash of all that the prompt is computed from."""
 
     @property
     def embedding(self) -> Embedding:
@@ -79,6 +81,8 @@ class AcousticModel:
         self._symbol_ids = {symbol: index for index, symbol in enumerate(bundle.config.symbols)}
         self._prompts: OrderedDict[str, VoicePrompt] = OrderedDict()  # least recently used first
         self._prompts_lock = threading.Lock()
+        graphs = sorted((name, graph.sha256) for name, graph in bundle.config.graphs.items())
+        self.version = hashlib.sha256(repr(graphs).encode()).hexdigest()  # of all graphs
 
     def prompt(self, voice: Voice) -> VoicePrompt:
         """Return the prompt of a voice, computed at most once while it is cached.
@@ -92,7 +96,7 @@ class AcousticModel:
             if key in self._prompts:
                 self._prompts.move_to_end(key)
                 return self._prompts[key]
-        prompt = self._compute_prompt(voice, codes, embedding)
+        prompt = self._compute_prompt(voice, codes, embedding, key)
         with self._prompts_lock:
             self._prompts[key] = prompt
             if len(self._prompts) > MAX_CACHED_PROMPTS:
@@ -191,7 +195,9 @@ class AcousticModel:
         """Return the cosine similarity, -1 to 1, of a voice and samples [N] by their embeddings."""
         return float(self._speaker_encoder.embed(samples) @ prompt.embedding)
 
-    def _compute_prompt(self, voice: Voice, codes: Codes, embedding: Embedding) -> VoicePrompt:
+    def _compute_prompt(
+        self, voice: Voice, codes: Codes, embedding: Embedding, key: str
+    ) -> VoicePrompt:
         # A voice that was aligned with another codec may have another number of frames.
         frames = np.arange(len(codes)) * len(voice.frame_symbol) // len(codes)
         frame_symbol = voice.frame_symbol[frames]
@@ -203,6 +209,7 @@ class AcousticModel:
             self._nar.prefill(FrameInputs(codes, ids, stress), embedding),
             symbols,
             measure_durations(frame_symbol, len(symbols.ids)),
+            key,
         )
 
     def _codes(self, voice: Voice) -> Codes:

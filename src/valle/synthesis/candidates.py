@@ -2,7 +2,8 @@
 
 Candidates of a sentence differ by the seed they are sampled with. The phoneme recognizer checks
 each: a candidate passes when no word is missing or repeated. Generation stops once `best_of`
-candidates have passed, or after `best_of + retries` of them.
+candidates have passed, or after `best_of + retries` of them. A sentence that is redone starts with
+candidates that were not tried before.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 
-from valle.arrays import Samples
+from valle.arrays import Codes, Ints, Samples
 from valle.options import SpeakOptions
 from valle.runtime.check import Check
 from valle.runtime.recognizer import PhonemeRecognizer
 from valle.synthesis.acoustic_model import AcousticModel, PendingUtterance, VoicePrompt
 from valle.synthesis.assembler import StreamAssembler
+from valle.synthesis.sentence_cache import CachedSentence, SentenceCache, cache_key
 from valle.synthesis.speech import Speech
 from valle.synthesis.utterance import Utterance
 from valle.text.segmentation import Sentence
@@ -28,6 +30,17 @@ class _Candidate:
     check: Check
     pieces: list[Speech]
     assembler: StreamAssembler  # after these pieces
+    blocks: list[tuple[Codes, Ints]]
+
+
+@dataclass(frozen=True)
+class StartedSentence:
+    """A sentence whose first candidates were started, or which is in the cache."""
+
+    candidates: list[PendingUtterance]
+    cached: CachedSentence | None
+    key: str
+    """Under which it is kept in the cache."""
 
 
 class CandidateSelector:
@@ -39,31 +52,44 @@ class CandidateSelector:
         recognizer: PhonemeRecognizer,
         prompt: VoicePrompt,
         options: SpeakOptions,
+        cache: SentenceCache | None = None,
     ) -> None:
         self._acoustic_model = acoustic_model
         self._recognizer = recognizer
         self._prompt = prompt
+        self._redo = tuple(options.redo)
+        self._cache = cache
         # At temperature 0 nothing is random, and all candidates would be the same.
         self._best_of = options.best_of if options.temperature else 1
         self._max_candidates = self._best_of + (options.retries if options.temperature else 0)
 
-    def start(self, utterance: Utterance) -> list[PendingUtterance]:
+    def start(self, utterance: Utterance) -> StartedSentence:
         """Start the first candidates of an utterance, which are generated in a batch."""
-        return [
+        first_attempt = self._redo.count(utterance.index + 1) * self._max_candidates
+        utterance = replace(utterance, attempt=first_attempt)
+        key = ""
+        if self._cache is not None:
+            limits = self._best_of, self._max_candidates
+            key = cache_key(utterance, self._acoustic_model.version, self._prompt.key, limits)
+            if cached := self._cache.load(key):
+                return StartedSentence([], cached, key)
+        attempts = range(first_attempt, first_attempt + min(self._best_of, PARALLEL_CANDIDATES))
+        candidates = [
             self._acoustic_model.start(replace(utterance, attempt=attempt), self._prompt)
-            for attempt in range(min(self._best_of, PARALLEL_CANDIDATES))
+            for attempt in attempts
         ]
+        return StartedSentence(candidates, None, key)
 
     def generate(
         self,
-        candidates: list[PendingUtterance],
+        started: StartedSentence,
         assembler: StreamAssembler,
         after_block: Callable[[], None],
     ) -> Generator[Speech, None, StreamAssembler]:
         """Generate an utterance.
 
         Args:
-            candidates: The utterance as started by `start`.
+            started: The utterance as started by `start`.
             assembler: It gets the codes of the utterance.
             after_block: Called after every block of codes.
 
@@ -74,15 +100,32 @@ class CandidateSelector:
         Returns:
             The assembler that continues after the pieces.
         """
+        if started.cached is not None:
+            for codes, frame_symbol in started.cached.blocks:
+                yield from assembler.feed(codes, frame_symbol)
+                after_block()
+            assembler.end(started.cached.check)
+            return assembler
         if self._max_candidates > 1:
-            best = self._select(self._assemble_all(candidates, assembler, after_block))
+            best = self._select(self._assemble_all(started.candidates, assembler, after_block))
+            self._store(started, best.blocks, best.check)
             yield from best.pieces
             return best.assembler
-        (pending,) = candidates
+        (pending,) = started.candidates
+        blocks = []
         for codes, frame_symbol in self._acoustic_model.generate(pending, after_block):
+            blocks.append((codes, frame_symbol))
             yield from assembler.feed(codes, frame_symbol)
-        assembler.end(self._check(pending.utterance.sentence, assembler.peek_sentence()))
+        check = self._check(pending.utterance.sentence, assembler.peek_sentence())
+        assembler.end(check)
+        self._store(started, blocks, check)
         return assembler
+
+    def _store(
+        self, started: StartedSentence, blocks: list[tuple[Codes, Ints]], check: Check
+    ) -> None:
+        if self._cache is not None:
+            self._cache.store(started.key, CachedSentence(blocks, check))
 
     def _assemble_all(
         self,
@@ -92,19 +135,21 @@ class CandidateSelector:
     ) -> Iterator[_Candidate]:
         """Generate the candidates, each with a copy of the assembler; later ones start here."""
         utterance = candidates[0].utterance
-        for attempt in range(self._max_candidates):
-            if attempt < len(candidates):
-                pending = candidates[attempt]
+        for number in range(self._max_candidates):
+            if number < len(candidates):
+                pending = candidates[number]
             else:
-                later = replace(utterance, attempt=attempt)
+                later = replace(utterance, attempt=utterance.attempt + number)
                 pending = self._acoustic_model.start(later, self._prompt)
             branch = assembler.copy()
             pieces: list[Speech] = []
+            blocks = []
             for codes, frame_symbol in self._acoustic_model.generate(pending, after_block):
+                blocks.append((codes, frame_symbol))
                 pieces += branch.feed(codes, frame_symbol)
             check = self._check(utterance.sentence, branch.peek_sentence())
             branch.end(check)
-            yield _Candidate(check, pieces, branch)
+            yield _Candidate(check, pieces, branch, blocks)
 
     def _select(self, candidates: Iterator[_Candidate]) -> _Candidate:
         """Return the best of the candidates, which are generated until `best_of` have passed."""

@@ -18,6 +18,7 @@ from valle.errors import UsageError
 from valle.options import SpeakKeywords, SpeakOptions
 from valle.runtime.codec import Codec
 from valle.synthesis.pipeline import Pipeline, SpeechRequest
+from valle.synthesis.sentence_cache import SentenceCache
 from valle.synthesis.source_text import SourceText
 from valle.synthesis.speech import Speech
 from valle.text.segmentation import stream_sentences
@@ -122,6 +123,15 @@ class Model:
         self._pipeline.acoustic_model.prompt(voice)  # stores codes and embedding in the voice
         return voice
 
+    def use_cache(self, cache: SentenceCache | None = None) -> None:
+        """Keep the codes of sentences on disk, and speak those that are there without the models.
+
+        Args:
+            cache: Where they are kept; None for the user's data folder.
+        """
+        self._pipeline.cache = SentenceCache() if cache is None else cache
+        self._pipeline.cache.prune()
+
     def embedding(self, voice: Voice) -> Embedding:
         """Return the speaker embedding of a voice: [192], of unit length."""
         return self._pipeline.acoustic_model.embedding(voice)
@@ -192,6 +202,10 @@ class Model:
         if whole_text is not None:  # a text without words is refused here, before iterating
             known = list(segments)
             segments, count = iter(known), sum(segment.sentence is not None for segment in known)
+            if max(chosen.redo, default=0) > count:
+                raise UsageError(
+                    f"--redo {max(chosen.redo)}: the text has {count} sentences, counted from 1"
+                )
         return self._pipeline.stream(
             SpeechRequest(segments, whole_text, source, count, voice, chosen)
         )

@@ -24,6 +24,7 @@ from valle.synthesis.assembler import StreamAssembler
 from valle.synthesis.candidates import CandidateSelector
 from valle.synthesis.durations import schedule
 from valle.synthesis.prefetcher import Prefetcher
+from valle.synthesis.sentence_cache import SentenceCache
 from valle.synthesis.source_text import SourceText
 from valle.synthesis.speech import Speech
 from valle.synthesis.utterance import Utterance
@@ -61,6 +62,7 @@ class Pipeline:
         self._codec = codec
         self.acoustic_model = AcousticModel(bundle, codec)
         self.recognizer = PhonemeRecognizer(bundle)
+        self.cache: SentenceCache | None = None
 
     def stream(self, request: SpeechRequest) -> Iterator[Speech]:
         """Synthesize a text piece by piece.
@@ -75,13 +77,15 @@ class Pipeline:
         """
         prompt = self.acoustic_model.prompt(request.voice)
         assembler = self._make_assembler(request, prompt)
-        selector = CandidateSelector(self.acoustic_model, self.recognizer, prompt, request.options)
+        selector = CandidateSelector(
+            self.acoustic_model, self.recognizer, prompt, request.options, self.cache
+        )
         skipped: list[Skipped] = []  # of the text read so far, not reported yet
         utterances = self._read_utterances(request, prompt, skipped)
         # Of a text that comes in parts, the next sentence may not be there yet.
         depth = PREFETCH_SENTENCES if request.text is not None else 0
         queue = Prefetcher(utterances, selector.start, depth)
-        for utterance, candidates in queue:
+        for utterance, started in queue:
             check_usable(request.voice, language=self._bundle.config.language)
             if utterance.index == 0 or request.text is None:
                 self._record(request, utterance)
@@ -91,7 +95,7 @@ class Pipeline:
                 silence = np.zeros(utterance.pause_frames * self._codec.hop, np.float32)
                 yield from assembler.add_pause(self._codec.encode(silence))
             assembler.begin(utterance)
-            assembler = yield from selector.generate(candidates, assembler, queue.prefetch)
+            assembler = yield from selector.generate(started, assembler, queue.prefetch)
         assembler.skip(skipped)
         yield assembler.finish()
 
@@ -142,5 +146,5 @@ class Pipeline:
             "model": self._bundle.config.name,
             "voice": request.voice.name,
             "consent": {"kind": consent["kind"], "id": consent["id"]},
-            "options": request.options.model_dump(),
+            "options": request.options.model_dump(mode="json"),
         }

@@ -6,9 +6,12 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, TypedDict, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from valle.errors import UsageError
+
+DEFAULT_PAUSE = {"sentence": 0.5, "paragraph": 1.0}  # seconds
+MAX_PAUSE = 60.0  # seconds
 
 
 class SpeakOptions(BaseModel):
@@ -56,11 +59,21 @@ class SpeakOptions(BaseModel):
         le=32,
         description="times to generate a sentence again that lacks or repeats words; 0 to 32",
     )
+    pause: dict[str, float] = Field(
+        DEFAULT_PAUSE,
+        description="silence between sentences and between paragraphs in seconds, either or both: "
+        "sentence=SECONDS,paragraph=SECONDS",
+    )
     redo: Sequence[int] = Field(
         (),
         description="number of a sentence to speak in another way, from 1; repeat it for several, "
         "or to try the same one again. All other sentences stay as they are",
     )
+
+    @field_validator("pause", mode="before")
+    @classmethod
+    def _complete_pause(cls, value: object) -> dict[str, float]:
+        return _parse_pause(value)
 
     @model_validator(mode="after")
     def _check_redo(self) -> SpeakOptions:
@@ -108,7 +121,27 @@ class SpeakKeywords(TypedDict, total=False):
     duration: float | None
     best_of: int
     retries: int
+    pause: dict[str, float]
     redo: Sequence[int]
+
+
+def _parse_pause(value: object) -> dict[str, float]:
+    """Return both pauses. One that is not given has its default, or is longer, as it should be."""
+    usage = f"takes sentence=SECONDS,paragraph=SECONDS, from 0 to {MAX_PAUSE:g}"
+    if isinstance(value, str):
+        value = dict(part.partition("=")[::2] for part in value.replace(" ", "").split(","))
+    try:
+        given = {str(kind): float(seconds) for kind, seconds in dict(value).items()}  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        raise ValueError(usage) from None
+    if not (given.keys() <= DEFAULT_PAUSE.keys()):
+        raise ValueError(usage)
+    if not all(0.0 <= seconds <= MAX_PAUSE for seconds in given.values()):
+        raise ValueError(usage)
+    pause = DEFAULT_PAUSE | given
+    if "paragraph" not in given:
+        pause["paragraph"] = max(pause["paragraph"], min(MAX_PAUSE, 2 * pause["sentence"]))
+    return pause
 
 
 def flag(name: str) -> str:
@@ -122,5 +155,6 @@ def _explain(error: Any) -> str:
         return str(error["msg"]).removeprefix("Value error, ")
     name = str(error["loc"][0])
     message = str(error["msg"])[0].lower() + str(error["msg"])[1:]
+    message = message.removeprefix("value error, ")
     message = message.replace("input should be", "must be")
     return f"{flag(name)} {message}, not {error['input']!r}"

@@ -15,6 +15,7 @@ from valle.synthesis.speech import Speech, SpokenSentence
 _MAX_SENTENCES = 10  # named in the notes on what the check did not recognize
 _MAX_WORDS = 5  # of each
 _MAX_TEXT = 60  # characters of each
+_SPEED_TOLERANCE = 0.03
 
 
 def show_progress(pieces: Iterable[Speech], quiet: bool) -> Iterator[Speech]:
@@ -87,6 +88,21 @@ def describe_failed_sentences(speech: Speech, replaces: bool) -> list[str]:
         flags = " ".join(f"--redo {number}" for number in redo) + " --force" * replaces
         lines.append(f"to speak them again and nothing else, add {flags} to the command")
     return lines
+
+
+def describe_speed(speech: Speech) -> str | None:
+    """Return a note where the speech is not as fast as it was asked to be, or None."""
+    seconds = sum(sentence.end - sentence.start for sentence in speech.sentences)
+    natural = sum((s.end - s.start) * s.speed for s in speech.sentences)
+    wanted = speech.options["speed"]
+    if speech.options["duration"] is not None or not seconds:
+        return None
+    if abs(natural / seconds / wanted - 1) <= _SPEED_TOLERANCE:
+        return None
+    return (
+        f"it is {natural / seconds:.2f} times as fast as usual, not {wanted:g} times: no phoneme "
+        "can be shorter than a frame of the codec"
+    )
 
 
 def _describe_sentence(sentence: SpokenSentence) -> str:

@@ -26,7 +26,12 @@ from valle.cli.output import (
     companions,
     write_captions,
 )
-from valle.cli.progress import describe_failed_sentences, save_partial, show_progress
+from valle.cli.progress import (
+    describe_failed_sentences,
+    describe_speed,
+    save_partial,
+    show_progress,
+)
 from valle.cli.voices import enroll_recording
 from valle.consent.issuing import check_given
 from valle.errors import OutputError, TextError, UsageError
@@ -72,7 +77,7 @@ def speak_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(f"--{kind}", action="store_true", help=summary)
     for name, field in SpeakOptions.model_fields.items():
-        default = "" if field.default in (None, ()) else f" (default: {field.default})"
+        default = "" if field.default in (None, ()) else f" (default: {_spell(field.default)})"
         parser.add_argument(
             flag(name),
             action="append" if field.default == () else "store",
@@ -89,6 +94,13 @@ def speak_arguments(parser: argparse.ArgumentParser) -> None:
     add_threads(parser)
     add_json(parser)
     add_quiet(parser)
+
+
+def _spell(default: object) -> str:
+    """Return a default as it would be typed."""
+    if isinstance(default, dict):
+        return ",".join(f"{kind}={value}" for kind, value in default.items())
+    return str(default)
 
 
 def speak(arguments: argparse.Namespace) -> None:
@@ -214,6 +226,8 @@ def _report(arguments: argparse.Namespace, speech: Speech, voice: Voice, files: 
     note_warnings(arguments, voice, arguments.ref_audio)
     for skipped in speech.skipped:
         note(arguments, f"not spoken: {skipped.text!r} ({skipped.why})")
+    if slower := describe_speed(speech):
+        note(arguments, slower)
     for line in describe_failed_sentences(speech, replaces=arguments.output is not None):
         note(arguments, line)
     if arguments.json:

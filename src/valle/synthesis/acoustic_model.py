@@ -11,7 +11,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -185,6 +185,14 @@ class AcousticModel:
             yield codes, np.array(visited[done : done + len(codes)], np.int64)
             done += len(codes)
             after_block()
+
+    def measure(self, utterance: Utterance, prompt: VoicePrompt) -> Ints:
+        """Return the frames [symbols] that an utterance takes if no length is asked for."""
+        pending = self.start(replace(utterance, target_frames=None), prompt)
+        frames = np.zeros(len(utterance.symbols.ids), np.int64)
+        for _, symbol in pending.frames:
+            frames[symbol] += 1
+        return frames
 
     def generate_codes(self, utterance: Utterance, prompt: VoicePrompt) -> Codes:
         """Generate all codes [frames, codebooks] of an utterance."""

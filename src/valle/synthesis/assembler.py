@@ -47,6 +47,11 @@ class Timeline:
         """When the first word of the latest sentence begins and the last one ends, in seconds."""
         return self._first_word_frame / self._frame_rate, self._last_word_frame / self._frame_rate
 
+    @property
+    def trailing_frames(self) -> int:
+        """Frames since the last word of the latest sentence."""
+        return self._frames - self._last_word_frame
+
     def feed(self, frame_symbol: Iterable[int]) -> None:
         """Add frames of the sentence, given the index in `sentence.phonemes` of each."""
         for symbol in frame_symbol:
@@ -146,6 +151,11 @@ class StreamAssembler:
         self._sentences: list[SpokenSentence] = []  # that ended, in no piece yet
         self._skipped: list[Skipped] = []
 
+    @property
+    def trailing_frames(self) -> int:
+        """Frames of silence since the last word."""
+        return self._timeline.trailing_frames
+
     def skip(self, skipped: list[Skipped]) -> None:
         """Report parts of the text that are not spoken."""
         self._skipped += skipped
@@ -196,6 +206,7 @@ class StreamAssembler:
                 start=start,
                 end=end,
                 check=check,
+                speed=utterance.speed,
             )
         )
 

@@ -17,6 +17,7 @@ from valle.runtime.check import Check
 from valle.runtime.recognizer import PhonemeRecognizer
 from valle.synthesis.acoustic_model import AcousticModel, PendingUtterance, VoicePrompt
 from valle.synthesis.assembler import StreamAssembler
+from valle.synthesis.durations import trim_borders
 from valle.synthesis.sentence_cache import CachedSentence, SentenceCache, cache_key
 from valle.synthesis.speech import Speech
 from valle.synthesis.utterance import Utterance
@@ -37,6 +38,7 @@ class _Candidate:
 class StartedSentence:
     """A sentence whose first candidates were started, or which is in the cache."""
 
+    utterance: Utterance
     candidates: list[PendingUtterance]
     cached: CachedSentence | None
     key: str
@@ -72,13 +74,13 @@ class CandidateSelector:
             limits = self._best_of, self._max_candidates
             key = cache_key(utterance, self._acoustic_model.version, self._prompt.key, limits)
             if cached := self._cache.load(key):
-                return StartedSentence([], cached, key)
+                return StartedSentence(utterance, [], cached, key)
         attempts = range(first_attempt, first_attempt + min(self._best_of, PARALLEL_CANDIDATES))
         candidates = [
             self._acoustic_model.start(replace(utterance, attempt=attempt), self._prompt)
             for attempt in attempts
         ]
-        return StartedSentence(candidates, None, key)
+        return StartedSentence(utterance, candidates, None, key)
 
     def generate(
         self,
@@ -101,7 +103,7 @@ class CandidateSelector:
             The assembler that continues after the pieces.
         """
         if started.cached is not None:
-            for codes, frame_symbol in started.cached.blocks:
+            for codes, frame_symbol in trim_borders(started.cached.blocks, started.utterance):
                 yield from assembler.feed(codes, frame_symbol)
                 after_block()
             assembler.end(started.cached.check)
@@ -112,14 +114,28 @@ class CandidateSelector:
             yield from best.pieces
             return best.assembler
         (pending,) = started.candidates
-        blocks = []
-        for codes, frame_symbol in self._acoustic_model.generate(pending, after_block):
-            blocks.append((codes, frame_symbol))
+        blocks: list[tuple[Codes, Ints]] = []
+        for codes, frame_symbol in self._generate(pending, after_block, blocks):
             yield from assembler.feed(codes, frame_symbol)
         check = self._check(pending.utterance.sentence, assembler.peek_sentence())
         assembler.end(check)
         self._store(started, blocks, check)
         return assembler
+
+    def _generate(
+        self,
+        pending: PendingUtterance,
+        after_block: Callable[[], None],
+        blocks: list[tuple[Codes, Ints]],
+    ) -> Iterator[tuple[Codes, Ints]]:
+        """Yield the blocks of an utterance with its ends trimmed; the whole ones go to `blocks`."""
+
+        def record() -> Iterator[tuple[Codes, Ints]]:
+            for block in self._acoustic_model.generate(pending, after_block):
+                blocks.append(block)
+                yield block
+
+        return trim_borders(record(), pending.utterance)
 
     def _store(
         self, started: StartedSentence, blocks: list[tuple[Codes, Ints]], check: Check
@@ -143,9 +159,8 @@ class CandidateSelector:
                 pending = self._acoustic_model.start(later, self._prompt)
             branch = assembler.copy()
             pieces: list[Speech] = []
-            blocks = []
-            for codes, frame_symbol in self._acoustic_model.generate(pending, after_block):
-                blocks.append((codes, frame_symbol))
+            blocks: list[tuple[Codes, Ints]] = []
+            for codes, frame_symbol in self._generate(pending, after_block, blocks):
                 pieces += branch.feed(codes, frame_symbol)
             check = self._check(utterance.sentence, branch.peek_sentence())
             branch.end(check)

@@ -1,52 +1,165 @@
-"""Length of each sentence and of the pauses between them, by the speed or duration asked for."""
+"""Pauses between sentences, and their lengths at another speed or for a duration.
+
+A pause is all the silence between the last word of a sentence and the first word of the next one.
+A voice has silence of its own there, at the end and the beginning of sentences; what that lacks is
+added, and what it has too much is cut. At another speed or for a duration, everything is stretched
+alike from the lengths that the sentences have by themselves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
+from valle.arrays import Codes, Ints
+from valle.errors import UsageError
 from valle.options import SpeakOptions
-from valle.synthesis.utterance import Utterance
+from valle.synthesis.utterance import BorderLimits, Utterance
 
-PAUSE_SECONDS = 0.2  # between sentences, in addition to the pause that each may end with
+LEAD_FRAMES = 2  # of silence that a sentence after another keeps before its first word
+CLAUSE_PAUSE = 0.25  # seconds, at most, between the parts of a sentence too long to speak at once
 
 
 def schedule(
-    utterances: Iterable[Utterance], options: SpeakOptions, frame_rate: float
+    utterances: Iterable[Utterance],
+    options: SpeakOptions,
+    frame_rate: float,
+    measure: Callable[[Utterance], Ints],
 ) -> Iterator[Utterance]:
-    """Set the pause before each utterance and the frames that it has to take.
-
-    Speed and duration stretch sentences and pauses alike.
+    """Set the pause before each utterance, the silence that it keeps, and its length.
 
     Args:
         utterances: The sentences of a text. They are consumed one by one, except for a target
             duration, which needs all of them first.
-        options: Their `speed` and `duration` are used.
+        options: Their `pause`, `speed` and `duration` are used.
         frame_rate: Frames per second.
+        measure: Returns the frames [symbols] that an utterance takes by itself. It is called only
+            for another speed or a duration.
 
     Yields:
-        The same utterances with `pause_frames` and `target_frames`.
+        The same utterances with `pause_frames` and `borders`, or with `added_frames` and
+        `target_frames`.
+
+    Raises:
+        UsageError: The text does not fit into the duration.
     """
-    pause = PAUSE_SECONDS * frame_rate
-    if options.duration is None:
-        for index, utterance in enumerate(utterances):
-            target = None
-            if options.speed != 1.0:
-                target = round(float(utterance.expected_frames.sum()) / options.speed)
-            pause_frames = round(pause / options.speed) if index else 0
-            yield replace(utterance, pause_frames=pause_frames, target_frames=target)
+    paused = _set_pauses(utterances, options, frame_rate)
+    if options.duration is not None:
+        natural = list(_measure_lengths(paused, measure))
+        total = sum(added + utterance.expected_frames.sum() for added, utterance in natural)
+        frames = options.duration * frame_rate
+        planned = list(_stretch(natural, frames / float(total)))
+        shortest = sum((u.added_frames or 0) + (u.target_frames or 0) for u in planned)
+        if shortest > round(frames):
+            raise UsageError(
+                f"--duration {options.duration:g} is too short for this text: its phonemes need "
+                f"{shortest / frame_rate:.1f} s or more"
+            )
+        yield from planned
+    elif options.speed != 1.0:
+        yield from _stretch(_measure_lengths(paused, measure), 1 / options.speed)
+    else:
+        yield from paused
+
+
+def _set_pauses(
+    utterances: Iterable[Utterance], options: SpeakOptions, frame_rate: float
+) -> Iterator[Utterance]:
+    """Set `pause_frames` and `borders`: no pause may be shorter than the silence that is kept."""
+    sentence, paragraph = (options.pause[kind] * frame_rate for kind in ("sentence", "paragraph"))
+    clause = min(sentence, CLAUSE_PAUSE * frame_rate)
+    after_clause = False
+    for index, utterance in enumerate(utterances):
+        pause = sentence
+        if utterance.written is not None and utterance.written.begins_paragraph:
+            pause = paragraph
+        elif after_clause:
+            pause = clause
+        after_clause = utterance.sentence.phonemes[-1].symbol == ","
+        shortest = clause if after_clause else min(sentence, paragraph)
+        yield replace(
+            utterance,
+            pause_frames=round(pause) if index else 0,
+            borders=BorderLimits(
+                lead=LEAD_FRAMES if index else None,
+                trail=max(1, round(shortest) - LEAD_FRAMES),
+            ),
+        )
+
+
+def _measure_lengths(
+    utterances: Iterable[Utterance], measure: Callable[[Utterance], Ints]
+) -> Iterator[tuple[int, Utterance]]:
+    """Yield the frames added before each utterance, and it with the frames that it takes itself."""
+    trail = 0
+    for utterance in utterances:
+        frames = measure(utterance).astype(np.float64)
+        limits = utterance.borders
+        assert limits is not None
+        if limits.lead is not None:
+            frames[0] = min(frames[0], limits.lead)
+        frames[-1] = min(frames[-1], limits.trail)
+        added = max(0, utterance.pause_frames - LEAD_FRAMES - trail)
+        trail = int(frames[-1])
+        yield added, replace(utterance, expected_frames=frames, borders=None)
+
+
+def _stretch(natural: Iterable[tuple[int, Utterance]], factor: float) -> Iterator[Utterance]:
+    """Set `added_frames` and `target_frames`.
+
+    Ends are rounded rather than lengths, so that no error accumulates. A sentence has at least one
+    frame per phoneme; what that takes too long is saved in the pauses and sentences after it.
+    """
+    end, frames = 0.0, 0
+    for added, utterance in natural:
+        end += added * factor
+        added_frames = max(0, round(end) - frames)
+        frames += added_frames
+        natural_frames = float(utterance.expected_frames.sum())
+        end += natural_frames * factor
+        phonemes = int((~utterance.symbols.borders).sum())
+        target = max(1, phonemes, round(end) - frames)
+        frames += target
+        yield replace(
+            utterance,
+            added_frames=added_frames,
+            target_frames=target,
+            speed=natural_frames / target,
+        )
+
+
+def trim_borders(
+    blocks: Iterable[tuple[Codes, Ints]], utterance: Utterance
+) -> Iterator[tuple[Codes, Ints]]:
+    """Yield blocks without the silence at the ends of the sentence that is over its limits.
+
+    Args:
+        blocks: Codes [frames, codebooks] of the sentence, and [frames] the symbol of each frame.
+        utterance: Its `borders` are the limits.
+    """
+    limits = utterance.borders
+    if limits is None:
+        yield from blocks
         return
-    utterances = list(utterances)
-    lengths = np.array(
-        [
-            (pause if index else 0.0, utterance.expected_frames.sum())
-            for index, utterance in enumerate(utterances)
-        ]
-    )
-    # Ends are rounded rather than lengths, so that rounding errors do not accumulate.
-    ends = np.cumsum(lengths) * (options.duration * frame_rate / lengths.sum())
-    fitted = np.diff(np.rint(ends).astype(int), prepend=0).reshape(-1, 2)
-    for utterance, (pause_frames, target) in zip(utterances, fitted, strict=True):
-        yield replace(utterance, pause_frames=int(pause_frames), target_frames=int(target))
+    last, trail = len(utterance.sentence.phonemes) - 1, 0
+    leading = limits.lead is not None
+    pending: tuple[Codes, Ints] | None = None
+    for codes, symbols in blocks:
+        if leading:
+            if pending is not None:
+                codes = np.concatenate((pending[0], codes))
+                symbols = np.concatenate((pending[1], symbols))
+            lead = len(symbols) if not symbols.any() else int((symbols != 0).argmax())
+            cut = max(0, lead - (limits.lead or 0))
+            codes, symbols = codes[cut:], symbols[cut:]
+            if not symbols.any():  # the last of these frames are those to keep
+                pending = codes, symbols
+                continue
+            leading = False
+        at_end = symbols == last
+        keep = ~at_end | (trail + np.cumsum(at_end) <= limits.trail)
+        trail += int(at_end.sum())
+        if keep.any():
+            yield codes[keep], symbols[keep]

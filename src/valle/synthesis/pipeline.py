@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from valle.runtime.sampling import Sampling
 from valle.synthesis.acoustic_model import AcousticModel, VoicePrompt
 from valle.synthesis.assembler import StreamAssembler
 from valle.synthesis.candidates import CandidateSelector
-from valle.synthesis.durations import schedule
+from valle.synthesis.durations import LEAD_FRAMES, schedule
 from valle.synthesis.prefetcher import Prefetcher
 from valle.synthesis.sentence_cache import SentenceCache
 from valle.synthesis.source_text import SourceText
@@ -91,34 +92,50 @@ class Pipeline:
                 self._record(request, utterance)
             assembler.skip(skipped)
             skipped.clear()
-            if utterance.pause_frames:
-                silence = np.zeros(utterance.pause_frames * self._codec.hop, np.float32)
-                yield from assembler.add_pause(self._codec.encode(silence))
+            if utterance.index:
+                yield from self._add_pause(utterance, assembler)
             assembler.begin(utterance)
             assembler = yield from selector.generate(started, assembler, queue.prefetch)
         assembler.skip(skipped)
         yield assembler.finish()
+
+    def _add_pause(self, utterance: Utterance, assembler: StreamAssembler) -> Iterator[Speech]:
+        """Add the silence before an utterance that the ends of the two sentences lack."""
+        frames = utterance.added_frames
+        if frames is None:
+            frames = utterance.pause_frames - LEAD_FRAMES - assembler.trailing_frames
+        if frames > 0:
+            silence = np.zeros(frames * self._codec.hop, np.float32)
+            yield from assembler.add_pause(self._codec.encode(silence))
 
     def _read_utterances(
         self, request: SpeechRequest, prompt: VoicePrompt, skipped: list[Skipped]
     ) -> Iterator[Utterance]:
         """Yield the utterances of a text, scheduled; adds what cannot be spoken to `skipped`."""
         options = request.options
+        sampling = Sampling(options.temperature, options.top_p)
 
         def prepare_sentences() -> Iterator[Utterance]:
-            previous_end = None
+            previous_end, index = None, 0
             for segment in request.segments:
                 skipped.extend(segment.skipped)
-                if segment.sentence is not None:
-                    written = request.source.locate(segment.sentence, previous_end)
-                    previous_end = written.end
-                    utterance = self.acoustic_model.prepare(segment.sentence, prompt)
-                    yield replace(utterance, written=written, count=request.count)
+                if segment.sentence is None:
+                    continue
+                written = request.source.locate(segment.sentence, previous_end)
+                previous_end = written.end
+                yield replace(
+                    self.acoustic_model.prepare(segment.sentence, prompt),
+                    sampling=sampling,
+                    seed=options.seed,
+                    index=index,
+                    count=request.count,
+                    written=written,
+                )
+                index += 1
 
-        sampling = Sampling(options.temperature, options.top_p)
         frame_rate = self._codec.sample_rate / self._codec.hop
-        for index, utterance in enumerate(schedule(prepare_sentences(), options, frame_rate)):
-            yield replace(utterance, sampling=sampling, seed=options.seed, index=index)
+        measure = partial(self.acoustic_model.measure, prompt=prompt)
+        return schedule(prepare_sentences(), options, frame_rate, measure)
 
     def _make_assembler(self, request: SpeechRequest, prompt: VoicePrompt) -> StreamAssembler:
         owner_key = ledger.get_signing_key().derive_watermark_key()

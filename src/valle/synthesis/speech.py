@@ -71,6 +71,8 @@ class SpokenSentence:
     """Seconds: the end of its last word."""
     check: Check
     """The recognizer's comparison with the text."""
+    speed: float = 1.0
+    """How many times as fast it is as it would be by itself, as far as was planned."""
 
 
 @dataclass(frozen=True, eq=False)

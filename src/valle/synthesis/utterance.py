@@ -26,6 +26,16 @@ class Symbols:
 
 
 @dataclass(frozen=True)
+class BorderLimits:
+    """How many frames of silence a sentence keeps at its ends."""
+
+    lead: int | None
+    """Before its first word; None for all."""
+    trail: int
+    """After its last word."""
+
+
+@dataclass(frozen=True)
 class Utterance:
     """One sentence to be synthesized in one voice.
 
@@ -38,9 +48,15 @@ class Utterance:
     expected_frames: NDArray[np.float64]
     """[symbols] frames that each symbol is expected to take in this voice."""
     pause_frames: int = 0
-    """Frames of silence before the sentence."""
+    """Frames of silence between the last word before the sentence and its first one."""
+    added_frames: int | None = None
+    """Frames of it that are added; None adds what the two sentences lack of it."""
+    borders: BorderLimits | None = None
+    """The silence that it keeps; None for all."""
     target_frames: int | None = None
     """Frames that the sentence has to take; None leaves its length to the model."""
+    speed: float = 1.0
+    """How many times as fast that is as the sentence would be by itself."""
     sampling: Sampling = field(default_factory=Sampling)
     style: Ints | None = None
     """[5] classes of prosody as in `valle.audio.prosody`; None leaves it to the prompt."""

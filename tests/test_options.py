@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from valle.errors import UsageError
-from valle.options import SpeakKeywords, SpeakOptions
+from valle.options import OutputKeywords, OutputOptions, SpeakKeywords, SpeakOptions
 
 
 def test_default_is_the_voices_own_speed() -> None:
@@ -46,6 +46,18 @@ def test_refusals_name_the_flag(values: dict[str, Any], message: str) -> None:
         SpeakOptions.from_keywords(**values)
 
 
+def test_output_options_have_defaults_and_limits() -> None:
+    assert OutputOptions.from_keywords() == OutputOptions(loudness=-16.0, rate=None)
+    assert OutputOptions.from_keywords(loudness="off", rate="48000").loudness is None
+    for values, message in (
+        ({"rate": 12345}, "--rate must be one of 16000, 22050, 24000, 44100, 48000, not 12345"),
+        ({"loudness": 3}, "--loudness must be less than or equal to -5"),
+        ({"loudnes": 3}, "did you mean 'loudness'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            OutputOptions.from_keywords(**values)
+
+
 def test_duration_alone_is_fine() -> None:
     assert SpeakOptions.from_keywords(duration=2.5).duration == 2.5
 
@@ -53,5 +65,7 @@ def test_duration_alone_is_fine() -> None:
 def test_keywords_for_type_checkers_are_the_fields() -> None:
     fields = {name: field.annotation for name, field in SpeakOptions.model_fields.items()}
     assert get_type_hints(SpeakKeywords) == fields
+    outputs = {name: field.annotation for name, field in OutputOptions.model_fields.items()}
+    assert get_type_hints(OutputKeywords) == outputs
     options = SpeakOptions.from_keywords(seed=3, duration=2.0)
     assert SpeakOptions.from_keywords(**options.as_keywords()) == options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any, TypedDict, cast
+from typing import Any, TypedDict, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -12,6 +12,7 @@ from valle.errors import UsageError
 
 DEFAULT_PAUSE = {"sentence": 0.5, "paragraph": 1.0}  # seconds
 MAX_PAUSE = 60.0  # seconds
+OUTPUT_RATES = (16_000, 22_050, 24_000, 44_100, 48_000)  # Hz: those that all formats can have
 
 
 class SpeakOptions(BaseModel):
@@ -97,14 +98,7 @@ class SpeakOptions(BaseModel):
             UsageError: An unknown option or a value out of range; the message names the command
                 line's flag, the value given and the values allowed.
         """
-        for name in values.keys() - cls.model_fields.keys():
-            close = difflib.get_close_matches(name, cls.model_fields, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "use " + ", ".join(cls.model_fields)
-            raise UsageError(f"there is no option {name!r}; {hint}")
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            raise UsageError("; ".join(map(_explain, error.errors()))) from None
+        return _validate(cls, values)
 
     def as_keywords(self) -> SpeakKeywords:
         """Return all options as keyword arguments."""
@@ -123,6 +117,71 @@ class SpeakKeywords(TypedDict, total=False):
     retries: int
     pause: dict[str, float]
     redo: Sequence[int]
+
+
+class OutputOptions(BaseModel):
+    """Options of `Speech.save`: the samples that are written.
+
+    The descriptions are the help texts of the command line. `OutputKeywords` has the same fields
+    for type checkers.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    loudness: float | None = Field(
+        -16.0,
+        ge=-60.0,
+        le=-5.0,
+        description="loudness of the file in LUFS (ITU-R BS.1770), -60 to -5; off leaves it as the "
+        "model speaks",
+    )
+    rate: int | None = Field(
+        None,
+        description="sample rate of the file in Hz, such as 24000 or 48000 (default: the model's)",
+    )
+
+    @field_validator("loudness", mode="before")
+    @classmethod
+    def _read_off(cls, value: object) -> object:
+        return None if value == "off" else value
+
+    @field_validator("rate")
+    @classmethod
+    def _check_rate(cls, value: int | None) -> int | None:
+        if value is not None and value not in OUTPUT_RATES:
+            raise ValueError("must be one of " + ", ".join(map(str, OUTPUT_RATES)))
+        return value
+
+    @classmethod
+    def from_keywords(cls, **values: Any) -> OutputOptions:
+        """Validate values from a user, as `SpeakOptions.from_keywords` does.
+
+        Raises:
+            UsageError: An unknown option or a value out of range.
+        """
+        return _validate(cls, values)
+
+
+class OutputKeywords(TypedDict, total=False):
+    """The fields of `OutputOptions` as keyword arguments, so that type checkers know them."""
+
+    loudness: float | None
+    rate: int | None
+
+
+Options = TypeVar("Options", bound=BaseModel)
+
+
+def _validate(model: type[Options], values: dict[str, Any]) -> Options:
+    """Return the options with values from a user; errors are in the terms of the command line."""
+    for name in values.keys() - model.model_fields.keys():
+        close = difflib.get_close_matches(name, model.model_fields, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "use " + ", ".join(model.model_fields)
+        raise UsageError(f"there is no option {name!r}; {hint}")
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise UsageError("; ".join(map(_explain, error.errors()))) from None
 
 
 def _parse_pause(value: object) -> dict[str, float]:

@@ -116,3 +116,22 @@ def test_subtitles_are_written_next_to_the_audio(speak: RunCommand) -> None:
     Path("speech.vtt").touch()
     assert speak("So be it.", "-q", "--vtt")[0] == 0
     assert Path("speech-2.vtt").stat().st_size > 0
+
+
+def test_file_has_the_rate_and_loudness_asked_for(speak: RunCommand) -> None:
+    rms = {}
+    for name, options in {
+        "usual": [],
+        "film": ["--rate", "48000"],
+        "quiet": ["--loudness", "-30"],
+        "own": ["--loudness=off"],
+    }.items():
+        assert speak("So be it.", "-q", "-o", f"{name}.wav", *options)[0] == 0
+        samples, rate = soundfile.read(f"{name}.wav")
+        assert rate == (48000 if name == "film" else 16000)
+        rms[name] = float((samples**2).mean() ** 0.5)
+    assert rms["usual"] > 3 * rms["quiet"]
+    assert rms["own"] != pytest.approx(rms["usual"], rel=0.01)
+    code, _, err = speak("So be it.", "-o", "a.wav", "--rate", "12345")
+    assert code == 2
+    assert "--rate must be one of" in err

@@ -7,13 +7,17 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 
 import valle
 from synthesis_helpers import TEXT
+from valle.audio.loudness import measure_loudness
 from valle.trust import ledger
-from valle.watermark.embed import Payload
+from valle.watermark.detect import detect_watermark
+from valle.watermark.embed import Payload, embed_watermark
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +77,35 @@ def test_failed_save_leaves_no_file(speech: valle.Speech, tmp_path: Path) -> Non
 def test_joining_no_pieces_is_refused() -> None:
     with pytest.raises(valle.UsageError):
         valle.Speech.join([])
+
+
+def test_saved_file_has_the_loudness_and_the_rate(speech: valle.Speech, tmp_path: Path) -> None:
+    codes = speech.codes.copy()
+    for rate in (None, 24000, 48000):
+        speech.save(tmp_path / "speech.wav", rate=rate)
+        samples, saved_rate = soundfile.read(tmp_path / "speech.wav", dtype="float32")
+        assert saved_rate == (rate or speech.sample_rate)
+        assert len(samples) / saved_rate == pytest.approx(speech.seconds, abs=0.001)
+        assert measure_loudness(samples, saved_rate) == pytest.approx(-16.0, abs=0.5)
+        record = json.loads((tmp_path / "speech.wav.json").read_text())
+        assert record["output"] == {"loudness": -16.0, "rate": saved_rate}
+    speech.save(tmp_path / "quiet.wav", loudness=-30.0)
+    samples, saved_rate = soundfile.read(tmp_path / "quiet.wav", dtype="float32")
+    assert measure_loudness(samples, saved_rate) == pytest.approx(-30.0, abs=0.1)
+    as_it_is, _ = speech.render(loudness=None)
+    np.testing.assert_array_equal(as_it_is, speech.audio)
+    np.testing.assert_array_equal(speech.codes, codes)
+
+
+def test_watermark_is_found_at_any_loudness_and_rate(babble: NDArray[np.float32]) -> None:
+    marked = embed_watermark(np.tile(babble, 2), 16000)
+    none = np.zeros((0, 1), np.int64)
+    speech = valle.Speech(marked, 16000, none, [], [], None, [], {})
+    scores = []
+    for loudness in (None, -40.0, -23.0, -16.0):
+        for rate in (16000, 48000):
+            samples, _ = speech.render(loudness=loudness, rate=rate)
+            detection = detect_watermark(samples, rate)
+            assert detection.found
+            scores.append(detection.score)
+    assert min(scores) > 0.9 * max(scores)

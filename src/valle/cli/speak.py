@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
+from typing import cast
 
 from valle.audio.encoding import infer_audio_format
 from valle.cli.arguments import (
@@ -35,7 +36,7 @@ from valle.cli.progress import (
 from valle.cli.voices import enroll_recording
 from valle.consent.issuing import check_given
 from valle.errors import OutputError, TextError, UsageError
-from valle.options import SpeakOptions, flag
+from valle.options import OutputKeywords, OutputOptions, SpeakOptions, flag
 from valle.synthesis.model import find_voice, load
 from valle.synthesis.speech import Speech
 from valle.voices.voice import Voice
@@ -76,7 +77,7 @@ def speak_arguments(parser: argparse.ArgumentParser) -> None:
         ("words", "write the words and their times (JSON) next to the audio file"),
     ):
         parser.add_argument(f"--{kind}", action="store_true", help=summary)
-    for name, field in SpeakOptions.model_fields.items():
+    for name, field in (SpeakOptions.model_fields | OutputOptions.model_fields).items():
         default = "" if field.default in (None, ()) else f" (default: {_spell(field.default)})"
         parser.add_argument(
             flag(name),
@@ -117,6 +118,7 @@ def speak(arguments: argparse.Namespace) -> None:
     given = vars(arguments)
     options = {name: given[name] for name in SpeakOptions.model_fields if name in given}
     speak_options = SpeakOptions.from_keywords(**options)
+    OutputOptions.from_keywords(**_output_options(arguments))
     _check_voice(arguments)
     output = _choose_output(arguments)
     text = _read_text(arguments)
@@ -141,6 +143,12 @@ def speak(arguments: argparse.Namespace) -> None:
     output = _save(speech, output, arguments)
     captions = write_captions(speech, output, _captions(arguments), arguments.force)
     _report(arguments, speech, voice, [output, *map(str, captions)])
+
+
+def _output_options(arguments: argparse.Namespace) -> OutputKeywords:
+    given = vars(arguments)
+    output = {name: given[name] for name in OutputOptions.model_fields if name in given}
+    return cast("OutputKeywords", output)
 
 
 def _captions(arguments: argparse.Namespace) -> list[str]:
@@ -173,7 +181,7 @@ def _save(speech: Speech, output: str, arguments: argparse.Namespace) -> str:
     """Save the speech and return the name of its file."""
     while True:
         try:
-            speech.save(output, overwrite=arguments.force)
+            speech.save(output, overwrite=arguments.force, **_output_options(arguments))
             return output
         except FileExistsError as error:  # another command has written it in the meantime
             if arguments.output is not None:

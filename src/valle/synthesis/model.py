@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valle.arrays import Embedding
+from valle.audio.loudness import DEFAULT_LOUDNESS, measure_loudness
 from valle.bundle.bundle import Bundle
 from valle.consent.issuing import build_issuer, check_given, record_enrollment
 from valle.consent.validity import check_usable
@@ -122,6 +124,29 @@ class Model:
         record_enrollment(voice)
         self._pipeline.acoustic_model.prompt(voice)  # stores codes and embedding in the voice
         return voice
+
+    def stream_gain(self, voice: Voice | str | Path, loudness: float = DEFAULT_LOUDNESS) -> float:
+        """Return the gain that brings streamed speech in a voice to about a loudness.
+
+        The loudness of a whole text is known only at its end. That of its voice is known before,
+        and the model speaks about as loud as the voice's recording: multiply the samples of every
+        piece by this. `Speech.save` measures the speech itself instead.
+
+        Args:
+            voice: See `stream`.
+            loudness: In LUFS.
+
+        Returns:
+            A factor, 1 for a silent recording.
+
+        Raises:
+            UsageError: There is no such voice.
+            RecordingError: The voice file cannot be used.
+            ConsentError: The voice file was altered, or its receipt does not fit.
+        """
+        found = find_voice(voice)
+        measured = measure_loudness(found.audio, found.sample_rate)
+        return 10 ** ((loudness - measured) / 20) if math.isfinite(measured) else 1.0
 
     def use_cache(self, cache: SentenceCache | None = None) -> None:
         """Keep the codes of sentences on disk, and speak those that are there without the models.

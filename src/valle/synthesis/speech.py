@@ -14,8 +14,11 @@ import numpy as np
 
 from valle.arrays import Codes, Samples
 from valle.audio.encoding import encode_audio, infer_audio_format, save_audio
+from valle.audio.loudness import normalize_loudness
+from valle.audio.recording import resample
 from valle.errors import UsageError
 from valle.files import write_atomically
+from valle.options import OutputKeywords, OutputOptions
 from valle.runtime.check import Check
 from valle.synthesis import subtitles
 from valle.text.tokens import Skipped
@@ -24,6 +27,7 @@ from valle.trust import ledger, provenance
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from typing_extensions import Unpack
 
 
 class SpokenWord(NamedTuple):
@@ -138,6 +142,7 @@ class Speech:
         key: Ed25519PrivateKey | None = None,
         credentials: bool = False,
         overwrite: bool = True,
+        **output: Unpack[OutputKeywords],
     ) -> None:
         """Write the audio, and next to it `<path>.json`, a signed statement that valle made it.
 
@@ -151,6 +156,8 @@ class Speech:
             credentials: Embed a C2PA manifest, signed with the same key, in the audio (wav, mp3,
                 flac); requires the extra `provenance`.
             overwrite: Whether existing files are replaced.
+            output: Fields of `valle.options.OutputOptions`: loudness (-16 LUFS by default) and
+                sample rate of the file.
 
         Raises:
             FileExistsError: A file exists and `overwrite` is False.
@@ -161,13 +168,15 @@ class Speech:
         if credentials and str(path) == "-":
             raise UsageError("Content Credentials need a file, and standard output is not one")
         if str(path) == "-":
-            save_audio("-", self.audio, self.sample_rate, self._make_comment())
+            save_audio("-", *self.render(**output), self._make_comment())
             return
         audio_format = infer_audio_format(path)
+        samples, rate = self.render(**output)
         signing_key = ledger.get_signing_key().private if key is None else key
         record = self.provenance | {
             "seconds": round(self.seconds, 3),
             "samples_sha256": hashlib.sha256(self.audio.tobytes()).hexdigest(),
+            "output": OutputOptions.from_keywords(**output).model_dump() | {"rate": rate},
         }
         # In this order nothing but a rename can fail once the audio is in its place.
         with (
@@ -175,12 +184,28 @@ class Speech:
             write_atomically(path, overwrite) as audio_part,
         ):
             comment = self._make_comment()
-            encode_audio(audio_part, audio_format, self.audio, self.sample_rate, comment)
+            encode_audio(audio_part, audio_format, samples, rate, comment)
             if credentials:
                 content_credentials.embed(audio_part, audio_format, record, signing_key)
             record["file_sha256"] = provenance.file_sha256(audio_part)
             signed = provenance.sign(record, signing_key)
             sidecar_part.write_text(json.dumps(signed, indent=1) + "\n", encoding="utf-8")
+
+    def render(self, **output: Unpack[OutputKeywords]) -> tuple[Samples, int]:
+        """Return the samples of a file, and their rate in Hz.
+
+        Unlike those of `audio`, they have the loudness and the sample rate of
+        `valle.options.OutputOptions`. One gain for all of them leaves the watermark as it is.
+
+        Raises:
+            UsageError: An option is unknown or out of range.
+        """
+        options = OutputOptions.from_keywords(**output)
+        rate = options.rate or self.sample_rate
+        samples = resample(self.audio, self.sample_rate, rate)
+        if options.loudness is not None:
+            samples = normalize_loudness(samples, rate, options.loudness)
+        return samples, rate
 
     def describe(self) -> dict[str, Any]:
         """Return all but the samples and codes as plain values that `json` can write."""

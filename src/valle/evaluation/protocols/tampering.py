@@ -179,7 +179,7 @@ def _start_receipts(_folder: Path, rng: random.Random) -> Attempt:
 
 def _start_records(folder: Path, rng: random.Random) -> Attempt:
     path = folder / "record.wav"
-    _synthesize().save(path)
+    _synthesize().save(path, loudness=None)
     sidecar = provenance.sidecar_path(path)
     data = sidecar.read_bytes()
     record = json.loads(data)
@@ -209,7 +209,7 @@ def _start_speech(folder: Path, rng: random.Random) -> Attempt:
     files: dict[Path, bytes] = {}
     for ending in _ENDINGS:
         path = folder / f"speech.{ending}"
-        speech.save(path)
+        speech.save(path, loudness=None)
         files[path] = path.read_bytes()
     key = ledger.get_signing_key().derive_watermark_key()
     payload = Payload.for_receipt(key, speech.provenance["consent"]["id"])

@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 
 import valle
 from command_line import RunCommand, expect_failure
-from conftest import ATTEST
+from conftest import ATTEST, RATE
 from valle.cli.main import COMMANDS
 from valle.trust import ledger
 from valle.voices import registry
@@ -98,6 +101,27 @@ def test_help_and_version_need_no_model(run: RunCommand) -> None:
         assert all(part in out for part in parts)
 
 
+def test_enrollment_says_what_it_took_and_how_good_it_is(
+    run: RunCommand, debug_bundle: Path, babble: NDArray[np.float32]
+) -> None:
+    soundfile.write("long.wav", np.tile(babble, 5), RATE)
+    soundfile.write("short.wav", np.clip(20 * babble[:30_000], -1, 1), RATE)
+    enroll = ("--attest", ATTEST, "--bundle", debug_bundle, "--name")
+    code, out, err = run("enroll", "long.wav", *enroll, "Long")
+    assert (code, out) == (0, "")
+    assert re.search(r"long.wav: the best \d.* s were used, from .* of 15.0 s\n", err)
+    assert re.search(
+        r"quality \d+ of 100: .* s, level -\d+ dBFS, background \d+ dB below it\n", err
+    )
+    assert err.endswith("saved as 'Long'; use it with --voice\n")
+    code, _, err = run("enroll", "short.wav", *enroll, "Short")
+    assert code == 0
+    assert "short.wav: all of its 1.9 s of sound were used\n" in err
+    assert "it is clipped" in err
+    assert "to do better: 6 to 10 s of one person" in err
+    assert run("enroll", "short.wav", *enroll, "Quiet", "-q") == (0, "", "")
+
+
 def test_enrolled_voice_can_be_listed_renamed_and_removed(
     run: RunCommand, speak: RunCommand, debug_bundle: Path, recording: Path
 ) -> None:
@@ -105,6 +129,7 @@ def test_enrolled_voice_can_be_listed_renamed_and_removed(
     code, out, _ = run(*enroll, "Ada", "--json")
     assert code == 0
     assert json.loads(out)["consent"]["statement"] == ATTEST
+    assert 0 <= json.loads(out)["score"] <= 100
     expect_failure(run(*enroll, "ada"), 2, "Ada")
     assert run("voices") == (0, "Ada\n", "")
     assert run("voices", "list", "--json") == (0, '["Ada"]\n', "")

@@ -13,11 +13,18 @@ from valle.cli.arguments import (
     add_threads,
     nonempty,
 )
-from valle.cli.console import note, note_warnings, print_json
+from valle.cli.console import note, print_json
 from valle.consent.issuing import check_given
 from valle.synthesis.model import Model, load
 from valle.voices import registry
+from valle.voices.suitability import is_about_excerpt, rate_recording
 from valle.voices.voice import Voice
+
+_GOOD_SCORE = 80  # of 100; a recording with less can be bettered by what is advised
+_ADVICE = (
+    "to do better: 6 to 10 s of one person, at arm's length from the microphone, in a quiet room "
+    "without music, neither shouting nor whispering"
+)
 
 # action: (its arguments, its line in the help)
 _ACTIONS = {
@@ -63,11 +70,25 @@ def enroll(arguments: argparse.Namespace) -> None:
     model = load(arguments.bundle, threads=arguments.threads)
     voice = enroll_recording(model, arguments.recording, arguments, arguments.name)
     registry.add(voice)
-    note_warnings(arguments, voice, arguments.recording)
+    faults = [warning for warning in voice.warnings if not is_about_excerpt(warning)]
+    score, reasons = rate_recording(voice.audio, voice.sample_rate, len(faults))
     if arguments.json:
-        print_json(_describe(voice))
-    else:
-        note(arguments, f"saved as {arguments.name!r}; use it with --voice")
+        print_json(_describe(voice) | {"score": score})
+        return
+    for line in _describe_recording(arguments.recording, voice, faults):
+        note(arguments, line)
+    note(arguments, f"quality {score} of 100: {reasons}")
+    if score < _GOOD_SCORE:
+        note(arguments, _ADVICE)
+    note(arguments, f"saved as {arguments.name!r}; use it with --voice")
+
+
+def _describe_recording(recording: str, voice: Voice, faults: list[str]) -> list[str]:
+    """Say what was taken of a recording, and what is wrong with it."""
+    taken = [warning for warning in voice.warnings if is_about_excerpt(warning)]
+    if not taken:
+        taken = [f"all of its {len(voice.audio) / voice.sample_rate:.1f} s of sound were used"]
+    return [f"{recording}: {line}" for line in [*taken, *faults]]
 
 
 def enroll_recording(

@@ -30,6 +30,7 @@ from valle.runtime.recognizer import PhonemeRecognizer, format_prompt_symbols
 from valle.text.segmentation import split_sentences
 from valle.text.symbols import BORDERS, START
 from valle.voices.names import check_name
+from valle.voices.suitability import check_speech, find_warnings
 from valle.voices.voice import Voice
 
 MAX_TRANSCRIBED_SECONDS = 60.0  # of a recording that is aligned with its transcript
@@ -110,6 +111,8 @@ def _label(
     """Label the excerpt of a recording: by recognition, or by the transcript of all of it."""
     recognizer, rate, hop = PhonemeRecognizer(bundle), bundle.config.sample_rate, bundle.config.hop
     samples = resample(recording.samples[excerpt], recording.sample_rate, rate)
+    check_speech(recognizer.compute_posteriors(samples), samples, rate)
+    warnings += find_warnings(bundle, samples, rate)
     if text is not None and recording.seconds > MAX_TRANSCRIBED_SECONDS:
         warnings.append(
             "the text was not used, since the recording is longer than "

@@ -145,6 +145,10 @@ def test_demo_runs(tmp_path: Path, reader_env: dict[str, str]) -> None:
     assert re.search(r"watermark +found", result.stdout)
     assert f"receipt {receipt[:4]}" in result.stdout
     assert "signed by" in result.stdout
+    assert result.stdout.startswith("valle learned the voice")  # no refusal at first
+    assert re.search(r"^Go on .* The program is: \S+", result.stdout, re.MULTILINE)
+    assert "--i-hold-the-rights" in result.stdout
+    assert "RTF" not in result.stdout.replace("(RTF", "")  # no figure without what it means
     assert str(tmp_path) not in result.stdout
 
 

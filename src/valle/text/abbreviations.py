@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from valle.text import lexicon
+from valle.text.context import find_previous_word
 
 _INITIALS = re.compile(r"((?:[A-Za-z]\.){2,12}|Ph\.D\.)(['’]?s\b)?")
 _POSSESSIVE = re.compile(r"['’]s\b")
@@ -53,6 +54,41 @@ def verbalize_initials(text: str, at: int) -> tuple[list[str], int] | None:
     if possessive:
         return [*words[:-1], words[-1].lower() + "'s"], match.end()
     return words, match.end()
+
+
+_HOUSE = re.compile(r"\d\s+(?:[NSEW]\.?\s+)?[^\W\d_]+\s$")
+_ORDINAL_BEFORE = re.compile(r"\d(?:st|nd|rd|th)\s$")
+
+
+def verbalize_street(text: str, start: int, end: int) -> tuple[list[str], int] | None:
+    """Read the kind of a street after its name: "Oak Dr.", "12 Oak St, Boston", "5th Ave".
+
+    Args:
+        text: The whole text.
+        start: Where the abbreviation begins.
+        end: Where its letters end, before a period if there is one.
+
+    Returns:
+        Its words and the position after it; None if it is something else ("Dr. Lee").
+    """
+    word = lexicon.STREETS.get(text[start:end].lower())
+    if not word or not text[start].isupper():
+        return None
+    name = find_previous_word(text, start)
+    is_ordinal = _ORDINAL_BEFORE.search(text, max(start - 10, 0), start) is not None
+    is_name = name[:1].isupper() and len(name) > 1 and text[start - 1 : start] == " "
+    if not is_ordinal and (not is_name or name in lexicon.SENTENCE_STARTERS):
+        return None
+    has_period = text[end : end + 1] == "."
+    after = end + 1 if has_period else end
+    following = find_next_word(text, after)
+    in_address = is_ordinal or _HOUSE.search(text, max(start - 40, 0), start) is not None
+    is_title = text[start:end].lower() in ("st", "dr")
+    before_name = following[:1].isupper() and following not in lexicon.SENTENCE_STARTERS
+    if is_title and before_name and not in_address and text[after : after + 1] != ",":
+        return None
+    ends = has_period and sentence_ends(text, after)
+    return [word], end if ends else after
 
 
 def verbalize_abbreviation(text: str, word: str, at: int) -> tuple[list[str], int] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from re import Match
 from typing import Literal
 
@@ -20,37 +20,52 @@ from valle.text.abbreviations import (
     sentence_ends,
     verbalize_abbreviation,
     verbalize_initials,
+    verbalize_street,
 )
 from valle.text.addresses import verbalize_address
-from valle.text.numbers import (
-    CURRENCY_SIGNS,
-    MONTHS,
-    parse_roman,
-    to_cardinal,
-    to_ordinal,
-    verbalize_number,
-)
+from valle.text.capitals import is_initialism
+from valle.text.markup import strip_markup
+from valle.text.money import CURRENCY_CODES, CURRENCY_SIGNS
+from valle.text.number_rules import verbalize_number
+from valle.text.numbers import MONTHS, to_cardinal
+from valle.text.operators import verbalize_operator, verbalize_power
+from valle.text.roman import verbalize_roman
 from valle.text.spelling import split_scripts, to_ascii, verbalize_word
 from valle.text.tokens import Skipped, Token
+from valle.text.words import (
+    WORD,
+    Word,
+    describe_word,
+    is_acronym_part,
+    is_roman_numeral,
+    may_start_address,
+)
 
+_MAX_RUN = 1000  # letters that are looked at as one word
 MAX_WORD_LETTERS = 40  # espeak's buffers end at 160 bytes, and no English word is longer
 
 
-def normalize(text: str) -> tuple[list[Token], list[Skipped]]:
-    """Return the tokens of any Unicode string in order, and what of it cannot be spoken."""
-    normalizer = _Normalizer(text)
+def normalize(text: str, plain: bool = False) -> tuple[list[Token], list[Skipped]]:
+    """Return the tokens of any Unicode string in order, and what of it cannot be spoken.
+
+    Args:
+        text: What is read; marks of Markdown and HTML in it are not spoken (`valle.text.markup`).
+        plain: Whether such marks are text too.
+    """
+    marked = strip_markup(text, plain)
+    normalizer = _Normalizer(marked.text)
     at = 0
-    while at < len(text):
+    while at < len(marked.text):
         at = max(normalizer.read(at), at + 1)
-    skipped = [Skipped(start, end, text[start:end], why) for start, end, why in normalizer.skipped]
-    return normalizer.tokens, skipped
+    tokens = [
+        replace(token, start=start, end=end)
+        for token in normalizer.tokens
+        for start, end in [marked.locate(token.start, token.end)]
+    ]
+    spans = [(*marked.locate(start, end), why) for start, end, why in normalizer.skipped]
+    return tokens, [Skipped(start, end, text[start:end], why) for start, end, why in spans]
 
 
-# Invisible and allowed inside words: soft hyphen, zero-width (non-)joiners and spaces.
-_HIDDEN = "\u00ad\u200b-\u200f\u2060\ufe0e\ufe0f\ufeff\u202a-\u202e"
-_INVISIBLE = re.compile(f"[{_HIDDEN}]")
-_LETTER = rf"[^\W\d_][\u0300-\u036f{_HIDDEN}]*"
-_WORD = re.compile(rf"(?:{_LETTER})+(?:['’](?:{_LETTER})+)*")
 _IPA = re.compile(r"\[\[([^\[\]]{1,1000})\]\]")
 _SPACE = re.compile(r"\s+")
 # a blank line, a line that begins a list item, a paragraph separator
@@ -58,29 +73,7 @@ _PARAGRAPH = re.compile(r"[^\S\n]*\n\s*\n|[^\S\n]*\n\s*(?=(?:[-*•·]|\d{1,3}[.
 _SENTENCE_END = re.compile(r"(?:[.!?…‽。！？]['\"’”)\]]{0,2}){1,200}")
 _PAUSE = re.compile(r"(?:[,;:()\[\]{}—–‒―、，；：]|-{2,}|={3,}|\*{3,}|_{3,}|~{3,}){1,200}")
 _NUMBER_START = re.compile(rf"[-−–+.'’(]?[{re.escape(CURRENCY_SIGNS)}]?\.?\d|\+\d")
-_MONTH_PREFIXES = frozenset(month[:3] for month in MONTHS)
-
-
-@dataclass(frozen=True)
-class _Word:
-    """A run of letters of the text."""
-
-    letters: str  # compatible forms resolved, without invisible characters
-    match: Match[str]  # as written
-    before: str  # character before it, "" at the beginning
-    after: str  # character after it, "" at the end
-
-    @property
-    def start(self) -> int:
-        return self.match.start()
-
-    @property
-    def end(self) -> int:
-        return self.match.end()
-
-    @property
-    def key(self) -> str:
-        return self.letters.lower()
+_DATE_PREFIXES = frozenset([month[:3] for month in MONTHS] + "Mon Tue Wed Thu Fri Sat Sun".split())
 
 
 class _Normalizer:
@@ -94,15 +87,16 @@ class _Normalizer:
         self.tokens: list[Token] = []
         self.skipped: list[tuple[int, int, str]] = []
         letters = [char for char in text[:100_000] if char.isalpha()]
+        is_upper = sum(char.isupper() for char in letters) > 0.7 * len(letters)
         # in a text of capitals, capitals do not mark acronyms
-        self.all_capitals = sum(char.isupper() for char in letters) > 0.7 * len(letters)
+        self.all_capitals = is_upper and len(text.split(maxsplit=2)) > 2
 
     def read(self, at: int) -> int:
         """Read what stands at `at`."""
         char = self.text[at]
         if char.isspace():
             return self._read_space(at)
-        if char.isalpha() and (word := _WORD.match(self.text, at)):
+        if char.isalpha() and (word := WORD.match(self.text, at, at + _MAX_RUN)):
             return self._read_word(word)
         if _NUMBER_START.match(self.text, at):
             end = self._read_address(at) or self._read_number(at)
@@ -162,26 +156,13 @@ class _Normalizer:
         return end
 
     def _read_word(self, match: Match[str]) -> int:
-        word = self._describe_word(match)
+        word = describe_word(self.text, match)
         for applies, read in _WORD_RULES:
-            if applies(word) and (end := read(self, word)):
-                return end
+            if applies(word) and (read_end := read(self, word)):
+                return read_end
         return word.end
 
-    def _describe_word(self, match: Match[str]) -> _Word:
-        start, end = match.span()
-        letters = match[0]
-        if not letters.isascii():
-            # "x²": to the pattern every sign that counts is a letter
-            numerals = (i for i, c in enumerate(letters) if unicodedata.category(c) == "No")
-            end = next((start + i for i in numerals), end)
-            match = _WORD.match(self.text, start, end) or match
-            end = match.end()
-            letters = unicodedata.normalize("NFKC", match[0].replace("’", "'"))
-            letters = _INVISIBLE.sub("", letters)
-        return _Word(letters, match, self.text[start - 1 : start], self.text[end : end + 1])
-
-    def _read_initials(self, word: _Word) -> int | None:
+    def _read_initials(self, word: Word) -> int | None:
         if initials := verbalize_initials(self.text, word.start):
             words, end = initials
             self._add("word", tuple(words), word.start, end)
@@ -190,19 +171,40 @@ class _Normalizer:
             return end - 1 if ends else end
         return None
 
-    def _read_abbreviation(self, word: _Word) -> int | None:
+    def _read_abbreviation(self, word: Word) -> int | None:
         if abbreviation := verbalize_abbreviation(self.text, word.letters, word.end):
             words, end = abbreviation
             return self._add("word", tuple(words), word.start, end)
         return None
 
-    def _read_with(self, word: _Word) -> int:
+    def _read_street(self, word: Word) -> int | None:
+        if street := verbalize_street(self.text, word.start, word.end):
+            words, end = street
+            return self._add("word", tuple(words), word.start, end)
+        return None
+
+    def _read_ambiguous_capitals(self, word: Word) -> int | None:
+        spelled = is_initialism(self.text, word.start, word.end, self.all_capitals)
+        if spelled is None:
+            return None
+        spoken = tuple(word.letters) if spelled else (word.key,)
+        return self._add("word", spoken, word.start, word.end)
+
+    def _read_plural_letter(self, word: Word) -> int | None:
+        """Read "two As", "straight As"."""
+        previous = self.tokens[-1].spoken[-1] if self.tokens else ""
+        counts = previous.lower() in lexicon.COUNTING_WORDS
+        if not counts:
+            return None
+        return self._add("word", (word.letters[0] + "'s",), word.start, word.end)
+
+    def _read_with(self, word: Word) -> int:
         """Read "w/" and "w/o"."""
         without = self.text[word.end : word.end + 2].lower() == "/o"
         end = word.end + (2 if without else 1)
         return self._add("word", ("without" if without else "with",), word.start, end)
 
-    def _read_single_a(self, word: _Word) -> int:
+    def _read_single_a(self, word: Word) -> int:
         """Read the article, or else the name of the letter."""
         is_article = word.letters == "a" or self.all_capitals
         if not is_article:
@@ -213,34 +215,23 @@ class _Normalizer:
             )
         return self._add("word", ("a" if is_article else "A",), word.start, word.end)
 
-    def _read_letter_names(self, word: _Word) -> int:
+    def _read_letter_names(self, word: Word) -> int:
         return self._add("word", tuple(word.letters), word.start, word.end)
 
-    def _read_bare_abbreviation(self, word: _Word) -> int:
+    def _read_bare_abbreviation(self, word: Word) -> int:
         spoken = tuple(lexicon.WITHOUT_PERIOD[word.key].split())
         return self._add("word", spoken, word.start, word.end)
 
-    def _read_interjection(self, word: _Word) -> int:
+    def _read_interjection(self, word: Word) -> int:
         return self._add("ipa", (lexicon.INTERJECTIONS[word.key],), word.start, word.end)
 
-    def _read_roman_numeral(self, word: _Word) -> int | None:
-        """Read a Roman numeral after a name: "Henry VIII", "World War II"."""
-        stem = word.letters.removesuffix("'s")
-        value = parse_roman(stem)
-        previous = self.tokens[-1] if self.tokens else None
-        if not value or not previous or previous.kind != "word" or word.start - previous.end != 1:
-            return None
-        name = self.text[previous.start : previous.end].rstrip(".")
-        if previous.spoken[-1].title() in lexicon.NUMBERED_NOUNS:
-            return self._add("word", tuple(to_cardinal(str(value))), word.start, word.end)
-        is_name = name[:1].isupper() and name[1:] and name not in lexicon.SENTENCE_STARTERS
-        if len(stem) > 1 and is_name:
-            *words, last = ["the", *to_ordinal(str(value))]
-            possessive = word.letters[len(stem) :]
-            return self._add("word", (*words, last + possessive), word.start, word.end)
+    def _read_roman_numeral(self, word: Word) -> int | None:
+        if roman := verbalize_roman(self.text, word.start, word.end):
+            words, end = roman
+            return self._add("word", tuple(words), word.start, end)
         return None
 
-    def _read_english(self, word: _Word) -> int:
+    def _read_english(self, word: Word) -> int:
         self._add_letters(word.letters, word.start, word.end)
         return word.end
 
@@ -254,7 +245,7 @@ class _Normalizer:
             if spoken := verbalize_word(piece, self.all_capitals):
                 self._add("word", tuple(spoken), piece_start, piece_end)
 
-    def _read_foreign(self, word: _Word) -> int:
+    def _read_foreign(self, word: Word) -> int:
         """Read a word with letters outside ASCII; its Latin stretches are spoken."""
         start = word.start
         for script, run in split_scripts(word.match[0]):
@@ -272,6 +263,9 @@ class _Normalizer:
         return word.end
 
     def _read_sign(self, at: int) -> int:
+        if expression := verbalize_operator(self.text, at) or verbalize_power(self.text, at):
+            words, end = expression
+            return self._add("word", tuple(words), at, end)
         if match := _SENTENCE_END.match(self.text, at):
             return self._read_sentence_end(match)
         if match := _PAUSE.match(self.text, at):
@@ -333,8 +327,11 @@ class _Normalizer:
         char = self.text[at]
         category = unicodedata.category(char)
         compatible = unicodedata.normalize("NFKC", char)
+        if category == "Nl" and (value := unicodedata.numeric(char, 0)):  # "Ⅳ"
+            self._add("word", tuple(to_cardinal(str(int(value)))), at, at + 1)
+            return
         if compatible != char and any(c.isalnum() or c in lexicon.SIGNS for c in compatible):
-            tokens = normalize(compatible)[0]
+            tokens = normalize(compatible, plain=True)[0]
             self.tokens += [
                 Token(token.kind, token.spoken, at, at + 1)
                 for token in tokens
@@ -352,39 +349,40 @@ class _Normalizer:
             self._skip(at, at + 1, "a sign with no spoken form")
 
 
-def _may_start_address(word: _Word) -> bool:
-    return word.after in (".", "@", ":", "-", "+", "/", "_") or word.after.isnumeric()
-
-
-def _is_acronym_part(word: _Word) -> bool:
-    """Capitals next to an ampersand: "AT&T"."""
-    letters = word.letters
-    is_short = len(letters) < 4 and letters.isascii() and letters.isupper()
-    return is_short and "&" in (word.before, word.after)
-
-
-def _is_roman_numeral(word: _Word) -> bool:
-    stem = word.letters.removesuffix("'s")
-    return len(stem) <= 6 and set(stem) <= set("IVX")
-
-
 # (does the rule apply?, read the word); the first one that does not return None takes it
 _WORD_RULES: tuple[
-    tuple[Callable[[_Word], bool], Callable[[_Normalizer, _Word], int | None]], ...
+    tuple[Callable[[Word], bool], Callable[[_Normalizer, Word], int | None]], ...
 ] = (
-    (_may_start_address, lambda normalizer, word: normalizer._read_address(word.start)),
-    (_may_start_address, _Normalizer._read_initials),
     (
-        lambda word: word.letters[:3] in _MONTH_PREFIXES,
+        lambda word: word.after == "." and is_roman_numeral(word),
+        _Normalizer._read_roman_numeral,
+    ),
+    (may_start_address, lambda normalizer, word: normalizer._read_address(word.start)),
+    (may_start_address, _Normalizer._read_initials),
+    (
+        lambda word: word.letters[:3] in _DATE_PREFIXES,
         lambda normalizer, word: normalizer._read_number(word.start),
     ),
+    (lambda word: word.key in lexicon.STREETS, _Normalizer._read_street),
     (lambda word: word.after == ".", _Normalizer._read_abbreviation),
+    (
+        lambda word: word.letters in lexicon.AMBIGUOUS_CAPITALS,
+        _Normalizer._read_ambiguous_capitals,
+    ),
+    (
+        lambda word: word.letters in ("As", "Is", "Es", "Os", "Us", "Ms", "Ns", "Hs"),
+        _Normalizer._read_plural_letter,
+    ),
+    (
+        lambda word: word.after == "$" or word.letters in CURRENCY_CODES,
+        lambda normalizer, word: normalizer._read_number(word.start),
+    ),
     (lambda word: word.key == "w" and word.after == "/", _Normalizer._read_with),
     (lambda word: word.letters in ("A", "a"), _Normalizer._read_single_a),
-    (_is_acronym_part, _Normalizer._read_letter_names),
+    (is_acronym_part, _Normalizer._read_letter_names),
     (lambda word: word.key in lexicon.WITHOUT_PERIOD, _Normalizer._read_bare_abbreviation),
     (lambda word: word.key in lexicon.INTERJECTIONS, _Normalizer._read_interjection),
-    (_is_roman_numeral, _Normalizer._read_roman_numeral),
+    (is_roman_numeral, _Normalizer._read_roman_numeral),
     (lambda word: word.letters.isascii(), _Normalizer._read_english),
     (lambda _word: True, _Normalizer._read_foreign),
 )

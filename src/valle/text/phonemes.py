@@ -12,6 +12,8 @@ import numpy as np
 from valle.arrays import Ints
 from valle.text.edit_distance import align, phoneme_cost
 from valle.text.espeak import phonemize
+from valle.text.homographs import choose_pronunciations
+from valle.text.pronunciations import find_loan_word, split_prefix
 from valle.text.symbols import CONSONANTS, SYMBOLS, VOWELS
 from valle.text.tokens import Token
 
@@ -128,10 +130,12 @@ def parse_ipa(*units: str) -> Pronunciation:
 
 def pronounce_tokens(tokens: Iterable[Token], language: str) -> Iterator[PronouncedToken]:
     """Add sounds to tokens; the words between two borders are one clause to espeak."""
-    clause: list[Token] = []
-    for token in tokens:
+    tokens = list(tokens)
+    homographs = choose_pronunciations(tokens)
+    clause: list[tuple[Token, str]] = []
+    for index, token in enumerate(tokens):
         if token.kind == "word":
-            clause.append(token)
+            clause.append((token, homographs.get(index, "")))
             continue
         yield from _pronounce_clause(clause, language)
         clause = []
@@ -143,12 +147,20 @@ def pronounce_tokens(tokens: Iterable[Token], language: str) -> Iterator[Pronoun
     yield from _pronounce_clause(clause, language)
 
 
-def _pronounce_clause(tokens: Sequence[Token], language: str) -> Iterator[PronouncedToken]:
-    pronunciations = iter(pronounce([word for token in tokens for word in token.spoken], language))
-    for token in tokens:
+def _pronounce_clause(
+    tokens: Sequence[tuple[Token, str]], language: str
+) -> Iterator[PronouncedToken]:
+    words = [word for token, _ in tokens for word in token.spoken]
+    pronunciations = iter(pronounce(words, language))
+    for token, ipa in tokens:
         pronounced = PronouncedToken(token)
         for word in token.spoken:
-            if pronunciation := next(pronunciations):
+            pronunciation = next(pronunciations)
+            if known := ipa or find_loan_word(word):
+                pronunciation = parse_ipa(known)
+            elif (parts := split_prefix(word))[0]:
+                pronunciation = parse_ipa(parts[0]) + _pronounce_isolated(parts[1], language)
+            if pronunciation:
                 pronounced.spoken.append(word)
                 pronounced.pronunciations.append(pronunciation)
         yield pronounced

@@ -9,6 +9,7 @@ from valle.text import lexicon
 
 _CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 # Accented letters that espeak's English reads.
+_PLURAL_LETTERS = frozenset("BCDFGJKLPQRSTVWXYZ")
 _KNOWN_ACCENTS = frozenset("éèêëáàâäãåçñíìîïóòôöõúùûüÉ")
 
 
@@ -61,6 +62,10 @@ def verbalize_word(word: str, all_capitals: bool) -> list[str]:
         return [word.upper()]
     if not stem:
         return [word]
+    if stem in lexicon.SMALL_INITIALISMS:
+        return [*stem[:-1].upper(), stem[-1] + "'s"] if ending else list(stem.upper())
+    if len(stem) == 2 and stem[1] == "s" and stem[0] in _PLURAL_LETTERS and not ending:
+        return [stem[0] + "'s"]  # "Ps and Qs"
     plural = stem[:-1] if stem[-1] == "s" and len(stem) > 2 and stem[:-1].isupper() else ""
     if plural and not apostrophe and _is_spelled_out(plural, all_capitals):
         return [*plural[:-1], plural[-1].lower() + "'s"]

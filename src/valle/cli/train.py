@@ -22,6 +22,7 @@ from valle.corpora.store import Store
 from valle.training.checkpoints import load_codec, load_listener, load_speaker
 from valle.training.data.examples import INFILLING
 from valle.training.models.sizes import SIZES
+from valle.training.trainers.acoustic import AcousticTrainer
 from valle.training.trainers.ar import ARTrainer
 from valle.training.trainers.codec import CodecTrainer
 from valle.training.trainers.detector import DetectorTrainer
@@ -225,6 +226,26 @@ def _make_nar_trainer(context: TrainerContext, arguments: argparse.Namespace) ->
     )
 
 
+def _acoustic_arguments(parser: argparse.ArgumentParser) -> None:
+    _language_model_arguments(parser)
+    parser.add_argument(
+        "--teacher",
+        type=path,
+        required=True,
+        metavar="FOLDER",
+        help="faster-whisper model whose encoder the loss uses, such as tiny.en",
+    )
+
+
+def _make_acoustic_trainer(context: TrainerContext, arguments: argparse.Namespace) -> Trainer:
+    return AcousticTrainer(
+        context,
+        runs=arguments.runs,
+        teacher=arguments.teacher,
+        infilling=arguments.infilling,
+    )
+
+
 class _Stage(NamedTuple):
     """One of the models that are trained."""
 
@@ -246,6 +267,11 @@ _STAGES = {
         "the non-autoregressive model, which predicts the residual codebooks",
         _language_model_arguments,
         _make_nar_trainer,
+    ),
+    "acoustic": _Stage(
+        "the non-autoregressive model again, through the decoder, by what recognizers hear",
+        _acoustic_arguments,
+        _make_acoustic_trainer,
     ),
     "detector": _Stage(
         "the detector of synthetic speech", _detector_arguments, _make_detector_trainer

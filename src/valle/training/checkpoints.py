@@ -12,7 +12,7 @@ from valle.errors import UsageError
 from valle.text.symbols import LISTENER_SYMBOLS, SYMBOLS
 from valle.training.models.ar import AR
 from valle.training.models.codec import Codec, CodecSize
-from valle.training.models.convnext import grow_depth
+from valle.training.models.depth_growth import grow_depth
 from valle.training.models.detector import Detector, DetectorSize
 from valle.training.models.listener import Listener, ListenerSize
 from valle.training.models.nar import NAR

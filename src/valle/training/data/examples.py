@@ -45,6 +45,8 @@ class Segment:
         voice: [192], the utterance's speaker embedding.
         stop: the index into `symbols` that the pointer moves to after the last frame, which ends
             the segment; None where it was cut, and that transition is not trained.
+        source: the utterance that it was cut from; None: it has no frames.
+        start: its first frame in the utterance.
     """
 
     codes: Ints
@@ -53,6 +55,8 @@ class Segment:
     frame_symbol: Ints
     voice: NDArray[np.float32]
     stop: int | None
+    source: LabeledUtterance | None = None
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,8 @@ class LabeledUtterance:
             self.labels.frame_symbol[start:end] - first,
             self.voice,
             None if stop is None else stop - first,
+            self,
+            start,
         )
 
     def crop_with_own_symbols(self, start: int, end: int) -> Segment:

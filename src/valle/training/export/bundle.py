@@ -44,7 +44,7 @@ from valle.training.models.listener import LISTENER_SIZES, Listener
 from valle.training.models.nar import NAR
 from valle.training.models.sizes import CODEBOOK_SIZE, CODEBOOKS, size_named
 from valle.training.models.speaker import SPEAKER_SIZES, SpeakerEncoder
-from valle.training.run_folder import have_same_bin_edges, load_bin_edges
+from valle.training.run_folder import CHECKPOINT, have_same_bin_edges, load_bin_edges
 
 Preset = Literal["fp32", "fp16", "int8-weights", "w8a8", "w4a8"]
 """How a bundle's weights are stored and multiplied, see `export_bundle`."""
@@ -142,6 +142,8 @@ def export_runs(
 ) -> None:
     """Write a bundle of the models in `runs`/codec, /listener, /speaker, /ar, /nar and /detector.
 
+    The NAR of /acoustic takes the place of that of /nar, if there is one.
+
     Args:
         runs: folder of the training runs; that of the detector is optional.
         folder: see `export_bundle`, like the following.
@@ -153,10 +155,11 @@ def export_runs(
         UsageError: a model has not been trained, or AR and NAR have different style bins.
         OutputError: the folder cannot be written, or has something other than a bundle.
     """
-    bin_edges, nar_bin_edges = (load_bin_edges(runs / stage) for stage in ("ar", "nar"))
+    nar = runs / ("acoustic" if (runs / "acoustic" / CHECKPOINT).is_file() else "nar")
+    bin_edges, nar_bin_edges = load_bin_edges(runs / "ar"), load_bin_edges(nar)
     if not have_same_bin_edges(bin_edges, nar_bin_edges):
         raise UsageError(
-            f"{runs / 'ar'} and {runs / 'nar'} were trained with different style bins; train both "
+            f"{runs / 'ar'} and {nar} were trained with different style bins; train both "
             "on corpora that were measured by one `valle prepare styles`"
         )
     models = Models(
@@ -164,7 +167,7 @@ def export_runs(
         load_listener(runs / "listener"),
         load_speaker(runs / "speaker"),
         load_ar(runs / "ar"),
-        load_nar(runs / "nar"),
+        load_nar(nar),
         bin_edges,
         load_detector(runs / DETECTOR) if (runs / DETECTOR).is_dir() else None,
     )

@@ -57,16 +57,3 @@ class CausalConvNeXt(ConvNeXt):
     ) -> tuple[Tensor, Tensor]:
         rows = torch.cat([before, hidden], dim=1)
         return self.mix(rows, hidden), rows[:, -2 * self.side :]
-
-
-def grow_depth(module: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Depth growth: complete the weights of a model with fewer layers than `module`.
-
-    New layers are initialized as the identity, so the grown model computes what the old one did.
-    """
-    complete = dict(weights)
-    for name, part in module.named_modules():
-        if isinstance(part, ConvNeXt) and f"{name}.scale" not in weights:
-            new = {**part.state_dict(), "scale": torch.zeros_like(part.scale)}
-            complete |= {f"{name}.{key}": value for key, value in new.items()}
-    return complete

@@ -69,7 +69,7 @@ SIZES: dict[str, Size] = {
     size.name: size
     for size in (
         Size("debug", ARSize(2, 4, 64, 256, 0.0), NARSize(2, 4, 64, 256, 0.0, latent=16)),
-        Size("default", ARSize(6, 4, 256, 1024, 0.1), NARSize(4, 4, 256, 1024, 0.1)),
+        Size("default", ARSize(6, 4, 256, 1024, 0.1), NARSize(6, 4, 256, 1024, 0.1)),
         Size("paper", ARSize(12, 16, 1024, 4096, 0.1), NARSize(12, 16, 1024, 4096, 0.1)),
     )
 }

@@ -24,7 +24,7 @@ import torch
 from tqdm import tqdm
 
 from valle.errors import Error, UsageError
-from valle.training.models.convnext import grow_depth
+from valle.training.models.depth_growth import grow_depth
 from valle.training.run_folder import CHECKPOINT, load_checkpoint, write_checkpoint
 from valle.training.trainers.trainer import Trainer
 

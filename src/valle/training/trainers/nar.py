@@ -6,7 +6,6 @@ At run time the prediction is corrected by the prediction residuals of the promp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,23 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from valle.arrays import Ints
 from valle.text.symbols import SYMBOLS
-from valle.training.data.examples import INFILLING, Example, ExampleSource, Segment, pad_sequences
+from valle.training.data.examples import INFILLING, Example, ExampleSource
 from valle.training.models.codec import Codec
-from valle.training.models.nar import NAR, mask_residual_codebooks, residual_correction
-from valle.training.models.quantizer import residual_vectors
-from valle.training.models.sizes import NO_CODE, size_named
+from valle.training.models.nar import NAR
+from valle.training.models.sizes import size_named
 from valle.training.run_folder import load_bin_edges, save_bin_edges, save_size
 from valle.training.trainers.optimization import (
     language_model_optimizer,
     learning_rate,
-    mixed_precision,
     set_learning_rate,
 )
+from valle.training.trainers.residual_prediction import ResidualPredictor, frame_rows
 from valle.training.trainers.trainer import TrainerContext
-
-Rows = tuple[Ints, Ints, Ints]  # codes [T, 8], symbols, stress [T] of frames
 
 
 @dataclass(frozen=True)
@@ -86,6 +81,7 @@ class NARTrainer:
         if codec is not None:
             self.nar.initialize_from(codec.quantiser.tables)
         self.nar.to(self.device)
+        self.predictor = ResidualPredictor(self.nar, self.device)
         self.modules: dict[str, nn.Module] = {"nar": self.nar}
         self.optimizer = language_model_optimizer(self.nar, self.peak_rate)
         self.optimizers: dict[str, torch.optim.Optimizer] = {"nar": self.optimizer}
@@ -116,99 +112,13 @@ class NARTrainer:
 
     def loss(self, examples: list[Example]) -> tuple[Tensor, dict[str, float]]:
         """Squared error relative to the squared target (1: as good as predicting zero)."""
-        contexts = [_rows(example.context) for example in examples]
-        targets = [_rows((example.target,)) for example in examples]
-        voice = torch.from_numpy(np.stack([e.context[0].voice for e in examples])).to(self.device)
-        style = self._tensor(np.stack([example.style for example in examples]))
-        residuals = self._prompt_residuals(contexts, voice)
-        predicted = self._predict(contexts, targets, voice, style)
-        corrected = []
-        for row, (context, target) in enumerate(zip(contexts, targets, strict=True)):
-            prompt_codes, codes = self._tensor(context[0]), self._tensor(target[0])
-            correction = residual_correction(
-                self.nar.tables[0], codes[None, :, 0], prompt_codes[None, :, 0], residuals[row]
-            )
-            corrected.append(predicted[row, : len(codes)] + correction[0])
-        target_vectors = self._residual_vectors(np.concatenate([codes for codes, _, _ in targets]))
-        error = (torch.cat(corrected) - target_vectors).square().sum()
-        error = error / target_vectors.square().sum()
-        return error, {"loss": float(error.detach())}
-
-    @torch.no_grad()
-    def _prompt_residuals(self, contexts: list[Rows], voice: Tensor) -> list[Tensor]:
-        """Prediction residuals of each context [1, frames, latent].
-
-        Its vectors minus those predicted of each half with the other half as the prompt, as at run
-        time.
-        """
-        context_halves = [[np.array_split(array, 2) for array in context] for context in contexts]
-        first, second = ([(c[h], s[h], t[h]) for c, s, t in context_halves] for h in (0, 1))
-        was_training = self.nar.training
-        self.nar.eval()
-        predicted = self._predict(
-            [*second, *first], [*first, *second], torch.cat((voice, voice)), None
+        targets = [frame_rows((example.target,)) for example in examples]
+        predicted = torch.cat(self.predictor.predict(examples, targets))
+        vectors = self.predictor.residual_vectors(
+            np.concatenate([codes for codes, _, _ in targets])
         )
-        self.nar.train(was_training)
-        residuals = []
-        for row, (codes, _, _) in enumerate(contexts):
-            lengths = len(first[row][0]), len(second[row][0])
-            context_predicted = torch.cat(
-                (predicted[row, : lengths[0]], predicted[len(contexts) + row, : lengths[1]])
-            )
-            residuals.append((self._residual_vectors(codes) - context_predicted)[None])
-        return residuals
-
-    def _residual_vectors(self, codes: Ints) -> Tensor:
-        """Sum of the vectors of codebooks 2 to 8 for codes [T, 8]; [T, latent]."""
-        return residual_vectors(self.nar.tables[1:], self._tensor(codes[:, 1:]))
-
-    def _predict(
-        self, contexts: list[Rows], targets: list[Rows], voice: Tensor, style: Tensor | None
-    ) -> Tensor:
-        """Predict the residual vectors of each target after its context, without correction.
-
-        Args:
-            contexts: rows of each item.
-            targets: rows of each item.
-            voice: speaker embeddings [B, 192].
-            style: bins [B, 5], or None.
-
-        Returns:
-            [B, longest target, latent].
-        """
-        codes, symbols, stress = self._batch(targets)
-        prompt_frames, frames = ([len(rows[0]) for rows in items] for items in (contexts, targets))
-        with mixed_precision(self.device):
-            predicted = self.nar.forward_training(
-                self._batch(contexts),
-                (mask_residual_codebooks(codes), symbols, stress),
-                voice,
-                torch.tensor(prompt_frames, device=self.device),
-                torch.tensor(frames, device=self.device),
-                style,
-            )
-        return predicted.float()
+        error = (predicted - vectors).square().sum() / vectors.square().sum()
+        return error, {"loss": float(error.detach())}
 
     def write_samples(self, folder: Path, number: int) -> None:
         """Write nothing: samples need all models (`valle export`, then `valle speak`)."""
-
-    def _batch(self, items: list[Rows]) -> tuple[Tensor, Tensor, Tensor]:
-        """Collate the rows of each item, padded on the right."""
-        codes, symbols, stress = (list(column) for column in zip(*items, strict=True))
-        return (
-            self._tensor(pad_sequences(codes, NO_CODE)),
-            self._tensor(pad_sequences(symbols, 0)),
-            self._tensor(pad_sequences(stress, 0)),
-        )
-
-    def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
-
-
-def _rows(segments: Sequence[Segment]) -> Rows:
-    """Codes [T, 8], symbols and stress [T] of the frames of consecutive segments."""
-    return (
-        np.concatenate([segment.codes for segment in segments]),
-        np.concatenate([segment.symbols[segment.frame_symbol] for segment in segments]),
-        np.concatenate([segment.stress[segment.frame_symbol] for segment in segments]),
-    )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import valle
 from command_line import RunCommand, expect_failure
 from conftest import ATTEST, RATE
+from media_files import write_media_file
 from valle.cli.main import COMMANDS
 from valle.trust import ledger
 from valle.voices import registry
@@ -144,3 +145,21 @@ def test_enrolled_voice_can_be_listed_renamed_and_removed(
     assert json.loads(Path("speech.wav.json").read_text())["voice"] == "Grace"
     assert run("voices", "remove", "Grace")[0] == 0
     assert run("voices") == (0, "", "")
+
+
+def test_sound_of_a_video_is_enrolled_and_checked(
+    run: RunCommand, speak: RunCommand, debug_bundle: Path, babble: NDArray[np.float32]
+) -> None:
+    pytest.importorskip("av", reason="needs the extra [media]")
+    write_media_file(Path("phone.m4a"), np.tile(babble, 2), RATE)
+    words = ("--attest", ATTEST, "--bundle", debug_bundle)
+    assert run("enroll", "phone.m4a", "--name", "Phone", *words)[0] == 0
+    assert speak("So be it.", "--voice", "Phone", "-q")[0] == 0
+    for ending in ("m4a", "mp4", "mov", "mkv"):
+        rate = 48_000 if ending == "mkv" else RATE
+        clip = write_media_file(Path(f"clip.{ending}"), babble, rate)
+        code, out, err = run("detect", clip, "--bundle", debug_bundle, "--json")
+        assert (code, err) == (0, "")
+        report = json.loads(out)
+        assert report["provenance"]["sidecar"]["found"] is False
+        assert report["seconds"] > 0.5

@@ -107,9 +107,16 @@ def test_detect_command_reports_the_verdict(
     assert len(report["seconds"]) == 3
     assert report["probability"][SYNTHETIC] > 0.9
     assert main([*command, str(bundle.folder)]) == 0
-    assert "detector:   sounds synthetic" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert shown.startswith("result:     no watermark of valle, but it sounds synthetic")
+    assert "detector:   sounds synthetic" in shown
     assert main([*command, str(debug_bundle)]) == 0
-    assert "detector:   not checked: this bundle has no detector" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert shown.startswith("result:     no watermark of valle; nothing else could be checked")
+    assert "detector:   not checked: this bundle has no detector" in shown
+    bona_fide = add_to_bundle(debug_bundle, tmp_path / "bona fide", constant_detector(BONA_FIDE))
+    assert main([*command, str(bona_fide.folder)]) == 0
+    assert "which does not prove that a person spoke" in capsys.readouterr().out.splitlines()[0]
     pytest.importorskip("matplotlib")
     pictures = [tmp_path / "with.png", tmp_path / "without.png"]
     for folder, picture in zip((bundle.folder, debug_bundle), pictures, strict=True):

@@ -304,6 +304,7 @@ def test_detect_command_reports_all_parts(
     assert report["provenance"]["verified"] is True
     assert main(["detect", str(saved)]) == 0
     shown = capsys.readouterr().out
+    assert shown.startswith("result:     synthetic speech made by valle: it has the watermark")
     assert "made by valle, 0.00 to" in shown
     assert "payload not readable" in shown
     assert "detector:   " in shown

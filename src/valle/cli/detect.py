@@ -11,7 +11,7 @@ from valle.audio.recording import load_recording
 from valle.bundle.bundle import Bundle
 from valle.cli.arguments import add_bundle, add_json, nonempty
 from valle.cli.console import print_json
-from valle.detection.detector import KINDS, SYNTHETIC, classify
+from valle.detection.detector import BONA_FIDE, KINDS, SYNTHETIC, classify
 from valle.detection.plot import save_detection_plot
 from valle.detection.report import (
     describe_provenance,
@@ -90,6 +90,7 @@ def detect(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(result)
         return
+    print(f"result:     {_conclude(result)}")
     print(f"watermark:  {_watermark_line(result['watermark'])}")
     print("\n".join(_detector_lines(result["detector"])))
     print("\n".join(_provenance_lines(result["provenance"])))
@@ -143,6 +144,26 @@ def _public_key(value: str) -> str:
     return value
 
 
+def _conclude(result: dict[str, Any]) -> str:
+    """Say in a sentence what watermark and detector come to."""
+    if result["watermark"]["found"]:
+        return "synthetic speech made by valle: it has the watermark"
+    detector = result["detector"]
+    if not detector["checked"]:
+        return "no watermark of valle; nothing else could be checked"
+    if detector["kind"] == BONA_FIDE:
+        return "no trace of synthesis was found, which does not prove that a person spoke"
+    return (
+        f"no watermark of valle, but it sounds {detector['kind']}; the detector can err, so do not "
+        "accuse anybody by this alone"
+    )
+
+
+def _format_share(share: float) -> str:
+    """Format a probability; an estimate is never 0 or 100 %."""
+    return "<1%" if share < 0.01 else ">99%" if share > 0.99 else f"{share:.0%}"
+
+
 def _watermark_line(result: dict[str, Any]) -> str:
     if not result["found"]:
         return "not found"
@@ -171,7 +192,9 @@ def _payload_line(payload: dict[str, Any] | None) -> str:
 def _detector_lines(result: dict[str, Any]) -> list[str]:
     if not result["checked"]:
         return [f"detector:   not checked: {result['why']}"]
-    whole = ", ".join(f"{kind} {share:.0%}" for kind, share in result["probability"].items())
+    whole = ", ".join(
+        f"{kind} {_format_share(share)}" for kind, share in result["probability"].items()
+    )
     seconds = " ".join(
         f"{100 * second[SYNTHETIC]:.0f}" for second in result["seconds"][:_MAX_SECONDS_SHOWN]
     )

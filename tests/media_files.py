@@ -26,14 +26,18 @@ def write_media_file(
     rate: int,
     kind: str | None = None,
     codec: str | None = None,
+    options: dict[str, str] | None = None,
 ) -> Path:
-    """Write [N] or [N, channels] samples; `kind` is a key of `MEDIA`, by default the ending."""
+    """Write [N] or [N, channels] samples; `kind` is a key of `MEDIA`, by default the ending.
+
+    `options` are those of FFmpeg's muxer.
+    """
     import av
 
     default_codec, container_format, has_picture = MEDIA[kind or path.suffix[1:]]
     planes = np.ascontiguousarray(samples[None] if samples.ndim == 1 else samples.T)
     layout = "mono" if len(planes) == 1 else "stereo"
-    with av.open(str(path), "w", format=container_format) as container:
+    with av.open(str(path), "w", format=container_format, options=options or {}) as container:
         stream = container.add_stream(codec or default_codec, rate=rate, layout=layout)
         picture = container.add_stream("mpeg4", rate=5) if has_picture else None
         if picture is not None:

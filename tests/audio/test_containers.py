@@ -40,6 +40,25 @@ def test_media_file_is_decoded_whatever_its_name(tmp_path, ending):
     np.testing.assert_array_equal(in_memory.samples, recording.samples)
 
 
+@pytest.mark.parametrize(
+    ("ending", "options"),
+    [
+        ("webm", {"live": "1"}),  # as a browser records: lengths are unknown
+        ("mp4", {"movflags": "frag_keyframe+empty_moov"}),  # as a browser or a stream
+        ("m4a", {"movflags": "faststart"}),  # the index first
+    ],
+)
+def test_containers_written_while_recording_are_decoded(tmp_path, ending, options):
+    path = write_media_file(tmp_path / f"a.{ending}", syllables(4.0, RATE), RATE, options=options)
+    assert abs(load_recording(path).seconds - 4.0) < 0.1
+
+
+def test_aac_with_an_id3_tag_is_decoded(tmp_path):
+    path = write_media_file(tmp_path / "a.aac", syllables(4.0, RATE), RATE)
+    path.write_bytes(b"ID3\4\0\0\0\0\1\x49" + bytes(201) + path.read_bytes())
+    assert abs(load_recording(path).seconds - 4.0) < 0.1
+
+
 @pytest.mark.parametrize("ending", ["m4a", "webm"])
 def test_excerpt_equals_the_same_part_of_the_whole(tmp_path, ending):
     path = write_media_file(tmp_path / f"a.{ending}", syllables(20.0, RATE), RATE)

@@ -69,6 +69,7 @@ _MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (rb"MThd", Kind("a MIDI file: notes, not sound")),
     (rb"\s*<(?i:!doctype html|html)", Kind("a web page")),
 )
+_AAC = Kind("an AAC file", "aac")
 _UNKNOWN = Kind("")
 _PCM_KINDS = ("WAV", "FLAC", "Ogg", "MP3", "AIFF")  # read by libsndfile, when they are whole
 
@@ -87,14 +88,23 @@ def identify(file: BinaryIO) -> Kind:
     if head[:4] == b"\x1a\x45\xdf\xa3":
         name = "a WebM file" if b"webm" in head[:64] else "a Matroska (MKV) file"
         return Kind(name, "matroska")
+    if head[:3] == b"ID3" and len(head) > 10:  # a tag of MP3, which AAC files have too
+        file.seek(read_id3_length(head))
+        if _begins_with_adts_frames(file.read(_HEAD_BYTES)):
+            return _AAC
     for pattern, kind in _MAGIC:
         if re.match(pattern, head, re.DOTALL):
             return kind
     if _begins_with_adts_frames(head):
-        return Kind("an AAC file", "aac")
+        return _AAC
     if len(head) > 16 and _is_text(head):
         return Kind("a text file")
     return _UNKNOWN
+
+
+def read_id3_length(head: bytes) -> int:
+    """Return the length in bytes of the ID3v2 tag that a file begins with."""
+    return 10 + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
 
 
 def describe_unreadable(name: str, kind: Kind) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from valle.audio.containers import MediaAudio, describe_unreadable, identify
+from valle.audio.containers import MediaAudio, describe_unreadable, identify, read_id3_length
 from valle.errors import RecordingError
 
 MIN_RATE = 4_000  # Hz; below it speech is not intelligible
@@ -242,7 +242,7 @@ def _mp3_length_is_known(file: BinaryIO) -> bool:
     start = file.read(10)
     at = 0
     if start[:3] == b"ID3" and len(start) == 10:
-        at = 10 + sum(byte << shift for byte, shift in zip(start[6:], (21, 14, 7, 0), strict=True))
+        at = read_id3_length(start)
     file.seek(at)
     first_frame = file.read(4096)
     return b"Xing" in first_frame or b"Info" in first_frame

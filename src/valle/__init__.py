@@ -26,6 +26,7 @@ from valle.version import __version__
 if TYPE_CHECKING:
     from valle.synthesis.model import Model, load
     from valle.synthesis.speech import Speech
+    from valle.text.lines import phonemize
     from valle.voices.voice import Voice
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Voice",
     "__version__",
     "load",
+    "phonemize",
 ]
 
 # Imported at first use: numpy and ONNX Runtime take longer to import than `valle --help` may.
@@ -50,6 +52,7 @@ _MODULES = {
     "Speech": "valle.synthesis.speech",
     "Voice": "valle.voices.voice",
     "load": "valle.synthesis.model",
+    "phonemize": "valle.text.lines",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any, TypedDict, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -65,11 +66,24 @@ class SpeakOptions(BaseModel):
         description="silence between sentences and between paragraphs in seconds, either or both: "
         "sentence=SECONDS,paragraph=SECONDS",
     )
+    lexicon: str | dict[str, str] | None = Field(
+        None,
+        description="file with how words are said: a word, a comma, and a respelling or IPA per "
+        "line (Nguyen, win)",
+    )
+    plain: bool = Field(
+        False, description="speak marks of Markdown and HTML too, instead of leaving them out"
+    )
     redo: Sequence[int] = Field(
         (),
         description="number of a sentence to speak in another way, from 1; repeat it for several, "
         "or to try the same one again. All other sentences stay as they are",
     )
+
+    @field_validator("lexicon", mode="before")
+    @classmethod
+    def _spell_path(cls, value: object) -> object:
+        return str(value) if isinstance(value, PurePath) else value
 
     @field_validator("pause", mode="before")
     @classmethod
@@ -116,6 +130,8 @@ class SpeakKeywords(TypedDict, total=False):
     best_of: int
     retries: int
     pause: dict[str, float]
+    lexicon: str | dict[str, str] | None
+    plain: bool
     redo: Sequence[int]
 
 

@@ -38,6 +38,7 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "speak": Command("valle.cli.speak", "speak a text in a voice"),
+    "phonemize": Command("valle.cli.phonemize", "show how a text will be read"),
     "enroll": Command("valle.cli.voices", "save a voice from a recording under a name"),
     "voices": Command("valle.cli.voices", "list, show, rename or remove saved voices"),
     "consent": Command("valle.cli.consent", "record a speaker's consent, list or revoke it"),

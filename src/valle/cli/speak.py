@@ -33,12 +33,14 @@ from valle.cli.progress import (
     save_partial,
     show_progress,
 )
+from valle.cli.texts import read_text
 from valle.cli.voices import enroll_recording
 from valle.consent.issuing import check_given
-from valle.errors import OutputError, TextError, UsageError
+from valle.errors import OutputError, UsageError
 from valle.options import OutputKeywords, OutputOptions, SpeakOptions, flag
 from valle.synthesis.model import find_voice, load
 from valle.synthesis.speech import Speech
+from valle.voices import registry
 from valle.voices.voice import Voice
 
 
@@ -49,6 +51,12 @@ def speak_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "-i", "--input", type=path, metavar="FILE", help="read the text from a UTF-8 file instead"
+    )
+    parser.add_argument(
+        "--word",
+        type=nonempty,
+        metavar="WORD",
+        help="speak this word alone, to hear it; without --voice in the first saved voice",
     )
     parser.add_argument(
         "--voice", type=nonempty, metavar="NAME|FILE", help="a saved voice, or a voice file"
@@ -78,6 +86,11 @@ def speak_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(f"--{kind}", action="store_true", help=summary)
     for name, field in (SpeakOptions.model_fields | OutputOptions.model_fields).items():
+        if field.default is False:
+            parser.add_argument(
+                flag(name), action="store_true", default=argparse.SUPPRESS, help=field.description
+            )
+            continue
         default = "" if field.default in (None, ()) else f" (default: {_spell(field.default)})"
         parser.add_argument(
             flag(name),
@@ -121,7 +134,7 @@ def speak(arguments: argparse.Namespace) -> None:
     OutputOptions.from_keywords(**_output_options(arguments))
     _check_voice(arguments)
     output = _choose_output(arguments)
-    text = _read_text(arguments)
+    text = arguments.word or read_text(arguments.text, arguments.input)
     voice = None if arguments.voice is None else find_voice(arguments.voice)
     model = load(arguments.bundle, threads=arguments.threads)
     if voice is None:
@@ -190,8 +203,11 @@ def _save(speech: Speech, output: str, arguments: argparse.Namespace) -> str:
 
 
 def _check_voice(arguments: argparse.Namespace) -> None:
-    if (arguments.text is None) == (arguments.input is None):
+    given = (arguments.text, arguments.input, arguments.word)
+    if sum(value is not None for value in given) != 1:
         raise UsageError("give the text in one way: TEXT, - for standard input, or -i FILE")
+    if arguments.word and arguments.voice is None and arguments.ref_audio is None:
+        arguments.voice = next(iter(registry.names()), None)
     if arguments.text not in (None, "-") and _is_file(arguments.text):
         raise UsageError(
             f"{arguments.text} is the name of a file; to speak what is in it: "
@@ -213,20 +229,6 @@ def _is_file(text: str) -> bool:
         return Path(text).is_file()
     except (OSError, ValueError):  # too long for a name
         return False
-
-
-def _read_text(arguments: argparse.Namespace) -> str:
-    if arguments.text not in (None, "-"):
-        return str(arguments.text)
-    source = arguments.input or "standard input"
-    try:
-        data = Path(source).read_bytes() if arguments.input else sys.stdin.buffer.read()
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TextError(f"{source} is not UTF-8 text: {error.reason}; save it as UTF-8") from error
-    except (OSError, ValueError, AttributeError) as error:
-        reason = getattr(error, "strerror", None) or "it is closed"
-        raise TextError(f"{source} cannot be read ({reason})") from error
 
 
 def _report(arguments: argparse.Namespace, speech: Speech, voice: Voice, files: list[str]) -> None:

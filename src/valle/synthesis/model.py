@@ -23,6 +23,7 @@ from valle.synthesis.pipeline import Pipeline, SpeechRequest
 from valle.synthesis.sentence_cache import SentenceCache
 from valle.synthesis.source_text import SourceText
 from valle.synthesis.speech import Speech
+from valle.text.reading import make_reading
 from valle.text.segmentation import stream_sentences
 from valle.voices import registry
 from valle.voices.enrollment import Source, enroll
@@ -217,12 +218,13 @@ class Model:
         chosen = SpeakOptions.from_keywords(**{"retries": STREAM_RETRIES, **options})
         if chosen.duration is not None and not isinstance(text, str):
             raise UsageError("--duration needs the whole text at once, not parts of it")
+        reading = make_reading(chosen.plain, chosen.lexicon)
         language = self.bundle.config.language
         voice = find_voice(voice)
         check_usable(voice, language=language)
         whole_text = text if isinstance(text, str) else None
         source = SourceText(text)
-        segments = stream_sentences(source.read(), language)
+        segments = stream_sentences(source.read(), language, reading)
         count = None
         if whole_text is not None:  # a text without words is refused here, before iterating
             known = list(segments)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from re import Match
 from typing import Literal
@@ -45,15 +45,18 @@ _MAX_RUN = 1000  # letters that are looked at as one word
 MAX_WORD_LETTERS = 40  # espeak's buffers end at 160 bytes, and no English word is longer
 
 
-def normalize(text: str, plain: bool = False) -> tuple[list[Token], list[Skipped]]:
+def normalize(
+    text: str, plain: bool = False, known_words: Collection[str] = ()
+) -> tuple[list[Token], list[Skipped]]:
     """Return the tokens of any Unicode string in order, and what of it cannot be spoken.
 
     Args:
         text: What is read; marks of Markdown and HTML in it are not spoken (`valle.text.markup`).
         plain: Whether such marks are text too.
+        known_words: Words in small letters that are spoken as they are, and never spelled out.
     """
     marked = strip_markup(text, plain)
-    normalizer = _Normalizer(marked.text)
+    normalizer = _Normalizer(marked.text, known_words)
     at = 0
     while at < len(marked.text):
         at = max(normalizer.read(at), at + 1)
@@ -82,8 +85,9 @@ class _Normalizer:
     The methods in the tables of rules return None where they do not apply after all.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, known_words: Collection[str] = ()) -> None:
         self.text = text
+        self.known_words = known_words
         self.tokens: list[Token] = []
         self.skipped: list[tuple[int, int, str]] = []
         letters = [char for char in text[:100_000] if char.isalpha()]
@@ -157,6 +161,8 @@ class _Normalizer:
 
     def _read_word(self, match: Match[str]) -> int:
         word = describe_word(self.text, match)
+        if self.known_words and word.key.removesuffix("'s") in self.known_words:
+            return self._add("word", (word.letters,), word.start, word.end)
         for applies, read in _WORD_RULES:
             if applies(word) and (read_end := read(self, word)):
                 return read_end

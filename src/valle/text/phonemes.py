@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -40,6 +40,7 @@ _SYMBOLS_OF: dict[str, tuple[str, ...]] = {
     **{symbol: (symbol,) for symbol in (*VOWELS, *CONSONANTS)},
     **{unicodedata.normalize("NFD", ipa): tuple(to.split()) for ipa, to in _NEAREST.items()},
 }
+_IPA_CHARACTERS = frozenset("".join(_SYMBOLS_OF)) | frozenset("ˈˌ'. ")
 _MAX_IPA_LENGTH = max(map(len, _SYMBOLS_OF))
 _STRESS_MARKS = {"ˈ": 2, "'": 2, "ˌ": 1}
 _TIES = str.maketrans("", "", "\u0361\u035c\u203f")
@@ -128,8 +129,19 @@ def parse_ipa(*units: str) -> Pronunciation:
     return tuple(phones)
 
 
-def pronounce_tokens(tokens: Iterable[Token], language: str) -> Iterator[PronouncedToken]:
-    """Add sounds to tokens; the words between two borders are one clause to espeak."""
+def find_unknown_ipa(ipa: str) -> str:
+    """Return the first character of a string that is not a part of IPA, or ""."""
+    text = unicodedata.normalize("NFD", ipa).translate(_TIES)
+    return next((char for char in text if char not in _IPA_CHARACTERS), "")
+
+
+def pronounce_tokens(
+    tokens: Iterable[Token], language: str, lexicon: Mapping[str, Pronunciation] | None = None
+) -> Iterator[PronouncedToken]:
+    """Add sounds to tokens; the words between two borders are one clause to espeak.
+
+    Words of `lexicon`, in small letters, have the pronunciation that they have there.
+    """
     tokens = list(tokens)
     homographs = choose_pronunciations(tokens)
     clause: list[tuple[Token, str]] = []
@@ -137,18 +149,18 @@ def pronounce_tokens(tokens: Iterable[Token], language: str) -> Iterator[Pronoun
         if token.kind == "word":
             clause.append((token, homographs.get(index, "")))
             continue
-        yield from _pronounce_clause(clause, language)
+        yield from _pronounce_clause(clause, language, lexicon or {})
         clause = []
         if token.kind == "ipa":
             spoken = [part for part in token.spoken[0].split() if parse_ipa(part)]
             yield PronouncedToken(token, spoken, [parse_ipa(part) for part in spoken])
         else:
             yield PronouncedToken(token)
-    yield from _pronounce_clause(clause, language)
+    yield from _pronounce_clause(clause, language, lexicon or {})
 
 
 def _pronounce_clause(
-    tokens: Sequence[tuple[Token, str]], language: str
+    tokens: Sequence[tuple[Token, str]], language: str, lexicon: Mapping[str, Pronunciation]
 ) -> Iterator[PronouncedToken]:
     words = [word for token, _ in tokens for word in token.spoken]
     pronunciations = iter(pronounce(words, language))
@@ -156,7 +168,9 @@ def _pronounce_clause(
         pronounced = PronouncedToken(token)
         for word in token.spoken:
             pronunciation = next(pronunciations)
-            if known := ipa or find_loan_word(word):
+            if user_phones := find_user_pronunciation(word, lexicon):
+                pronunciation = user_phones
+            elif known := ipa or find_loan_word(word):
                 pronunciation = parse_ipa(known)
             elif (parts := split_prefix(word))[0]:
                 pronunciation = parse_ipa(parts[0]) + _pronounce_isolated(parts[1], language)
@@ -164,6 +178,20 @@ def _pronounce_clause(
                 pronounced.spoken.append(word)
                 pronounced.pronunciations.append(pronunciation)
         yield pronounced
+
+
+def find_user_pronunciation(word: str, lexicon: Mapping[str, Pronunciation]) -> Pronunciation:
+    """Return the pronunciation of a word in a lexicon, also with "'s"; empty if it has none."""
+    key = word.lower()
+    stem = key.removesuffix("'s")
+    if not lexicon or stem not in lexicon:
+        return ()
+    if stem == key:
+        return lexicon[stem]
+    last = lexicon[stem][-1][0]
+    if last in ("s", "z", "ʃ", "ʒ", "tʃ", "dʒ"):
+        return (*lexicon[stem], ("ᵻ", 0), ("z", 0))
+    return (*lexicon[stem], ("s" if last in ("p", "t", "k", "f", "θ") else "z", 0))
 
 
 def pronounce(words: Sequence[str], language: str) -> list[Pronunciation]:

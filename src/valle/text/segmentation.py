@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from valle.errors import TextError, UsageError
 from valle.text.normalization import normalize
 from valle.text.phonemes import Phoneme, PronouncedToken, pronounce_tokens
+from valle.text.reading import PLAIN_ENGLISH, Reading
 from valle.text.symbols import START
 from valle.text.tokens import Skipped, Token
 
@@ -59,7 +60,10 @@ class TextSegment:
 
 
 def split_sentences(
-    text: str, language: str = "en-us", max_phonemes: int = MAX_PHONEMES
+    text: str,
+    language: str = "en-us",
+    max_phonemes: int = MAX_PHONEMES,
+    reading: Reading = PLAIN_ENGLISH,
 ) -> tuple[list[Sentence], list[Skipped]]:
     """Split a text into sentences with their phonemes.
 
@@ -68,6 +72,7 @@ def split_sentences(
         language: Only "en-us" is known.
         max_phonemes: Symbols that a sentence may have; a longer one is split at a comma or between
             words.
+        reading: Whether marks are text, and the user's lexicon.
 
     Returns:
         The sentences, and the stretches of `text` that cannot be spoken. Spans count characters of
@@ -82,8 +87,8 @@ def split_sentences(
         raise UsageError(f"language {language!r} is not known; this version speaks 'en-us'")
     if max_phonemes < 3:
         raise ValueError(f"max_phonemes is {max_phonemes}; a sentence has at least 3 symbols")
-    tokens, skipped = normalize(text)
-    items = list(pronounce_tokens(tokens, language))
+    tokens, skipped = normalize(text, reading.plain, reading.lexicon)
+    items = list(pronounce_tokens(tokens, language, reading.lexicon))
     for item in items:
         if not item.token.is_border and not item.pronunciations:
             start, end = item.token.start, item.token.end
@@ -197,7 +202,9 @@ def _explain_no_speech(text: str, skipped: list[Skipped]) -> str:
     return f"there is nothing in this text to speak{why}; give some English words"
 
 
-def stream_sentences(text: str | Iterable[str], language: str) -> Iterator[TextSegment]:
+def stream_sentences(
+    text: str | Iterable[str], language: str, reading: Reading = PLAIN_ENGLISH
+) -> Iterator[TextSegment]:
     """Yield the sentences of a text, or of its chunks, each as soon as it is known to be complete.
 
     That is known when the next sentence has begun, or the chunks end.
@@ -207,33 +214,35 @@ def stream_sentences(text: str | Iterable[str], language: str) -> Iterator[TextS
         UsageError: A chunk is not text.
     """
     if isinstance(text, str):
-        yield from _locate(*split_sentences(text, language), 0)
+        yield from _locate(*split_sentences(text, language, reading=reading), 0)
         return
     pending, offset, spoken = "", 0, False
     for chunk in text:
         if not isinstance(chunk, str):
             raise UsageError(f"text comes in chunks of str, not {type(chunk).__name__}")
         pending += chunk
-        complete, skipped, end = _split_complete(pending, language)
+        complete, skipped, end = _split_complete(pending, language, reading)
         yield from _locate(complete, skipped, offset)
         spoken = spoken or bool(complete)
         pending, offset = pending[end:], offset + end
     try:
-        yield from _locate(*split_sentences(pending, language), offset)
+        yield from _locate(*split_sentences(pending, language, reading=reading), offset)
     except TextError:
         if not spoken:
             raise
-        skipped = [_shift_skipped(part, offset) for part in normalize(pending)[1]]
+        skipped = [_shift_skipped(part, offset) for part in normalize(pending, reading.plain)[1]]
         if skipped:
             yield TextSegment(None, skipped)
 
 
-def _split_complete(pending: str, language: str) -> tuple[list[Sentence], list[Skipped], int]:
+def _split_complete(
+    pending: str, language: str, reading: Reading
+) -> tuple[list[Sentence], list[Skipped], int]:
     """Return the sentences that no further text can change, their skipped parts and their end."""
     if not _MAY_END.search(pending) and len(pending) <= MAX_PENDING:
         return [], [], 0
     try:
-        sentences, skipped = split_sentences(pending, language)
+        sentences, skipped = split_sentences(pending, language, reading=reading)
     except TextError:
         return [], [], 0
     # A long sentence is split by its whole length, so its parts wait for its end.

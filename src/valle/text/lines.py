@@ -1,0 +1,103 @@
+"""How each line of a text will be read: its words, pauses, phonemes, and what is skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from valle.errors import TextError
+from valle.text.normalization import normalize
+from valle.text.reading import make_reading
+from valle.text.segmentation import Sentence, split_sentences
+from valle.text.tokens import Skipped
+
+PAUSE = "|"
+_STRESS = ("", "ˌ", "ˈ")
+
+
+@dataclass
+class LineReading:
+    """How a line will be read."""
+
+    text: str
+    spoken: str
+    """The words; "|" is a pause."""
+    phonemes: str
+    """IPA with stress marks; words are apart by a space, "|" is a pause."""
+    skipped: list[dict[str, str]] = field(default_factory=list)
+    """Parts that are not spoken: `text` and `why`."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return asdict(self)
+
+
+def phonemize(
+    text: str, plain: bool = False, lexicon: str | Path | Mapping[str, str] | None = None
+) -> list[LineReading]:
+    """Return how a text will be read, line by line.
+
+    The text is read as a whole: a word that is hyphenated at the end of a line counts to the line
+    in which it begins.
+
+    Args:
+        text: Any Unicode string.
+        plain: Whether marks of Markdown and HTML are text too.
+        lexicon: A lexicon's file, or words and their respelling or IPA.
+
+    Raises:
+        UsageError: The lexicon cannot be read, or has a wrong pronunciation.
+    """
+    reading = make_reading(plain, lexicon)
+    try:
+        sentences, skipped = split_sentences(text, reading=reading)
+    except TextError:  # nothing in it can be spoken; every line says so
+        sentences, skipped = [], normalize(text, reading.plain)[1]
+    words = [word for sentence in sentences for word in _read_words(sentence)]
+    lines: list[LineReading] = []
+    start = 0
+    at = skip = 0
+    for line in text.splitlines(keepends=True):
+        end = start + len(line)
+        spoken: list[str] = []
+        phonemes: list[str] = []
+        while at < len(words) and words[at][0] < end:
+            spoken += words[at][1]
+            phonemes += words[at][2]
+            at += 1
+        parts: list[Skipped] = []
+        while skip < len(skipped) and skipped[skip].start < end:
+            parts.append(skipped[skip])
+            skip += 1
+        if line.strip():
+            why = [{"text": part.text, "why": part.why} for part in parts]
+            lines.append(
+                LineReading(line.rstrip("\r\n"), " ".join(spoken), " ".join(phonemes), why)
+            )
+        start = end
+    return lines
+
+
+def _read_words(sentence: Sentence) -> list[tuple[int, list[str], list[str]]]:
+    """Return for each word its start, what is spoken and its IPA, with the pause after it."""
+    ipa = [""] * len(sentence.words)
+    pauses = [False] * len(sentence.words)
+    last = -1
+    for phoneme in sentence.phonemes:
+        if phoneme.word >= 0:
+            ipa[phoneme.word] += _STRESS[phoneme.stress] + phoneme.symbol
+            last = phoneme.word
+        elif phoneme.symbol == " " and last >= 0:
+            ipa[last] += " "
+        elif last >= 0:
+            pauses[last] = True
+    return [
+        (
+            word.start,
+            [word.spoken, *([PAUSE] if pause else [])],
+            [sounds.strip(), *([PAUSE] if pause else [])],
+        )
+        for word, sounds, pause in zip(sentence.words, ipa, pauses, strict=True)
+    ]

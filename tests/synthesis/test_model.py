@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import valle
-from conftest import ATTEST
+from conftest import ATTEST, RATE
 from synthesis_helpers import TEXT, WORDS, watermarked
 from valle.text.segmentation import split_sentences
 from valle.text.symbols import BORDERS
@@ -176,3 +177,12 @@ def test_unusable_bundles_are_refused(debug_bundle: Path, tmp_path: Path, record
         file.write(b"x")
     with pytest.raises(valle.BundleError, match="listener.onnx"):
         valle.load(altered).enroll(recording, attest=ATTEST)
+
+
+def test_gain_of_a_stream_is_known_before_and_depends_on_the_voice(
+    model: valle.Model, voice: valle.Voice, babble: NDArray[np.float32]
+) -> None:
+    gain = model.stream_gain(voice)
+    assert model.stream_gain(voice, loudness=-22.0) == pytest.approx(gain * 10 ** (-6 / 20))
+    quieter = model.enroll((babble / 2, RATE), attest=ATTEST)
+    assert model.stream_gain(quieter) == pytest.approx(2 * gain, rel=0.02)

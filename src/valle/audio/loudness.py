@@ -61,8 +61,16 @@ def normalize_loudness(samples: Samples, sample_rate: int, target: float) -> Sam
     loudness = measure_loudness(samples, sample_rate)
     if not math.isfinite(loudness):
         return samples
-    gain = 10 ** ((target - loudness) / 20)
-    return _limit(samples * np.float32(gain), sample_rate)
+    gain = target - loudness
+    louder = _limit(_amplify(samples, gain), sample_rate)
+    lost = target - measure_loudness(louder, sample_rate)
+    if lost < 0.02:  # LU; nothing to speak of was limited
+        return louder
+    return _limit(_amplify(samples, gain + lost), sample_rate)
+
+
+def _amplify(samples: Samples, decibels: float) -> Samples:
+    return samples * np.float32(10 ** (decibels / 20))
 
 
 def _to_lufs(power: float) -> float:

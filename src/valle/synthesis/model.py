@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 STREAM_RETRIES = 0  # the default of `Model.stream`: a sentence with retries cannot start early
 UNNAMED = "unnamed"
+# Ten voices of three corpora were spoken 2.1 LU below their recordings; standard deviation 1.6 LU.
+_QUIETER_THAN_VOICE = 2.1
 
 
 def load(source: str | Path | None = None, threads: int | None = None) -> Model:
@@ -130,7 +132,7 @@ class Model:
         """Return the gain that brings streamed speech in a voice to about a loudness.
 
         The loudness of a whole text is known only at its end. That of its voice is known before,
-        and the model speaks about as loud as the voice's recording: multiply the samples of every
+        and the model speaks about 2 LU below the voice's recording: multiply the samples of every
         piece by this. `Speech.save` measures the speech itself instead.
 
         Args:
@@ -147,7 +149,9 @@ class Model:
         """
         found = find_voice(voice)
         measured = measure_loudness(found.audio, found.sample_rate)
-        return 10 ** ((loudness - measured) / 20) if math.isfinite(measured) else 1.0
+        if not math.isfinite(measured):
+            return 1.0
+        return float(10 ** ((loudness - measured + _QUIETER_THAN_VOICE) / 20))
 
     def use_cache(self, cache: SentenceCache | None = None) -> None:
         """Keep the codes of sentences on disk, and speak those that are there without the models.

@@ -68,6 +68,14 @@ def is_read_as(text: str, reading: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("written", "reading", "kind"), read_table("spoken.tsv"))
+@pytest.mark.parametrize(
+    ("written", "reading", "kind"), read_table("spoken.tsv") + read_table("everyday_classes.tsv")
+)
 def test_spoken(written: str, reading: str, kind: str) -> None:
     assert is_read_as(written, reading), (read_words(written), kind)
+
+
+def test_homographs_are_told_apart_in_95_percent_of_sentences() -> None:
+    lines = (TABLES / "homographs.tsv").read_text("utf-8").splitlines()
+    wrong = [line for line in lines if not is_pronounced(*line.split("\t"))]
+    assert len(wrong) <= 0.05 * len(lines), wrong

@@ -187,7 +187,8 @@ def _follows_plural(before: str, second: str, after: str) -> bool:
     if not is_plural or before in ("sales", "sports", "news"):
         return False
     ends = begins_object(after) or after in PREPOSITIONS or after == "to" or _is_adverb(after)
-    return ends or (after == "" and second in DETERMINERS)
+    is_alone = after == "" and (second in DETERMINERS or second == "")
+    return ends or is_alone or after in ("up", "down", "out")
 
 
 def is_verb_in_s(context: Context) -> bool:

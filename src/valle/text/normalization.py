@@ -360,6 +360,10 @@ _WORD_RULES: tuple[
     tuple[Callable[[Word], bool], Callable[[_Normalizer, Word], int | None]], ...
 ] = (
     (
+        lambda word: word.after == "$" or word.letters in CURRENCY_CODES,
+        lambda normalizer, word: normalizer._read_number(word.start),
+    ),
+    (
         lambda word: word.after == "." and is_roman_numeral(word),
         _Normalizer._read_roman_numeral,
     ),
@@ -378,10 +382,6 @@ _WORD_RULES: tuple[
     (
         lambda word: word.letters in ("As", "Is", "Es", "Os", "Us", "Ms", "Ns", "Hs"),
         _Normalizer._read_plural_letter,
-    ),
-    (
-        lambda word: word.after == "$" or word.letters in CURRENCY_CODES,
-        lambda normalizer, word: normalizer._read_number(word.start),
     ),
     (lambda word: word.key == "w" and word.after == "/", _Normalizer._read_with),
     (lambda word: word.letters in ("A", "a"), _Normalizer._read_single_a),

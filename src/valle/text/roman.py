@@ -100,6 +100,8 @@ def _verbalize_after_name(text: str, start: int, end: int, stem: str) -> list[st
         is_year = len(stem) > 3 and 1100 <= value < 2100
         return to_year(number) if is_year and not before.isalnum() else None
     key = name.rstrip(".").lower()
+    if name == "War" and text[max(start - 10, 0) : start].startswith("World"):
+        return to_cardinal(number)
     if key.title() in lexicon.NUMBERED_NOUNS:
         return to_cardinal(number) if _counts(text, end, name, stem) else None
     if 1100 <= value < 2100 and (len(stem) > 3 or (len(stem) > 2 and key in _YEAR_BEFORE)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 
@@ -12,6 +13,7 @@ from media_files import MEDIA, write_media_file, write_silent_video
 from recordings import assert_refused, syllables, write_audio_file
 from valle.audio import containers
 from valle.audio.recording import load_recording, measure_active_level
+from valle.errors import RecordingError
 
 pytest.importorskip("av", reason="needs the extra [media]")
 
@@ -105,6 +107,18 @@ def test_damaged_media_file_is_refused_with_its_codec(tmp_path):
     data[middle : middle + 20_000] = np.random.default_rng(0).bytes(20_000)
     path.write_bytes(data)
     assert_refused(path, r"is an M4A file \(aac\) that cannot be decoded .* damaged")
+
+
+@pytest.mark.parametrize("ending", MEDIA)
+def test_altered_bytes_are_read_or_refused(tmp_path, ending):
+    path = write_media_file(tmp_path / f"a.{ending}", syllables(3.0, RATE), RATE)
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        data = bytearray(path.read_bytes())
+        for position in rng.integers(0, len(data) if number % 2 else 1500, 6):
+            data[position] = rng.integers(256)
+        with contextlib.suppress(RecordingError):
+            load_recording(io.BytesIO(bytes(data)))
 
 
 def test_oversized_frame_is_refused(tmp_path, monkeypatch):

@@ -32,6 +32,7 @@ _CODE_LINK = re.compile(
 )
 # Numbers after these names of products and lines are said in pairs: seven forty seven.
 _PRODUCTS = frozenset(
+    "call dial "
     "boeing rtx gtx rx peugeot mazda bmw porsche radeon geforce ryzen xeon epyc core route "
     "highway flight interstate airbus embraer bombardier nokia fiat ferrari volvo saab "
     "thinkpad inspiron latitude xps nikon canon eos leica area us i threadripper quadro "

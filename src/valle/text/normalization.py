@@ -76,6 +76,7 @@ _PARAGRAPH = re.compile(r"[^\S\n]*\n\s*\n|[^\S\n]*\n\s*(?=(?:[-*•·]|\d{1,3}[.
 _SENTENCE_END = re.compile(r"(?:[.!?…‽。！？]['\"’”)\]]{0,2}){1,200}")
 _PAUSE = re.compile(r"(?:[,;:()\[\]{}—–‒―、，；：]|-{2,}|={3,}|\*{3,}|_{3,}|~{3,}){1,200}")
 _NUMBER_START = re.compile(rf"[-−–+.'’(]?[{re.escape(CURRENCY_SIGNS)}]?\.?\d|\+\d")
+_PRICE = re.compile(rf"[{re.escape(CURRENCY_SIGNS)}]\d[\d.,]*[kKmMbB]?$")
 _DATE_PREFIXES = frozenset([month[:3] for month in MONTHS] + "Mon Tue Wed Thu Fri Sat Sun".split())
 
 
@@ -184,10 +185,8 @@ class _Normalizer:
         return None
 
     def _read_street(self, word: Word) -> int | None:
-        if street := verbalize_street(self.text, word.start, word.end):
-            words, end = street
-            return self._add("word", tuple(words), word.start, end)
-        return None
+        street = verbalize_street(self.text, word.start, word.end)
+        return self._add("word", tuple(street[0]), word.start, street[1]) if street else None
 
     def _read_ambiguous_capitals(self, word: Word) -> int | None:
         spelled = is_initialism(self.text, word.start, word.end, self.all_capitals)
@@ -199,8 +198,7 @@ class _Normalizer:
     def _read_plural_letter(self, word: Word) -> int | None:
         """Read "two As", "straight As"."""
         previous = self.tokens[-1].spoken[-1] if self.tokens else ""
-        counts = previous.lower() in lexicon.COUNTING_WORDS
-        if not counts:
+        if previous.lower() not in lexicon.COUNTING_WORDS:
             return None
         return self._add("word", (word.letters[0] + "'s",), word.start, word.end)
 
@@ -232,10 +230,8 @@ class _Normalizer:
         return self._add("ipa", (lexicon.INTERJECTIONS[word.key],), word.start, word.end)
 
     def _read_roman_numeral(self, word: Word) -> int | None:
-        if roman := verbalize_roman(self.text, word.start, word.end):
-            words, end = roman
-            return self._add("word", tuple(words), word.start, end)
-        return None
+        roman = verbalize_roman(self.text, word.start, word.end)
+        return self._add("word", tuple(roman[0]), word.start, roman[1]) if roman else None
 
     def _read_english(self, word: Word) -> int:
         self._add_letters(word.letters, word.start, word.end)
@@ -314,6 +310,8 @@ class _Normalizer:
         """Read a slash: it is spoken inside words, but not in "and/or"."""
         before, after = self.text[at - 1 : at], self.text[at + 1 : at + 2]
         is_inside = before.isalnum() and after.isalnum()
+        if is_inside and _PRICE.search(self.text, max(at - 20, 0), at) and after.isalpha():
+            return self._add("word", ("per",), at, at + 1)  # "$5/month"
         if is_inside and self.text[max(at - 3, 0) : at].lower() != "and":
             self._read_named_sign(at)
         return at + 1

@@ -23,7 +23,7 @@ _REGNAL_NAMES = frozenset(
     "paul francis leo gregory clement innocent urban alexander philip ferdinand frederick "
     "napoleon catherine peter nicholas ivan christian gustav olaf olav haakon albert leopold "
     "baudouin ramses ramesses ptolemy cleopatra xerxes darius otto karl carl alfonso alphonse "
-    "juan felipe robert malcolm david kenneth wilhelm maximilian rudolf victor umberto humbert "
+    "juan felipe robert david kenneth wilhelm maximilian rudolf victor umberto humbert "
     "pedro sebastian harald margrethe beatrix constantine justinian theodosius boris simeon "
     "amenhotep thutmose seti mehmed murad selim suleiman abdullah hussein hassan mohammed "
     "muhammad stephen edmund egbert ethelred canute conrad joseph franz friedrich sixtus julius "

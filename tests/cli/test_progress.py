@@ -41,7 +41,7 @@ def test_interrupt_keeps_what_was_spoken_and_the_same_command_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr("valle.cli.speak.show_progress", interrupt)
-        code, out, err = speak(TEXT, "--retries", "0")
+        code, out, err = speak(TEXT, "--retries", "0", "--loudness", "off")
     assert (code, out) == (130, "")
     assert "after sentence 2 of 3; what was spoken is in speech.partial.wav" in err
     assert "goes on" in err
@@ -56,13 +56,15 @@ def test_interrupt_keeps_what_was_spoken_and_the_same_command_goes_on(
         return start(self, utterance, prompt)
 
     monkeypatch.setattr(AcousticModel, "start", record)
-    assert speak(TEXT, "--retries", "0", "-q")[0] == 0
+    assert speak(TEXT, "--retries", "0", "--loudness", "off", "-q")[0] == 0
     assert 0 not in started
     assert 1 not in started
     whole, _ = soundfile.read("speech.wav", dtype="int16")
     assert len(partial) > rate // 10
     assert (whole[: len(partial)] == partial).all()
-    assert speak(TEXT, "--retries", "0", "-q", "-o", "again.wav", "--no-cache")[0] == 0
+    assert (
+        speak(TEXT, "--retries", "0", "--loudness", "off", "-o", "again.wav", "--no-cache")[0] == 0
+    )
     assert Path("again.wav").read_bytes() == Path("speech.wav").read_bytes()
 
 

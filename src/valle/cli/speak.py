@@ -183,10 +183,10 @@ def _choose_output(arguments: argparse.Namespace) -> str:
         return output
     if output is None:
         output = DEFAULT_OUTPUT if arguments.force else choose_free_name(captions=captions)
-    infer_audio_format(output)
     inputs = [arguments.input, arguments.ref_audio, arguments.voice, arguments.consent]
     for target in [Path(output), *companions(output, captions).values()]:
         check_output(target, arguments.force, inputs)
+    infer_audio_format(output)
     return output
 
 

@@ -6,11 +6,16 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from valle.cli.output import choose_free_name
+from valle.options import OutputKeywords
 from valle.synthesis.speech import Speech, SpokenSentence
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _MAX_SENTENCES = 10  # named in the notes on what the check did not recognize
 _MAX_WORDS = 5  # of each
@@ -47,7 +52,9 @@ def describe_progress(sentence: SpokenSentence, elapsed: float, seconds: float) 
     return f"sentence {done} of {count}, {seconds:.1f} s of speech, {left} left"
 
 
-def save_partial(speech: Speech, output: str, resumable: bool) -> str:
+def save_partial(
+    speech: Speech, output: str, resumable: bool, **options: Unpack[OutputKeywords]
+) -> str:
     """Save what was spoken before an interrupt; returns what to tell the user.
 
     Args:
@@ -55,10 +62,11 @@ def save_partial(speech: Speech, output: str, resumable: bool) -> str:
         output: The file that the whole speech would have had: `speech.wav` becomes
             `speech.partial.wav`, or the first free number of it.
         resumable: Whether the codes of its sentences were kept.
+        options: Of the file, as for `Speech.save`.
     """
     path = Path(output)
     partial = choose_free_name(str(path.with_stem(f"{path.stem}.partial")))
-    speech.save(partial, overwrite=False)
+    speech.save(partial, overwrite=False, **options)
     where = ""
     if speech.sentences:
         last = speech.sentences[-1]

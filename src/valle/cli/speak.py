@@ -150,7 +150,9 @@ def speak(arguments: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         if output == "-" or not pieces:
             raise
-        message = save_partial(Speech.join(pieces), output, resumable=not arguments.no_cache)
+        message = save_partial(
+            Speech.join(pieces), output, not arguments.no_cache, **_output_options(arguments)
+        )
         raise KeyboardInterrupt(message) from None
     speech = Speech.join(pieces)
     output = _save(speech, output, arguments)

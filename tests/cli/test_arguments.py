@@ -12,11 +12,13 @@ import pytest
 
 from valle.cli.arguments import Integer, Number, nonempty, path
 from valle.cli.main import COMMANDS, make_parser
-from valle.options import SpeakOptions
+from valle.options import OutputOptions, SpeakOptions
 
 PAGE = Path(__file__).parents[2] / "docs" / "CLI.md"
 # Empty words have their own exit codes, for a text without content and for missing consent.
 MAY_BE_EMPTY = {"text", "attest"}
+# The options models check these after parsing, with exit 2 too.
+CHECKED_LATER = SpeakOptions.model_fields.keys() | OutputOptions.model_fields.keys()
 
 
 class Option(NamedTuple):
@@ -65,10 +67,7 @@ def find_unchecked(options: list[Option], value: str) -> list[str]:
     """Options that accept a value."""
     accepted = []
     for command, action in options:
-        if (
-            not takes_value(action)
-            or action.dest in MAY_BE_EMPTY | SpeakOptions.model_fields.keys()
-        ):
+        if not takes_value(action) or action.dest in MAY_BE_EMPTY | CHECKED_LATER:
             continue
         parse = action.type or str
         assert callable(parse)

@@ -177,9 +177,12 @@ def test_guidance_extrapolates_away_from_the_unconditional_logits(
     unguided, plain = generate(conditional, None), generate(unconditional, None)
     assert generate(conditional, conditional) == unguided  # the difference is zero
     assert generate(conditional, unconditional) not in (unguided, plain)
-    monkeypatch.setattr(batching, "GUIDANCE_SCALE", 0.0)
+    batch = generator.decoder._batch
+    monkeypatch.setattr(batch, "_guidance_scale", np.float32(0.0))
     assert generate(conditional, unconditional) == unguided
-    monkeypatch.setattr(batching, "GUIDANCE_SCALE", -1.0)  # all the way to the unconditional
+    monkeypatch.setattr(
+        batch, "_guidance_scale", np.float32(-1.0)
+    )  # all the way to the unconditional
     assert generate(conditional, unconditional) == plain
     assert not generator.decoder._batch._requests  # both requests have left
 

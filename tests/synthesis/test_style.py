@@ -18,7 +18,7 @@ from valle.corpora.store import Store
 from valle.corpora.styles import prepare_styles
 from valle.errors import UsageError
 from valle.runtime.conditioning import make_style_input
-from valle.runtime.nar import GUIDANCE_SCALE, NAR, FrameInputs, first_block_frames
+from valle.runtime.nar import NAR, FrameInputs, first_block_frames
 from valle.training.data.examples import ExampleSource
 from valle.training.export.bundle import Models, export_bundle, random_models
 from valle.training.export.import_bundle import import_bundle
@@ -96,7 +96,7 @@ def test_training_and_inference_of_the_nar_are_conditioned_alike(
         tensor(cached.first_codes),
         tensor(cached.residual),
     )
-    vectors = styled + correction + GUIDANCE_SCALE * (styled - unconditional)
+    vectors = styled + correction + nar._config.guidance_scale * (styled - unconditional)
     expected = residual_codes(models.nar.tables[1:], vectors[0]).numpy()
 
     frames = list(zip(first_codes.tolist(), symbols.tolist(), stress.tolist(), strict=True))

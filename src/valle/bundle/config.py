@@ -52,7 +52,7 @@ class GraphConfig(_Strict):
 
 
 class ARConfig(_Strict):
-    """Size of the AR model; `max_positions` and the limits per symbol are in frames."""
+    """The AR model: its size, and how it is run; positions and limits per symbol are in frames."""
 
     layers: int = Field(ge=1)
     heads: int = Field(ge=1)
@@ -60,10 +60,13 @@ class ARConfig(_Strict):
     max_positions: int = Field(ge=1)
     max_stay_phoneme: int = Field(ge=1)  # the most frames on one phoneme
     max_stay_border: int = Field(ge=1)  # the most frames on a pause or punctuation mark
+    # Of classifier-free guidance toward a style (Ho and Salimans 2022, section 3.2). At 3 every
+    # style is audible, and phonemes stay as clear (docs/decisions/0006-style-guidance.md).
+    guidance_scale: float = Field(default=3.0, ge=0)
 
 
 class NARConfig(_Strict):
-    """Size of the NAR model; `block`, `past` and `ahead` are in frames."""
+    """The NAR model: its size, and how it is run; `block`, `past` and `ahead` are in frames."""
 
     layers: int = Field(ge=1)
     heads: int = Field(ge=1)
@@ -72,6 +75,8 @@ class NARConfig(_Strict):
     past: int = Field(ge=0)
     ahead: int = Field(ge=0)
     latent: int = Field(ge=1)  # dimension of the codec's latent vectors, which it predicts
+    # As that of the AR; its effect is smaller than that of another random seed.
+    guidance_scale: float = Field(default=1.0, ge=0)
 
 
 class StyleConfig(_Strict):

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 16  # sequences at once; further sentences wait until one has ended
 STEPS_PER_TURN = 10  # before another thread gets its turn
-# At this scale every style is audible, and phonemes are as clear as without guidance
-# (docs/decisions/0006-style-guidance.md).
-GUIDANCE_SCALE = 3.0
 
 Frame = tuple[int, int]  # the code of codebook 1, and the index of the symbol that the frame is at
 
@@ -51,7 +48,7 @@ class Request:
         sampling: How codes are sampled.
         rng: The source of randomness.
         unconditional: The same sentence without its style. Nothing is sampled from its logits:
-            those of this request are extrapolated away from them by `GUIDANCE_SCALE`, and both
+            those of this request are extrapolated away from them by the guidance scale, and both
             take the frame that is sampled (classifier-free guidance, Ho and Salimans 2022, section
             3.2).
         rows: How many rows it has in the cache: those of the prompt and its own.
@@ -102,6 +99,7 @@ class ContinuousBatch:
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
+        self._guidance_scale = np.float32(bundle.config.ar.guidance_scale)
         self._lock = threading.Lock()
         self._requests: list[Request] = []  # each at its index in the buffers and the cache
         self._buffers = StepBuffers(bundle.config, MAX_BATCH, 1)
@@ -186,8 +184,8 @@ class ContinuousBatch:
             logits, transitions = buffers.logits[index, 0], transition_logits[index]
             if request.unconditional is not None:
                 other = index_of[id(request.unconditional)]
-                logits = _guide(logits, buffers.logits[other, 0])
-                transitions = _guide(
+                logits = self._guide(logits, buffers.logits[other, 0])
+                transitions = self._guide(
                     buffers.transition_logits[index, 0], buffers.transition_logits[other, 0]
                 ).tolist()
             symbol = request.pointer.index
@@ -231,7 +229,6 @@ class ContinuousBatch:
         self._cache = cache
         self._steps.clear()
 
-
-def _guide(conditional: Floats, unconditional: Floats) -> Floats:
-    """Extrapolate logits away from the unconditional ones (classifier-free guidance)."""
-    return conditional + np.float32(GUIDANCE_SCALE) * (conditional - unconditional)
+    def _guide(self, conditional: Floats, unconditional: Floats) -> Floats:
+        """Extrapolate logits away from the unconditional ones (classifier-free guidance)."""
+        return conditional + self._guidance_scale * (conditional - unconditional)

@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
 _PROMPT, _TARGET = 0, 1  # kinds of rows
 
-# Scale of classifier-free guidance for a style (Ho and Salimans 2022, section 3.2). Its effect is
-# smaller than that of another random seed (docs/decisions/0006-style-guidance.md).
-GUIDANCE_SCALE = 1.0
-
 
 @dataclass(frozen=True)
 class FrameInputs:
@@ -154,7 +150,8 @@ class NAR:
         inputs = self._inputs(prompt, FrameInputs(codes, rows[:, 1], rows[:, 2]), _TARGET)
         if is_style_set(style):
             (unconditional,) = self._run(("vector",), inputs)
-            inputs |= {"plain": unconditional, "strength": np.array(GUIDANCE_SCALE, np.float32)}
+            scale = np.array(self._config.guidance_scale, np.float32)
+            inputs |= {"plain": unconditional, "strength": scale}
         inputs |= make_style_input(self._bundle.config, style)
         (residual_codes,) = self._run(("added",), inputs)
         codes[:, 1:] = residual_codes[0]

@@ -68,6 +68,7 @@ def _config(ar: AR, nar: NAR) -> SimpleNamespace:
             max_positions=ar.size.max_positions,
             max_stay_phoneme=50,
             max_stay_border=75,
+            guidance_scale=3.0,
         ),
         nar=SimpleNamespace(
             layers=nar.size.layers,

@@ -144,8 +144,7 @@ class AcousticTrainer:
         self.modules: dict[str, nn.Module] = {
             "nar": self.average,
             "trained": self.nar,
-            "heads": self.intelligibility.heads,
-        }
+        }  # the phoneme heads are trained from random weights whenever a run starts
         self.optimizers: dict[str, torch.optim.Optimizer] = {"nar": self.optimizer}
         self.generators = {
             "job": self.rng,

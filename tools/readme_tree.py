@@ -15,9 +15,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "ARCHITECTURE.md")
 ORDER = (
-    "text audio bundle runtime trust voices watermark detection consent synthesis "
+    "text audio media bundle runtime trust voices watermark detection consent synthesis "
+    "editing dubbing books scripts "
     "corpora training training/models training/data training/trainers training/export "
-    "evaluation evaluation/metrics evaluation/protocols cli"
+    "evaluation evaluation/metrics evaluation/protocols evaluation/samples evaluation/listening "
+    "registry registry/migrations registry/migrations/versions "
+    "server server/openai server/elevenlabs server/wyoming server/studio assistants cli"
 ).split()
 _WIDTH = 26
 _TREE = re.compile(r"(<!-- tree: begin -->\n).*?(<!-- tree: end -->)", re.DOTALL)

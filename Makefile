@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP_ARGS ?=
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_ARGS)
-TEST_ARGS ?=
+TEST_ARGS ?= -n 2
 BENCH_ARGS ?=
 
 # Trainers compute in bfloat16 where the processor is faster in it, so their tests run with both.
@@ -67,5 +67,5 @@ $(VENV)/.for-docs: pyproject.toml | $(VENV)/.made
 	touch $@
 
 $(VENV)/.for-tests: pyproject.toml constraints.txt | $(VENV)/.made
-	$(PIP) --editable '.[dev,eval,plot,train]' --constraint constraints.txt
+	$(PIP) --editable '.[dev,eval,mcp,media,plot,postgres,provenance,s3,serve,train,wyoming]' --constraint constraints.txt
 	touch $@

@@ -161,9 +161,9 @@ def _align(ar: AR, encoded: Tensor, batch: dict[str, Tensor]) -> Tensor:
 def _run_blocks(ar: AR, hidden: Tensor, mask: Tensor | None) -> Tensor:
     hidden = functional.dropout(hidden, ar.size.dropout, ar.training)
     positions = torch.arange(hidden.shape[1])
-    cos, sin = rotary_angles(positions, ar.size.width // ar.size.heads)
+    angles = rotary_angles(positions, ar.size.width // ar.size.heads)
     for block in ar.blocks:
-        hidden, _, _ = block(hidden, cos, sin, mask=mask, causal=mask is None)
+        hidden, _, _ = block(hidden, angles, mask=mask, causal=mask is None)
     out: Tensor = ar.out_norm(hidden)
     return out
 

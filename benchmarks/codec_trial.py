@@ -239,10 +239,8 @@ def _pad_codebooks(codes: Tensor) -> Tensor:
 
 def _code_loss(ar: AR, batch: dict[str, Tensor]) -> Tensor:
     before = functional.pad(batch["codes"][:, :-1], (1, 0), value=NO_CODE)
-    logits, _ = ar(
-        _pad_codebooks(before),
-        *(batch[name] for name in ("symbols", "stress", "voice", "path", "stay")),
-    )
+    encoded = ar.phonemes(batch["symbols"], batch["stress"], batch["voice"])
+    logits, _ = ar(_pad_codebooks(before), gather_rows(encoded, batch["path"]), batch["stay"])
     return functional.cross_entropy(
         logits.float().flatten(0, 1), batch["codes"].flatten(), ignore_index=NO_CODE
     )
@@ -293,9 +291,9 @@ def _sample(ar: AR, batch: dict[str, Tensor]) -> Tensor:
     sampled = []
     for frame in range(rows.shape[1]):
         hidden = ar.codes(_pad_codebooks(code)) + rows[:, frame : frame + 1]
-        cos, sin = rotary_angles(torch.tensor([frame]), _AR.width // _AR.heads)
+        angles = rotary_angles(torch.tensor([frame]), _AR.width // _AR.heads)
         for layer, block in enumerate(ar.blocks):
-            hidden, key, value = block(hidden, cos, sin, past[layer])
+            hidden, key, value = block(hidden, angles, past[layer])
             before = past[layer]
             past[layer] = (
                 (key, value)

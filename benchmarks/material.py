@@ -11,7 +11,8 @@ import soundfile
 from numpy.typing import NDArray
 
 import valle
-from valle.runtime.ar import ARDecoder, EncodedText
+from valle.runtime.ar import ARDecoder
+from valle.runtime.batching import EncodedText
 from valle.runtime.kv_cache import PromptCache
 from valle.runtime.pointer import count_frames_on_symbol
 from valle.runtime.sampling import DurationController, Sampling

@@ -15,7 +15,7 @@ from valle.runtime.sampling import DurationController, Sampling, TransitionSampl
 from valle.synthesis.utterance import Symbols
 from valle.training.models.ar import AR
 from valle.training.models.sizes import NO_CODE
-from valle.training.models.transformer import Block, inverse_frequencies, rotate
+from valle.training.models.transformer import Block, RotaryAngles, inverse_frequencies, rotate
 
 MEASURED_LENGTHS = 4  # at which a step without cache is timed; others are interpolated
 
@@ -29,7 +29,7 @@ class CachedDecoder:
         shape = (size.layers, 2, size.heads, size.max_positions, head)
         self.cache = torch.zeros(shape)
         angles = torch.arange(size.max_positions)[:, None] * inverse_frequencies(head)
-        self.cos, self.sin = angles.cos(), angles.sin()
+        self.angles = RotaryAngles(angles.cos(), angles.sin())
 
     @torch.inference_mode()
     def rows(self, codes: Tensor, encoded: Tensor, stay: Tensor, before: int) -> tuple[Tensor, ...]:
@@ -39,16 +39,16 @@ class CachedDecoder:
         count = len(codes)
         after = before + count
         x = model.codes(codes[None]) + model.project(encoded[None]) + model.stay(stay[None])
-        cos, sin = self.cos[before:after], self.sin[before:after]
+        angles = RotaryAngles(*(part[before:after] for part in self.angles))
         for layer, block in enumerate(model.blocks):
             assert isinstance(block, Block)
             packed = block.query_key_value(block.attention_norm(x))
             packed = packed.view(count, 3, block.heads, -1).permute(1, 2, 0, 3)
             query, key, value = packed
-            self.cache[layer, 0, :, before:after] = rotate(key, cos, sin)
+            self.cache[layer, 0, :, before:after] = rotate(key, angles)
             self.cache[layer, 1, :, before:after] = value
             mixed = functional.scaled_dot_product_attention(
-                rotate(query, cos, sin)[None],
+                rotate(query, angles)[None],
                 self.cache[layer, None, 0, :, :after],
                 self.cache[layer, None, 1, :, :after],
                 is_causal=before == 0 and count > 1,
@@ -119,7 +119,7 @@ class PyTorchDecoder:
 
         @torch.inference_mode()
         def run() -> None:
-            self.model.forward_rows(codes, encoded, stay)
+            self.model(codes, encoded, stay)
 
         return run
 

@@ -85,7 +85,7 @@ def measure(model: valle.Model, voice: valle.Voice, speech: valle.Speech, rtf: f
 
 
 def describe_consent(model: valle.Model) -> list[str]:
-    """Show that a recording alone is no consent: the sample voice does not read the statement."""
+    """Show that a recording alone is not consent: the sample voice does not read the statement."""
     challenge.create("Sample")
     try:
         model.enroll(VOICE, name="Sample", consent=VOICE)

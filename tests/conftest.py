@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import valle
 from valle.bundle.session import disable_telemetry
+from valle.trust import keys
 
 disable_telemetry()  # before a test module imports ONNX Runtime by itself
 
@@ -82,6 +83,7 @@ def home(
     """No test sees the voices that the user keeps, nor what other tests write."""
     folder = tmp_path_factory.mktemp("data") / "home"
     monkeypatch.setenv("VALLE_HOME", str(folder))
+    monkeypatch.setattr(keys, "_registry_members", frozenset())
     if (shared_home / "safety").is_dir():
         folder.mkdir()
         shutil.copytree(shared_home / "safety", folder / "safety")

@@ -11,7 +11,7 @@ import torch
 from valle.bundle.bundle import Bundle
 from valle.bundle.writer import NewGraph, add_graph
 from valle.corpora.split import is_calibration_speaker
-from valle.corpora.store import StoreWriter
+from valle.corpora.store import StoreWriter, UtteranceInfo
 from valle.detection.detector import BONA_FIDE, GRAPH, KINDS, RESYNTHESIZED, SYNTHETIC
 from valle.training.export.bundle import detector_graph
 from valle.training.models.detector import DETECTOR_SIZES, Detector
@@ -62,6 +62,11 @@ def write_classes(folder: Path) -> Path:
         }
         for corpus, samples in sounds.items():
             clip = (0.1 * samples).astype(np.float32)
-            writer.add(f"{speaker} {corpus}", corpus, speaker, clip, None, waveform_is_clean=False)
+            writer.add(
+                UtteranceInfo(
+                    f"{speaker} {corpus}", corpus, speaker, None, waveform_is_clean=False
+                ),
+                clip,
+            )
     writer.close()
     return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,8 @@ from valle.runtime.nar import FrameInputs
 from valle.runtime.speaker_encoder import EMBEDDING_DIM
 from valle.training.export import graphs
 from valle.training.models.ar import AR
-from valle.training.models.nar import NAR
+from valle.training.models.nar import NAR, Frames
+from valle.training.models.phonemes import Conditioning
 from valle.training.models.sizes import SIZES
 
 SYMBOLS = 60
@@ -35,6 +37,9 @@ class RandomModels:
 
     def session(self, name: str) -> onnxruntime.InferenceSession:
         return self.sessions[name]
+
+    def graph(self, name: str) -> Any:
+        return self.config.graphs[name]
 
 
 def make_random_models() -> RandomModels:
@@ -132,6 +137,20 @@ def make_utterance(seed: int, symbols: int = 9, frames: int = 24) -> RandomUtter
         rng.integers(0, NO_CODE, (frames, 8)),
         speaker / np.linalg.norm(speaker),
     )
+
+
+@torch.no_grad()
+def run_nar_module(
+    nar: NAR, inputs: Mapping[str, NDArray[Any]]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Run the NAR in PyTorch on inputs by the names that they have in its graph."""
+    tensors = {k: torch.from_numpy(np.ascontiguousarray(a)) for k, a in inputs.items()}
+    frames = Frames(*(tensors[name] for name in ("codes", "symbols", "stress", "positions")))
+    past = tensors["past_key"], tensors["past_value"]
+    vectors, key, value = nar(
+        frames, Conditioning(tensors["voice"]), torch.from_numpy(inputs["kind"]), past
+    )
+    return vectors, key, value
 
 
 def assert_close(actual: Any, expected: Any) -> None:

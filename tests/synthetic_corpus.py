@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from valle.audio_format import HOP
-from valle.corpora.store import Labels, Store, StoreWriter
+from valle.corpora.store import Labels, Store, StoreWriter, UtteranceInfo
 from valle.text.symbols import SYMBOLS
 
 RATE = 16_000
@@ -29,7 +29,9 @@ def write_corpus(
         for number, frames in enumerate(lengths):
             samples = (0.1 * rng.standard_normal(frames * HOP)).astype(np.float32)
             name = f"{speaker}/{number}"
-            writer.add(name, "test", speaker, samples, "hello", waveform_is_clean=True)
+            writer.add(
+                UtteranceInfo(name, "test", speaker, "hello", waveform_is_clean=True), samples
+            )
             labels[name] = _labels(frames, words)
     writer.close()
     store = Store(folder)

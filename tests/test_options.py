@@ -8,7 +8,13 @@ from typing import Any, get_type_hints
 import pytest
 
 from valle.errors import UsageError
-from valle.options import OutputKeywords, OutputOptions, SpeakKeywords, SpeakOptions
+from valle.options import (
+    OutputKeywords,
+    OutputOptions,
+    SpeakKeywords,
+    SpeakOptions,
+    describe_options,
+)
 
 
 def test_default_is_the_voices_own_speed() -> None:
@@ -63,9 +69,20 @@ def test_duration_alone_is_fine() -> None:
 
 
 def test_keywords_for_type_checkers_are_the_fields() -> None:
-    fields = {name: field.annotation for name, field in SpeakOptions.model_fields.items()}
+    fields: dict[str, Any] = {
+        name: field.annotation for name, field in SpeakOptions.model_fields.items()
+    }
+    fields["style"] |= dict[str, Any] | str  # which become a style when they are checked
     assert get_type_hints(SpeakKeywords) == fields
     outputs = {name: field.annotation for name, field in OutputOptions.model_fields.items()}
     assert get_type_hints(OutputKeywords) == outputs
     options = SpeakOptions.from_keywords(seed=3, duration=2.0)
     assert SpeakOptions.from_keywords(**options.as_keywords()) == options
+
+
+def test_a_record_names_no_folders() -> None:
+    options = SpeakOptions.from_keywords(lexicon="/home/ada/words.csv", seed=3)
+    described = describe_options(options)
+    assert (described["lexicon"], described["seed"]) == ("words.csv", 3)
+    own = SpeakOptions.from_keywords(lexicon={"Nguyen": "win"})
+    assert describe_options(own)["lexicon"] == {"Nguyen": "win"}

@@ -14,12 +14,13 @@ from valle.cli.main import COMMANDS
 
 PACKAGE = Path(valle.__file__).parent
 OTHER_HALF = {"training", "corpora", "evaluation"}
+SERVER = {"registry", "server", "assistants"}  # without PyTorch too, but with extras
 OTHER_COMMANDS = tuple(command.module for command in COMMANDS.values() if command.extra)
 
 EVERY = {
     ".".join(("valle", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
     for path in PACKAGE.rglob("*.py")
-    if path.relative_to(PACKAGE).parts[0] not in OTHER_HALF and path.name != "__main__.py"
+    if path.relative_to(PACKAGE).parts[0] not in OTHER_HALF | SERVER and path.name != "__main__.py"
 }
 MODULES = sorted(name for name in EVERY if not name.startswith(OTHER_COMMANDS))
 
@@ -53,6 +54,18 @@ def import_all(modules: list[str]) -> subprocess.CompletedProcess[str]:
 def test_it_imports_without_the_extras() -> None:
     assert {"valle", "valle.bundle.bundle", "valle.cli.speak"} <= set(MODULES)
     done = import_all(MODULES)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_server_imports_without_pytorch() -> None:
+    pytest.importorskip("fastapi", reason="needs the extra [serve]")
+    code = """
+import sys
+import valle.cli.serve
+loaded = {"torch", "onnx", "scipy", "matplotlib"} & sys.modules.keys()
+assert not loaded, loaded
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

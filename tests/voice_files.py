@@ -35,9 +35,10 @@ def make_voice(name: str = "Anna", **changes: Any) -> Voice:
         "frame_symbol": np.repeat([0, 1, 2, 3, 4, 5], [3, 10, 12, 20, 25, 5]),
         "consent": attest(audio, RATE),
         "warnings": ("it is noisy",),
-        "derived": {f"codes.{GRAPH}": np.arange(600).reshape(75, 8)},
     }
-    return Voice(**(parts | changes))
+    voice = Voice(**(parts | changes))
+    voice.derive("codes", GRAPH, lambda: np.arange(600).reshape(75, 8))
+    return voice
 
 
 def attest(audio: NDArray[np.float32], rate: int) -> dict[str, Any]:

@@ -24,6 +24,10 @@ from valle.errors import (
 from valle.version import __version__
 
 if TYPE_CHECKING:
+    from valle.editing.edit import edit_recording
+    from valle.editing.restyle import restyle_recording
+    from valle.styles import Style
+    from valle.synthesis.imitation import measure_style
     from valle.synthesis.model import Model, load
     from valle.synthesis.speech import Speech
     from valle.text.lines import phonemize
@@ -38,21 +42,29 @@ __all__ = [
     "ProvenanceError",
     "RecordingError",
     "Speech",
+    "Style",
     "TextError",
     "UsageError",
     "Voice",
     "__version__",
+    "edit_recording",
     "load",
+    "measure_style",
     "phonemize",
+    "restyle_recording",
 ]
 
 # Imported at first use: numpy and ONNX Runtime take longer to import than `valle --help` may.
 _MODULES = {
     "Model": "valle.synthesis.model",
     "Speech": "valle.synthesis.speech",
+    "Style": "valle.styles",
     "Voice": "valle.voices.voice",
+    "edit_recording": "valle.editing.edit",
     "load": "valle.synthesis.model",
+    "measure_style": "valle.synthesis.imitation",
     "phonemize": "valle.text.lines",
+    "restyle_recording": "valle.editing.restyle",
 }
 
 

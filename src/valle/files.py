@@ -5,17 +5,25 @@ then takes the target's name.
 """
 
 import contextlib
+import functools
 import os
 import secrets
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import platformdirs
 
 from valle.errors import OutputError
+
+PRIVATE_MODE = 0o600
+PRIVATE_FOLDER_MODE = 0o700
+_TEMPORARY_SECONDS = 3600.0  # no file is written to for as long without a change
+_PREFIX = ".valle-"  # of temporary files, in folders that are not ours
 
 
 def data_folder() -> Path:
@@ -40,6 +48,87 @@ def temporary_data_folder() -> Iterator[None]:
                 del os.environ["VALLE_HOME"]
             else:
                 os.environ["VALLE_HOME"] = before
+
+
+class FileTooLargeError(ValueError):
+    """A file is larger than what it should be can be."""
+
+
+def read_regular_file(path: str | Path, max_bytes: int) -> bytes:
+    """Read a regular file of at most `max_bytes`; a device or a pipe would never end.
+
+    Raises:
+        FileTooLargeError: It is larger.
+        OSError: It cannot be read, or is not a regular file.
+    """
+    with open_regular_file(path) as file:
+        data = file.read(max_bytes + 1)  # whatever its size was said to be
+    if len(data) > max_bytes:
+        raise FileTooLargeError(f"{path} is larger than {max_bytes} bytes")
+    return data
+
+
+@contextlib.contextmanager
+def open_regular_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a regular file to read; a device or a pipe is refused, whatever links lead to it.
+
+    Raises:
+        OSError: It cannot be read, or is not a regular file.
+    """
+    # Without O_NONBLOCK, opening a pipe would wait for somebody to write to it.
+    descriptor = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(f"{path} is a folder")
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(f"{path} is not a regular file")
+        yield file
+
+
+def write_private_file(target: str | Path, data: bytes, overwrite: bool = True) -> None:
+    """Write a file that only its owner can read, whatever the umask or an earlier file allowed.
+
+    Raises:
+        OutputError: The target cannot be written.
+        FileExistsError: The target exists and `overwrite` is False.
+    """
+    with write_atomically(target, overwrite, private=True) as part:
+        part.write_bytes(data)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Create a folder that only its owner can use; one that is there is closed to others.
+
+    Raises:
+        OSError: It cannot be created or closed.
+    """
+    # `parents=True` leaves the mode of the folders above to the umask: the data folder is one.
+    folder.parent.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
+    folder.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
+    if os.name == "posix" and stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        folder.chmod(PRIVATE_FOLDER_MODE)
+
+
+def sweep_temporary_files(folder: Path) -> None:
+    """Delete temporary files that a crash left in a folder of valle more than an hour ago."""
+    _sweep(folder, ".*.tmp")
+
+
+@functools.cache
+def _sweep_outputs(folder: Path) -> None:
+    """Delete what earlier programs of ours left in a user's folder, once for each folder."""
+    _sweep(folder, f"{_PREFIX}*.tmp")
+
+
+def _sweep(folder: Path, pattern: str) -> None:
+    oldest = time.time() - _TEMPORARY_SECONDS
+    for path in folder.glob(pattern):
+        with contextlib.suppress(OSError):
+            if path.lstat().st_mtime < oldest:
+                path.unlink()
 
 
 def check_target(target: str | Path) -> Path:
@@ -67,7 +156,9 @@ def check_target(target: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def write_atomically(target: str | Path, overwrite: bool = True) -> Iterator[Path]:
+def write_atomically(
+    target: str | Path, overwrite: bool = True, private: bool = False
+) -> Iterator[Path]:
     """Yield a temporary path to write to; at the end of the block it replaces the target.
 
     If the block ends early, by Ctrl-C for example, the target stays as it was and the temporary
@@ -77,6 +168,7 @@ def write_atomically(target: str | Path, overwrite: bool = True) -> Iterator[Pat
     Args:
         target: The file to write; links are followed.
         overwrite: Whether an existing file is replaced.
+        private: Whether only the owner may read it, before it holds anything and after.
 
     Raises:
         OutputError: The target cannot be written.
@@ -85,17 +177,19 @@ def write_atomically(target: str | Path, overwrite: bool = True) -> Iterator[Pat
     final = check_target(target)
     is_special = final.exists() and not final.is_file()
     folder = Path(tempfile.gettempdir()) if is_special else final.parent
-    temporary = folder / f".valle-{secrets.token_hex(8)}.tmp"
+    temporary = folder / f"{_PREFIX}{secrets.token_hex(8)}.tmp"
     try:
         try:
+            _sweep_outputs(folder)
             # mkstemp would make the file private; here the umask decides, as for any new file.
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            mode = PRIVATE_MODE if private else 0o666
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
             yield temporary
             if is_special:
                 with temporary.open("rb") as source, final.open("wb") as sink:
                     shutil.copyfileobj(source, sink)
             else:
-                _move(temporary, final, overwrite)
+                _move(temporary, final, overwrite, keep_mode=not private)
         except FileExistsError:
             raise
         except OSError as error:
@@ -105,12 +199,12 @@ def write_atomically(target: str | Path, overwrite: bool = True) -> Iterator[Pat
             temporary.unlink()
 
 
-def _move(temporary: Path, final: Path, overwrite: bool) -> None:
+def _move(temporary: Path, final: Path, overwrite: bool, keep_mode: bool) -> None:
     """Move a finished file to its final name, after its contents have reached the disk."""
     with temporary.open("rb+") as written:
         os.fsync(written.fileno())
     if overwrite:
-        if final.exists():
+        if keep_mode and final.exists():
             temporary.chmod(stat.S_IMODE(final.stat().st_mode))
         os.replace(temporary, final)
         return

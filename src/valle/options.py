@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, TypedDict, TypeVar, cast
@@ -10,6 +11,7 @@ from typing import Any, TypedDict, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from valle.errors import UsageError
+from valle.styles import Style
 
 DEFAULT_PAUSE = {"sentence": 0.5, "paragraph": 1.0}  # seconds
 MAX_PAUSE = 60.0  # seconds
@@ -74,6 +76,14 @@ class SpeakOptions(BaseModel):
     plain: bool = Field(
         False, description="speak marks of Markdown and HTML too, instead of leaving them out"
     )
+    ssml: bool = Field(
+        False, description="read the text as SSML, a document from <speak> to </speak>"
+    )
+    style: Style | None = Field(
+        None,
+        description="how it is said: numbers of valle.styles.Style, or a text such as "
+        "'sad 0.5, slow'",
+    )
     redo: Sequence[int] = Field(
         (),
         description="number of a sentence to speak in another way, from 1; repeat it for several, "
@@ -88,7 +98,7 @@ class SpeakOptions(BaseModel):
     @field_validator("pause", mode="before")
     @classmethod
     def _complete_pause(cls, value: object) -> dict[str, float]:
-        return _parse_pause(value)
+        return parse_pauses(value, DEFAULT_PAUSE)
 
     @model_validator(mode="after")
     def _check_redo(self) -> SpeakOptions:
@@ -112,7 +122,7 @@ class SpeakOptions(BaseModel):
             UsageError: An unknown option or a value out of range; the message names the command
                 line's flag, the value given and the values allowed.
         """
-        return _validate(cls, values)
+        return validate_options(cls, values)
 
     def as_keywords(self) -> SpeakKeywords:
         """Return all options as keyword arguments."""
@@ -132,6 +142,8 @@ class SpeakKeywords(TypedDict, total=False):
     pause: dict[str, float]
     lexicon: str | dict[str, str] | None
     plain: bool
+    ssml: bool
+    style: Style | dict[str, Any] | str | None
     redo: Sequence[int]
 
 
@@ -161,6 +173,13 @@ class OutputOptions(BaseModel):
     def _read_off(cls, value: object) -> object:
         return None if value == "off" else value
 
+    @field_validator("rate", mode="before")
+    @classmethod
+    def _refuse_factor(cls, value: object) -> object:
+        if isinstance(value, (str, float)) and not str(value).strip().isdigit():
+            raise ValueError("is the sample rate of the file in Hz; how fast it is, --speed says")
+        return value
+
     @field_validator("rate")
     @classmethod
     def _check_rate(cls, value: int | None) -> int | None:
@@ -175,7 +194,7 @@ class OutputOptions(BaseModel):
         Raises:
             UsageError: An unknown option or a value out of range.
         """
-        return _validate(cls, values)
+        return validate_options(cls, values)
 
 
 class OutputKeywords(TypedDict, total=False):
@@ -188,7 +207,7 @@ class OutputKeywords(TypedDict, total=False):
 Options = TypeVar("Options", bound=BaseModel)
 
 
-def _validate(model: type[Options], values: dict[str, Any]) -> Options:
+def validate_options(model: type[Options], values: dict[str, Any]) -> Options:
     """Return the options with values from a user; errors are in the terms of the command line."""
     for name in values.keys() - model.model_fields.keys():
         close = difflib.get_close_matches(name, model.model_fields, n=1)
@@ -200,23 +219,45 @@ def _validate(model: type[Options], values: dict[str, Any]) -> Options:
         raise UsageError("; ".join(map(_explain, error.errors()))) from None
 
 
-def _parse_pause(value: object) -> dict[str, float]:
-    """Return both pauses. One that is not given has its default, or is longer, as it should be."""
-    usage = f"takes sentence=SECONDS,paragraph=SECONDS, from 0 to {MAX_PAUSE:g}"
+def describe_options(options: BaseModel) -> dict[str, Any]:
+    """Return options for a record that others read: of files, their names without the folders."""
+    values = options.model_dump(mode="json")
+    for name in ("lexicon", "background", "cover"):
+        if isinstance(values.get(name), str):
+            values[name] = PurePath(values[name]).name
+    return values
+
+
+def parse_pauses(value: object, defaults: dict[str, float]) -> dict[str, float]:
+    """Return all pauses in seconds, from shorter to longer ones.
+
+    One that is not given has its default, or is longer, as it should be: twice the one before.
+
+    Args:
+        value: A mapping, or text such as `sentence=0.3,paragraph=0.8`.
+        defaults: Seconds of each kind, the shorter before the longer.
+
+    Raises:
+        ValueError: A kind is not among the defaults, or a pause is not a number from 0 to
+            `MAX_PAUSE`.
+    """
+    kinds = list(defaults)
+    usage = f"takes {','.join(f'{kind}=SECONDS' for kind in kinds)}, from 0 to {MAX_PAUSE:g}"
     if isinstance(value, str):
         value = dict(part.partition("=")[::2] for part in value.replace(" ", "").split(","))
     try:
         given = {str(kind): float(seconds) for kind, seconds in dict(value).items()}  # type: ignore[call-overload]
     except (TypeError, ValueError):
         raise ValueError(usage) from None
-    if not (given.keys() <= DEFAULT_PAUSE.keys()):
+    if not given.keys() <= defaults.keys():
         raise ValueError(usage)
     if not all(0.0 <= seconds <= MAX_PAUSE for seconds in given.values()):
         raise ValueError(usage)
-    pause = DEFAULT_PAUSE | given
-    if "paragraph" not in given:
-        pause["paragraph"] = max(pause["paragraph"], min(MAX_PAUSE, 2 * pause["sentence"]))
-    return pause
+    pauses = defaults | given
+    for shorter, longer in itertools.pairwise(kinds):
+        if longer not in given:
+            pauses[longer] = max(pauses[longer], min(MAX_PAUSE, 2 * pauses[shorter]))
+    return pauses
 
 
 def flag(name: str) -> str:
@@ -228,7 +269,7 @@ def _explain(error: Any) -> str:
     """Return one of pydantic's errors as one line in the terms of the command line."""
     if not error["loc"]:
         return str(error["msg"]).removeprefix("Value error, ")
-    name = str(error["loc"][0])
+    name = str([part for part in error["loc"] if isinstance(part, str)][-1])
     message = str(error["msg"])[0].lower() + str(error["msg"])[1:]
     message = message.removeprefix("value error, ")
     message = message.replace("input should be", "must be")

@@ -182,6 +182,8 @@ def test_invalid_arguments_are_refused():
     assert_refused((np.zeros((2, 2, 20_000)), RATE), "not of shape")
     assert_refused((np.zeros(50_000, np.int64), RATE), "int64")
     assert_refused((np.zeros(50_000, complex), RATE), "complex")
+    assert_refused((np.zeros((9, 40_000), np.float32), RATE), "9 channels")
+    assert_refused((np.zeros(40_000, np.float32), 2**31 - 1), "2147483647 Hz, more than any")
     assert_refused((np.zeros((300, 40_000), np.float32), RATE), "300 channels")
     assert_refused(syllables(), "not ndarray|cannot read ndarray")
     assert_refused(io.StringIO("text"), "text")

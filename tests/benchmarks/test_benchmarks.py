@@ -140,7 +140,7 @@ def test_the_cached_pytorch_decoder_equals_the_model(tiny: material.Material, ar
     codes = torch.from_numpy(rng.integers(0, 1024, (12, 8)))
     encoded = torch.randn(12, ar.size.width, generator=torch.Generator().manual_seed(0))
     stay = torch.from_numpy(rng.integers(0, 32, 12))
-    logits, moves = ar.forward_rows(codes[None], encoded[None], stay[None])
+    logits, moves = ar(codes[None], encoded[None], stay[None])
     cached = pytorch_ar.CachedDecoder(ar)
     rows = [cached.rows(codes[:7], encoded[:7], stay[:7], 0)]
     rows += [

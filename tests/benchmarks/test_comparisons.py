@@ -79,7 +79,7 @@ def test_ablations_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     trainer = CodecTrainer(TrainerContext([Store(corpus)], tmp_path / "codec"))
-    save_checkpoint(tmp_path / "codec" / "checkpoint.pt", trainer, 0, 0.0)
+    save_checkpoint(tmp_path / "codec" / "checkpoint.pt", trainer, {}, 0, 0.0)
     arguments = ["--speech", corpus, "--speeds", corpus, "--synthetic", corpus, "--runs", tmp_path]
     chosen = ["--only", "full", "--only", "two frames per step"]
     monkeypatch.setattr(ablations, "_PROMPT", (30, 60))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import types
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 from pydantic import ValidationError
 
 import valle.bundle.bundle
@@ -122,12 +125,60 @@ def test_misspelled_key_gets_a_suggestion(folder: Path) -> None:
         ({"alignment": "none"}, "alignment"),
         ({"symbols": ["<unknown>", "a", "a"]}, "symbols: .*appears twice"),
         ({"ar": {"layers": 1}}, r"ar\.heads"),
+        ({"decoder_state": 10**12}, "decoder_state"),
+        ({"sample_rate": 2**31}, "sample_rate"),
+        ({"codebooks": 10**9}, "codebooks"),
+        ({"codebooks": 7}, "codebooks = 7, but the input 'codes' of its graph 'codec_decoder' has"),
+        ({"name": "x" * 100_000}, "name"),
+        ({"symbols": [str(number) for number in range(20_000)]}, "symbols"),
     ],
 )
 def test_invalid_value_is_named(folder: Path, changes: dict[str, object], message: str) -> None:
     change_config(folder, **changes)
     with pytest.raises(BundleError, match=message):
         Bundle.load(folder)
+
+
+def test_deep_or_endless_configuration_is_refused(folder: Path) -> None:
+    path = folder / "config.json"
+    path.write_text("[" * 200_000)
+    with pytest.raises(BundleError, match="not JSON"):
+        Bundle.load(folder)
+    path.write_bytes(b" " * (5 << 20))
+    with pytest.raises(BundleError, match="too large"):
+        Bundle.load(folder)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(BundleError, match="not a regular file"):
+        Bundle.load(folder)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(BundleError, match="not a regular file"):
+        Bundle.load(folder)
+
+
+def test_graph_that_is_a_device_is_refused(folder: Path) -> None:
+    graph = folder / "codec_decoder.onnx"
+    graph.unlink()
+    graph.symlink_to("/dev/zero")
+    with pytest.raises(BundleError, match="not a regular file"):
+        Bundle.load(folder).session("codec_decoder")
+
+
+def test_graph_with_weights_in_another_file_is_refused(folder: Path) -> None:
+    model = onnx.load(folder / "codec_decoder.onnx")
+    tensor = numpy_helper.from_array(np.zeros(3, np.float32), "outside")
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="3")
+    model.graph.initializer.append(tensor)
+    data = model.SerializeToString()
+    (folder / "codec_decoder.onnx").write_bytes(data)
+    graphs = json.loads((folder / "config.json").read_text())["graphs"]
+    graphs["codec_decoder"]["sha256"] = hashlib.sha256(data).hexdigest()
+    change_config(folder, graphs=graphs)
+    with pytest.raises(BundleError, match="keeps weights outside of the file"):
+        Bundle.load(folder).session("codec_decoder")
 
 
 def test_heads_must_divide_the_width() -> None:

@@ -10,15 +10,28 @@ from typing import NamedTuple
 
 import pytest
 
+from valle.books.options import BookOptions
 from valle.cli.arguments import Integer, Number, nonempty, path
 from valle.cli.main import COMMANDS, make_parser
+from valle.dubbing.options import DubOptions
+from valle.editing.options import EditOptions
+from valle.evaluation.listening.options import ListeningOptions
 from valle.options import OutputOptions, SpeakOptions
+from valle.styles import Style
 
 PAGE = Path(__file__).parents[2] / "docs" / "CLI.md"
 # Empty words have their own exit codes, for a text without content and for missing consent.
 MAY_BE_EMPTY = {"text", "attest"}
 # The options models check these after parsing, with exit 2 too.
-CHECKED_LATER = SpeakOptions.model_fields.keys() | OutputOptions.model_fields.keys()
+CHECKED_LATER = (
+    SpeakOptions.model_fields.keys()
+    | OutputOptions.model_fields.keys()
+    | BookOptions.model_fields.keys()
+    | DubOptions.model_fields.keys()
+    | ListeningOptions.model_fields.keys()
+    | Style.model_fields.keys()
+    | EditOptions.model_fields.keys()
+)
 
 
 class Option(NamedTuple):

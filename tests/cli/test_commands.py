@@ -44,9 +44,42 @@ def test_speech_can_be_verified_until_it_is_altered(speak: RunCommand, run: RunC
     assert run("verify", "speech.wav")[0] == 8
 
 
+def test_ssml_has_its_marks_among_the_words(speak: RunCommand) -> None:
+    expect_failure(speak("<speak>\n<b>x</b></speak>", "--ssml", "-o", "b.wav"), 4, "line 2: <b>")
+    expect_failure(speak("-", "--ssml", "-o", "-"), 2, "--ssml needs the whole text")
+    document = '<speak>So <sub alias="be">b</sub> <mark name="it"/>it.</speak>'
+    assert speak(document, "--ssml", "--words", "-o", "a.wav")[0] == 0
+    rows = json.loads(Path("a.words.json").read_text())
+    assert [row.get("word", row.get("mark")) for row in rows] == ["So", "be", "it", "it."]
+    assert rows[2]["start"] == rows[3]["start"]
+
+
 def test_quiet_prints_nothing(speak: RunCommand) -> None:
     assert speak("So be it.", "-q", "-o", "a.flac") == (0, "", "")
     assert soundfile.info("a.flac").format == "FLAC"
+
+
+def test_one_word_is_spoken_in_the_first_saved_voice(
+    run: RunCommand, recording: Path, debug_bundle: Path
+) -> None:
+    word = ("speak", "--word", "Nguyen", "--bundle", debug_bundle)
+    expect_failure(run(*word), 2, "no voice is saved yet", "valle enroll", "--voice")
+    for name in ("Eve", "Ada"):
+        saving = ("enroll", recording, "--name", name, "--attest", ATTEST, "-q")
+        assert run(*saving, "--bundle", debug_bundle)[0] == 0
+    code, out, err = run(*word)
+    assert (code, out) == (0, "")
+    assert "spoken in the voice 'Ada'; --voice NAME takes another" in err
+    Path("words.txt").write_text("Nguyen, win\n")
+    code, out, err = run(
+        *word, "--voice", "Eve", "--lexicon", "words.txt", "--json", "-o", "win.wav"
+    )
+    assert code == 0
+    assert "--voice" not in err
+    made = json.loads(out)
+    assert made["provenance"]["voice"] == "Eve"
+    assert [word["word"] for word in made["words"]] == ["Nguyen"]
+    assert [phoneme["symbol"] for phoneme in made["phonemes"]][1:-1] == ["w", "ɪ", "n"]
 
 
 def test_json_describes_the_speech(speak: RunCommand) -> None:

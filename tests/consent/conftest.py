@@ -29,7 +29,7 @@ GOOD = verification.Scores(
     background_level=1.0,
     background_shape=1.0,
     replay=0.5,
-    spoof=None,
+    spoof=0.1,
     as_norm=None,
 )
 

@@ -22,7 +22,7 @@ from valle.trust import ledger
 def test_phrases_are_hard_to_guess() -> None:
     assert len(set(WORDS)) == len(WORDS)
     assert math.log2(math.perm(len(WORDS), PHRASE_WORDS)) > 30  # bits
-    phrases = {tuple(challenge.create("Ada").phrase) for _ in range(20)}
+    phrases = {tuple(challenge.create(f"Ada {number}").phrase) for number in range(20)}
     assert len(phrases) == 20
     assert all(len(set(phrase)) == PHRASE_WORDS and set(phrase) <= set(WORDS) for phrase in phrases)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ import valle
 from command_line import RunCommand
 from conftest import ATTEST, RATE
 from consent_steps import assert_refused, enroll_with_consent, set_clock
-from valle.consent import challenge
+from valle.consent import challenge, verifiers
 from valle.consent.validity import check_usable
 from valle.trust import audit, keys, ledger, receipts
 from valle.trust.canonical_json import canonicalize, sha256_of
@@ -46,25 +45,34 @@ def test_accepted_statement_enrolls_and_is_recorded_everywhere(
     assert receipt["statement"] == created.text
     assert receipt["scope"]["user"] == "Bob"
     assert receipt["challenge"] == created.id
-    assert receipt["scores"]["spoof"] == "not checked"
+    assert receipt["scores"]["spoof"] == 0.1
+    assert set(receipt["verifiers"]) == set(verifiers.VERIFIERS)
+    assert (receipt["challenges"], receipt["tries"]) == (1, 1)
+    assert "not that a person was present" in receipt["proves"]
     assert receipt["scores"]["words"] == {"anchor": -0.1}
     assert run("speak", "So be it.", "--voice", "Ada", "-q")[0] == 0
     record = json.loads(Path("speech.wav.json").read_text())
     assert record["consent"] == {"kind": "consented", "id": receipt["id"]}
-    enrolled, spoken = ledger.read_lines()
+    issued, tried, enrolled, spoken = ledger.read_lines()
+    assert [issued["what"], tried["what"]] == ["challenge", "try"]
+    assert issued["challenge"] == tried["challenge"] == created.id
     assert (enrolled["what"], spoken["what"]) == ("enroll", "speak")
     assert enrolled["receipt"] == spoken["receipt"] == receipt["id"]
-    assert spoken["text_sha256"] == hashlib.sha256(b"So be it.").hexdigest()
+    assert spoken["text_hmac"] == ledger.get_signing_key().authenticate_text("So be it.")
     assert spoken["model"]
     assert spoken["seed"] == 0
     assert spoken["key"] == receipt["key"]
     assert "So be it" not in json.dumps(spoken)
     code, out, _ = run("ledger", "verify")
     assert code == 0
-    assert out.startswith("2 lines")
+    assert out.startswith("4 lines")
     assert "enroll" in run("ledger", "show")[1]
+    found = run("ledger", "show", "--json", "--text", "So be it.")[1]
+    assert [line["n"] for line in json.loads(found)] == [4]
+    assert json.loads(run("ledger", "show", "--json", "--text", "So be it")[1]) == []
     assert receipt["id"][:16] in run("ledger", "show")[1]
     assert json.loads(run("consent", "list", "--json")[1])[0]["state"] == "valid"
+    assert "not that a person was present" in run("consent", "list")[1]
     assert run("consent", "key")[1].strip() == receipt["key"]
 
 
@@ -87,10 +95,11 @@ def test_streamed_sentences_are_entered_before_their_sound(
     next(stream)
     assert len(list(ledger.read_lines())) == 1
     list(stream)
-    texts = [line["text_sha256"] for line in ledger.read_lines()]
-    assert texts == [
-        hashlib.sha256(text.encode()).hexdigest() for text in ("So be it.", "Then it rains.")
-    ]
+    texts = [line["text_hmac"] for line in ledger.read_lines()]
+    # What comes alone is spoken at once, before the rest of its sentence.
+    spoken = ("So", "So be it.", "Then it rains.")
+    key = ledger.get_signing_key()
+    assert texts == [key.authenticate_text(text) for text in spoken]
 
 
 # --- without consent ----------------------------------------------------------------------
@@ -117,6 +126,7 @@ def test_nothing_is_enrolled_or_spoken_without_consent(
         ({"phrase": -9.0}, "the words for today are not recognized"),
         ({"speaker_cosine": 0.0}, "another voice"),
         ({"spoof": 0.9}, "sounds synthetic"),
+        ({"spoof": None}, "nothing could check whether it is synthetic"),
     ],
 )
 def test_refused_statement_can_be_repeated(
@@ -214,6 +224,7 @@ def test_receipts_of_other_voices_are_refused(model: valle.Model, voice: valle.V
 
 def test_changed_samples_do_not_match_the_receipt(model: valle.Model, voice: valle.Voice) -> None:
     changed = dataclasses.replace(voice, audio=voice.audio.copy())
+    changed.audio.flags.writeable = True
     changed.audio[100] += np.float32(0.01)
     with pytest.raises(valle.ConsentError, match="consent receipt is for another recording"):
         model.speak("So be it.", changed)
@@ -254,6 +265,14 @@ def test_server_can_refuse_attested_voices(
         check_usable(voice, allow_attested=False)
     voice_with_consent = enroll_with_consent(model, recording, statement)
     check_usable(voice_with_consent, allow_attested=False, language="en-us")
+    for missing in ({"verifiers": None}, {"scores": {"spoof": "not checked"}}):
+        fields = dict(voice_with_consent.consent) | missing
+        fields = {n: v for n, v in fields.items() if n not in ("id", "signature", "key")}
+        fields = {name: value for name, value in fields.items() if value is not None}
+        unjudged = dataclasses.replace(voice_with_consent, consent=receipts.sign(**fields))
+        check_usable(unjudged)
+        with pytest.raises(valle.ConsentError, match="not verified by all models"):
+            check_usable(unjudged, allow_attested=False)
     with pytest.raises(valle.ConsentError, match="consented to en-us, not to de"):
         check_usable(voice_with_consent, language="de")
 

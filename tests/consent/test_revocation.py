@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 
 import valle
 from command_line import RunCommand
 from conftest import ATTEST
 from consent_steps import assert_refused, enroll_with_consent, set_clock
-from valle.consent import challenge
+from valle.consent import challenge, prints, revocation
 from valle.consent.validity import check_usable
-from valle.trust import ledger
+from valle.trust import ledger, receipts
 from valle.voices import registry
 
 pytestmark = pytest.mark.usefixtures("empty_ledger")
@@ -38,6 +41,19 @@ def test_revocation_by_name_takes_effect_at_once(
         with pytest.raises(valle.ConsentError, match="was revoked"):
             model.enroll(recording, name=name, attest=ATTEST)
     assert [line["what"] for line in ledger.read_lines()] == ["speak", "revoke"]
+
+
+def test_revocation_stops_a_sentence_that_is_being_spoken(
+    model: valle.Model, voice: valle.Voice
+) -> None:
+    registry.add(voice)
+    words = " ".join(["so"] * 40)
+    stream = model.stream(f"{words}.", voice)  # one sentence
+    pieces = [next(stream)]
+    revocation.revoke("Babble")
+    with pytest.raises(valle.ConsentError, match="was revoked"):
+        pieces.extend(stream)
+    assert len(pieces) == 1
 
 
 def test_consent_can_be_given_again_after_revocation_by_id(
@@ -149,22 +165,68 @@ def test_setting_the_clock_back_does_not_open_a_challenge_again(
     assert_refused(run(*enroll, "--challenge", created.id), "has expired")
 
 
-def test_recording_under_two_names_has_two_receipts(
+def test_revocation_covers_all_receipts_of_the_recording(
     run: RunCommand, model: valle.Model, recording: Path
 ) -> None:
     for name in ("Work", "Home"):
         assert run("enroll", recording, "--name", name, "--i-hold-the-rights", "-q")[0] == 0
     work, home = (registry.load(name).consent["id"] for name in ("Work", "Home"))
     assert work != home
-    code, out, err = run("consent", "revoke", "Work")
-    assert (code, out) == (0, f"revoked {work}\n")
+    code, out, err = run("consent", "revoke", "Work", "--json")
+    assert code == 0
+    assert json.loads(out) == {"revoked": work, "also": [home]}
     assert "'Home'" in err
-    assert f"valle consent revoke {home[:16]}" in err
-    assert_refused(run("speak", "So be it.", "--voice", "Work"), "was revoked")
-    assert model.speak("So be it.", "Home", retries=0).provenance["consent"]["id"] == home
-    assert_refused(run("enroll", recording, "--name", "Third", "--attest", ATTEST), "was revoked")
-    assert run("consent", "revoke", home)[2] == ""
-    assert_refused(run("speak", "So be it.", "--voice", "Home"), "was revoked")
+    for name in ("Work", "Home"):
+        assert_refused(run("speak", "So be it.", "--voice", name), "was revoked")
+        assert_refused(run("consent", "revoke", name), "revoked already")
+    assert [e.state for e in revocation.list_receipts()] == ["revoked"] * 2
+
+
+def test_revocation_covers_an_attestation_that_the_ledger_does_not_have(
+    model: valle.Model, voice: valle.Voice
+) -> None:
+    registry.add(voice)
+    again = dataclasses.replace(
+        voice, consent=receipts.attest("Other words", voice.consent["recording_sha256"])
+    )
+    check_usable(again)
+    revocation.revoke("Babble")
+    with pytest.raises(valle.ConsentError, match="was revoked"):
+        model.speak("So be it.", again)
+
+
+@pytest.mark.parametrize("change", ["less 20 ms", "one bit", "MP3", "quieter"])
+def test_revocation_covers_the_recording_however_it_is_changed(
+    model: valle.Model, recording: Path, tmp_path: Path, change: str
+) -> None:
+    registry.add(model.enroll(recording, name="Ada", attest=ATTEST))
+    revocation.revoke("Ada")
+    samples, rate = soundfile.read(recording, dtype="float32")
+    path = tmp_path / ("a.mp3" if change == "MP3" else "a.wav")
+    if change == "less 20 ms":
+        samples = samples[rate // 50 :]
+    elif change == "one bit":
+        samples[5000] += 2.0**-15
+    elif change == "quieter":
+        samples *= 0.5
+    soundfile.write(path, samples, rate)
+    with pytest.raises(valle.ConsentError, match="consent to this recording was revoked"):
+        model.enroll(path, name="Eve", attest=ATTEST)
+
+
+def test_revocation_covers_the_voice(
+    model: valle.Model, recording: Path, statement: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.add(model.enroll(recording, name="Ada", attest=ATTEST))
+    other = model.enroll(statement, name="Eve", attest=ATTEST)
+    revocation.revoke("Ada")
+    check_usable(other)  # what was enrolled before as another recording stays
+    same = {"is": True}
+    monkeypatch.setattr(prints, "_is_same", lambda *_: same["is"])
+    with pytest.raises(valle.ConsentError, match="consent to this voice was revoked"):
+        model.enroll(statement, name="Bob", attest=ATTEST)
+    same["is"] = False
+    model.enroll(statement, name="Bob", attest=ATTEST)
 
 
 def test_stream_ends_when_consent_expires(

@@ -12,16 +12,16 @@ import soundfile
 from numpy.typing import NDArray
 
 import valle
-from valle.bundle.bundle import DEFAULT_FOLDER
-from valle.bundle.config import CONFIG_NAME
-from valle.consent import challenge, splicing, verification
-from valle.consent.challenge import Statement
-from valle.consent.fingerprint import (
+from valle.audio.fingerprint import (
     compute_fingerprint,
     fingerprint_at_speeds,
     max_similarity,
     similarity,
 )
+from valle.bundle.bundle import DEFAULT_FOLDER
+from valle.bundle.config import CONFIG_NAME
+from valle.consent import challenge, splicing, verification
+from valle.consent.challenge import Statement
 from valle.consent.splicing import measure_background_jumps, measure_speaker_consistency
 from valle.consent.text_verification import (
     MIN_SCORE,
@@ -273,7 +273,7 @@ GOOD = Scores(
     background_level=1.0,
     background_shape=1.0,
     replay=0.55,
-    spoof=None,
+    spoof=0.1,
     as_norm=None,
 )
 
@@ -286,7 +286,7 @@ GOOD = Scores(
         ({"words": {"anchor": -0.1, "violin": -9.0}}, "it lacks 'violin'"),
         ({"margin": 0.0}, "other words match it as well"),
         ({"speaker_cosine": -0.1}, "it is another voice"),
-        ({"phrase_cosine": -0.1}, "the words for today are in another voice"),
+        ({"phrase_cosine": -0.1}, "the words for today do not sound enough like"),
         ({"reference_cosine": -0.1}, "parts of the recording are in another voice"),
         ({"consistency": -0.5}, "not in one voice"),
         ({"background_level": 30.0}, "spliced together"),
@@ -315,8 +315,10 @@ def test_nan_score_is_refused(name: str) -> None:
 
 
 def test_missing_spoof_score_is_recorded_as_not_checked() -> None:
-    assert GOOD.as_dict()["spoof"] == "not checked"
+    unchecked = dataclasses.replace(GOOD, spoof=None)
+    assert unchecked.as_dict()["spoof"] == "not checked"
     assert dataclasses.replace(GOOD, spoof=0.25).as_dict()["spoof"] == 0.25
+    assert unchecked.find_faults() == [verification.NOT_CHECKED]
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +352,7 @@ def test_right_words_in_the_right_voice_are_accepted_and_others_refused(
         earlier = [] if used_before is None else [compute_fingerprint(used_before, RATE)]
         scores = verification.score(default.bundle, reference, recorded, statement, earlier)
         # All these voices are synthetic, which the detector notices; the other checks are tested.
-        return "; ".join(dataclasses.replace(scores, spoof=None).find_faults())
+        return "; ".join(dataclasses.replace(scores, spoof=0.0).find_faults())
 
     assert faults(recorded) == ""
     outdated_recording = synthesize(3, outdated), RATE
@@ -363,7 +365,7 @@ def test_right_words_in_the_right_voice_are_accepted_and_others_refused(
     assert faults((softer, RATE), used_before=recorded[0]) == "it was used before"
     half = len(recorded[0]) // 2
     spliced = np.concatenate([recorded[0][:half], synthesize(5, created.text)[half:]])
-    assert "the words for today are in another voice" in faults((spliced, RATE))
+    assert "the words for today do not sound enough like" in faults((spliced, RATE))
     other_speaker = synthesize(
         8, "He said what he thought of it, and then he went out into the garden."
     )

@@ -14,7 +14,7 @@ from valle.audio_format import HOP, SAMPLE_RATE
 from valle.cli.main import main
 from valle.corpora import speed_perturbation
 from valle.corpora.speed_perturbation import FASTEST, SLOWEST, prepare_speed_perturbed
-from valle.corpora.store import Labels, Store, StoreWriter
+from valle.corpora.store import Labels, Store, StoreWriter, UtteranceInfo
 from valle.errors import UsageError
 
 _FRAMES = 100
@@ -32,7 +32,10 @@ def _buzz() -> np.ndarray:
 def _store(folder: Path, styles: bool = True) -> Store:
     writer = StoreWriter(folder)
     for name in ("first", "second"):  # the second has no labels
-        writer.add(name, "c", "ada", _buzz(), "Ah.", waveform_is_clean=True, is_synthetic=True)
+        writer.add(
+            UtteranceInfo(name, "c", "ada", "Ah.", waveform_is_clean=True, is_synthetic=True),
+            _buzz(),
+        )
     writer.close()
     store = Store(folder)
     path = (np.arange(_FRAMES) >= _BORDER).astype(np.int64)

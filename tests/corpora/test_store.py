@@ -12,8 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from valle.audio_format import HOP
-from valle.corpora.recordings import prepare_recordings, read_heldout, read_manifest
-from valle.corpora.store import Labels, Store, StoreWriter, by_speaker, split_into_batches
+from valle.corpora.recordings import (
+    REFUSED,
+    PreparationTally,
+    prepare_recordings,
+    read_heldout,
+    read_manifest,
+)
+from valle.corpora.store import (
+    Labels,
+    Store,
+    StoreWriter,
+    UtteranceInfo,
+    by_speaker,
+    split_into_batches,
+)
 from valle.errors import RecordingError, UsageError
 
 
@@ -27,7 +40,10 @@ def write_store(folder: Path, *lengths: int) -> Store:
     for number, length in enumerate(lengths):
         samples = wave(length, number)
         speaker = f"speaker {number % 2}"
-        writer.add(f"u{number}", "synthetic", speaker, samples, "Hi.", waveform_is_clean=True)
+        writer.add(
+            UtteranceInfo(f"u{number}", "synthetic", speaker, "Hi.", waveform_is_clean=True),
+            samples,
+        )
     writer.close()
     return Store(folder)
 
@@ -51,9 +67,10 @@ def test_sixteen_bit_samples_are_stored_unchanged(tmp_path: Path) -> None:
     values = np.array([-32768, -32767, -1, 0, 1, 2, 12345, 32767])
     writer = StoreWriter(tmp_path)
     samples = (values / 32768).astype(np.float32)
-    writer.add("u", "c", "s", samples, None, waveform_is_clean=False)
+    writer.add(UtteranceInfo("u", "c", "s", None, waveform_is_clean=False), samples)
     writer.add(
-        "loud", "c", "s", np.array([1.0, 3.0, -3.0], np.float32), None, waveform_is_clean=False
+        UtteranceInfo("loud", "c", "s", None, waveform_is_clean=False),
+        np.array([1.0, 3.0, -3.0], np.float32),
     )
     writer.close()
     store = Store(tmp_path)
@@ -132,7 +149,7 @@ def test_missing_files_are_reported_with_their_command(
 
 def test_interrupted_writing_leaves_no_store(tmp_path: Path) -> None:
     writer = StoreWriter(tmp_path)
-    writer.add("u", "c", "s", wave(HOP), None, waveform_is_clean=True)
+    writer.add(UtteranceInfo("u", "c", "s", None, waveform_is_clean=True), wave(HOP))
     with pytest.raises(UsageError):
         Store(tmp_path)
 
@@ -140,7 +157,7 @@ def test_interrupted_writing_leaves_no_store(tmp_path: Path) -> None:
 def test_interrupted_writing_keeps_previous_store(tmp_path: Path) -> None:
     before = write_store(tmp_path, 640).waveform(Store(tmp_path).utterances[0])
     writer = StoreWriter(tmp_path)
-    writer.add("other", "c", "s", wave(HOP, 9), None, waveform_is_clean=True)
+    writer.add(UtteranceInfo("other", "c", "s", None, waveform_is_clean=True), wave(HOP, 9))
     again = Store(tmp_path)
     np.testing.assert_array_equal(again.waveform(again.utterances[0]), before)
 
@@ -213,13 +230,13 @@ def manifest(tmp_path: Path) -> Path:
     return path
 
 
-def prepare(manifest: Path, **changes: Path) -> int:
+def prepare(manifest: Path, **changes: Path) -> PreparationTally:
     heldout = changes.get("heldout", manifest.parent / "heldout.txt")
     return prepare_recordings(manifest, manifest.parent / "out", heldout, workers=1, quiet=True)
 
 
 def test_held_out_speakers_are_excluded(manifest: Path) -> None:
-    assert prepare(manifest) == 2
+    assert prepare(manifest).kept == 2
     store = Store(manifest.parent / "out")
     assert [u.speaker for u in store.utterances] == ["one two", "one two"]
     assert [u.text for u in store.utterances] == ["Hi.", None]
@@ -232,12 +249,18 @@ def test_missing_heldout_list_is_an_error(manifest: Path) -> None:
     assert not (manifest.parent / "out" / "utterances.jsonl").exists()
 
 
-def test_unreadable_recording_is_named(manifest: Path) -> None:
+def test_unreadable_recordings_are_set_aside(manifest: Path) -> None:
     (manifest.parent / "b.wav").write_bytes(b"no sound")
-    with pytest.raises(RecordingError, match=r"b\.wav"):
+    tally = prepare(manifest)
+    assert (tally.kept, tally.refused) == (1, 1)
+    assert (tally.seconds_kept, tally.seconds_refused) == (0.1, 0.1)
+    (refused,) = map(json.loads, (manifest.parent / "out" / REFUSED).read_text().splitlines())
+    assert refused["audio"] == "b.wav"
+    assert "b.wav cannot be read" in refused["reason"]
+    (manifest.parent / "a.wav").unlink()
+    with pytest.raises(RecordingError, match=r"a\.wav"):
         prepare(manifest)
-    with pytest.raises(UsageError):
-        Store(manifest.parent / "out")
+    assert len(Store(manifest.parent / "out").utterances) == 1  # the store before
 
 
 GOOD_ROW = {"audio": "a.wav", "corpus": "c", "speaker": "s", "text": None, "seconds": 1.0}

@@ -13,6 +13,7 @@ from valle.corpora import augmentation, synthetic, tts_engines
 from valle.corpora.espeak_speech import Espeak, EspeakError, EspeakVoice, voice_file
 from valle.corpora.split import is_evaluation_sentence
 from valle.corpora.synthetic import (
+    SynthesisPlan,
     SyntheticUtterance,
     spoken_text,
     synthesize_speaker,
@@ -127,9 +128,9 @@ def test_speakers_are_determined_by_seed() -> None:
 
 def test_samples_are_independent_of_worker_count() -> None:
     speakers = [SyntheticSpeaker.sample(seed, ESPEAK) for seed in (1, 2)]
-    one = list(synthesize_utterances(TEXTS, speakers, 2, seed=4))
-    two = list(synthesize_utterances(TEXTS, speakers, 2, seed=4, workers=2))
-    other = list(synthesize_utterances(TEXTS, speakers, 2, seed=5))
+    one = list(synthesize_utterances(TEXTS, SynthesisPlan(speakers, 2, seed=4)))
+    two = list(synthesize_utterances(TEXTS, SynthesisPlan(speakers, 2, seed=4), workers=2))
+    other = list(synthesize_utterances(TEXTS, SynthesisPlan(speakers, 2, seed=5)))
     assert [u.text for u in one] == [u.text for u in two]
     assert all(np.array_equal(a.samples, b.samples) for a, b in zip(one, two, strict=True))
     assert not all(
@@ -141,7 +142,7 @@ def test_samples_are_independent_of_worker_count() -> None:
 def test_evaluation_sentences_are_excluded() -> None:
     reserved = next(filter(is_evaluation_sentence, (f"Number {i} is here." for i in range(999))))
     with pytest.raises(UsageError, match="no sentence to speak"):
-        list(synthesize_utterances([reserved], 1, 1))
+        list(synthesize_utterances([reserved], SynthesisPlan(1, 1)))
 
 
 def test_tally_counts_dropped_sentences() -> None:
@@ -167,7 +168,7 @@ def test_missing_engine_is_skipped_with_warning(monkeypatch, caplog) -> None:
         assert "apt-get install flite" in caplog.text
         speaker = next(s for s in map(SyntheticSpeaker.sample, range(999)) if s.engine == "flite")
         with pytest.raises(UsageError, match="flite"):
-            list(synthesize_utterances(TEXTS, [speaker], 1))
+            list(synthesize_utterances(TEXTS, SynthesisPlan([speaker], 1)))
     finally:
         tts_engines.explain_missing.cache_clear()
 

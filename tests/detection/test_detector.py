@@ -55,6 +55,30 @@ def test_graph_equals_the_pytorch_model(
     np.testing.assert_allclose(attenuated.seconds, verdict.seconds, atol=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("log_odds", "length", "cut", "doubts"),
+    [
+        (3.0, 3.0, False, []),
+        (3.0, 1.0, False, ["shorter than 2 s"]),
+        (3.0, 3.0, True, ["nothing above 3.6 kHz"]),
+        (0.5, 3.0, False, ["no kind is much more probable"]),
+    ],
+)
+def test_verdict_is_unsure_of_what_is_short_cut_or_undecided(
+    debug_bundle: Path, tmp_path: Path, log_odds: float, length: float, cut: bool, doubts: list[str]
+) -> None:
+    bundle = add_to_bundle(debug_bundle, tmp_path / "b", constant_detector(SYNTHETIC, log_odds))
+    noise = np.random.default_rng(0).standard_normal(int(length * RATE))
+    if cut:
+        spectrum = np.fft.rfft(noise)
+        spectrum[int(3400 / RATE * len(noise)) :] = 0
+        noise = np.fft.irfft(spectrum, len(noise))
+    verdict = classify(bundle, (0.1 * noise).astype(np.float32), RATE)
+    assert verdict is not None
+    assert len(verdict.doubts) == len(doubts)
+    assert all(part in text for part, text in zip(doubts, verdict.doubts, strict=True))
+
+
 def test_adding_a_detector_keeps_other_graphs(debug_bundle: Path, tmp_path: Path) -> None:
     bundle = add_to_bundle(debug_bundle, tmp_path / "b", constant_detector(SYNTHETIC))
     bundle.verify()

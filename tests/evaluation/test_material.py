@@ -70,7 +70,7 @@ def test_ground_truth_is_identified(
     native = [speaker for speaker in speakers if speaker.corpus.startswith("librispeech")]
     assert native[0] is speakers[0]  # a small run has both corpora
     settings = zero_shot.Settings(speakers=1, per_speaker=2)
-    clips = zero_shot.run(None, native, [], Metrics(identifier), settings)
+    clips = zero_shot.run(None, zero_shot.EvaluationSet(native, []), Metrics(identifier), settings)
     assert [clip.identified for clip in clips] == [u.text for u in native[0].utterances[:2]]
     for clip in clips:
         assert clip.speaker_identified

@@ -17,8 +17,8 @@ from valle.arrays import Floats
 from valle.bundle.bundle import Bundle
 from valle.bundle.writer import NewGraph, write_bundle
 from valle.runtime import batching
-from valle.runtime.ar import ARDecoder, EncodedText
-from valle.runtime.batching import Frame, FrameStream
+from valle.runtime.ar import ARDecoder
+from valle.runtime.batching import EncodedText, Frame, FrameStream
 from valle.runtime.kv_cache import PromptCache
 from valle.runtime.pointer import count_frames_on_symbol
 from valle.runtime.sampling import DurationController, Sampling, sample

@@ -13,6 +13,8 @@ from tiny_codec import CODEBOOKS, DELAY, HOP, SIZE, STEP, codec_graphs, tiny_con
 from valle.bundle.writer import write_bundle
 from valle.errors import RecordingError, UsageError
 from valle.runtime.codec import Codec
+from valle.runtime.codec_decoder import CodecDecoder, decode_unmarked
+from valle.watermark.detect import detect_watermark
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def test_levels_survive_encoding_and_decoding(codec: Codec) -> None:
     assert codes.dtype == np.int64
     assert codes[:, 0].tolist() == [512, 768, 384, 576, 0, 896, 640]
     assert codes[:, 1].tolist() == codes[:, 0].tolist()
-    decoded = codec.decode(codes)
+    decoded = decode_unmarked(codec, codes)
     assert decoded.dtype == np.float32
     np.testing.assert_array_equal(decoded, samples)
 
@@ -62,7 +64,8 @@ def test_last_frame_is_padded_with_silence(codec: Codec) -> None:
 @pytest.mark.parametrize("frames", [0, 1, DELAY - 1, DELAY, DELAY + 1, 3100])
 def test_decode_gives_one_hop_per_frame(codec: Codec, frames: int) -> None:
     levels = np.round(np.random.default_rng(1).uniform(-1, 0.9, frames) * STEP) / STEP
-    decoded = codec.decode(encode_levels(levels))
+    decoded = decode_unmarked(codec, encode_levels(levels))
+    assert codec.decode(encode_levels(levels)).shape == decoded.shape
     np.testing.assert_allclose(decoded, np.repeat(levels, HOP), atol=1e-6)
 
 
@@ -74,7 +77,7 @@ def test_decoder_sees_frames_ahead(mixing: Codec) -> None:
     # One loud frame is in the four frames before it, by the known taps, and nowhere else.
     levels = np.zeros(12)
     levels[8] = 0.5
-    decoded = mixing.decode(encode_levels(levels)).reshape(-1, HOP)
+    decoded = decode_unmarked(mixing, encode_levels(levels)).reshape(-1, HOP)
     expected = np.zeros(12)
     expected[4:9] = 0.5 * np.array([0.4, 0.3, 0.2, 0.1, 1.0])
     np.testing.assert_allclose(decoded, np.repeat(expected[:, None], HOP, 1), atol=1e-6)
@@ -86,8 +89,8 @@ def test_streaming_equals_whole_decoding(noisy: Codec, data: st.DataObject) -> N
     lengths = data.draw(st.lists(st.integers(0, 30), max_size=8))
     seed = data.draw(st.integers(0, 2**32 - 1))
     codes = np.random.default_rng(seed).integers(0, SIZE + 1, (sum(lengths), CODEBOOKS))
-    whole = noisy.decode(codes)
-    stream = noisy.stream()
+    whole = decode_unmarked(noisy, codes)
+    stream = CodecDecoder(noisy)
     chunks, start = [], 0
     for length in lengths:
         chunks.append(stream.feed(codes[start : start + length]))
@@ -102,19 +105,45 @@ def test_streaming_equals_whole_decoding(noisy: Codec, data: st.DataObject) -> N
 
 def test_streams_do_not_share_state(mixing: Codec) -> None:
     loud, quiet = encode_levels(np.full(9, 0.9)), encode_levels(np.zeros(9))
-    loud_stream, quiet_stream = mixing.stream(), mixing.stream()
+    loud_stream, quiet_stream = CodecDecoder(mixing), CodecDecoder(mixing)
     loud_stream.feed(loud)
     assert np.abs(np.concatenate([quiet_stream.feed(quiet), quiet_stream.finish()])).max() == 0
 
 
 def test_noise_is_gaussian_and_deterministic(noisy: Codec) -> None:
     codes = encode_levels(np.zeros(200))
-    noise = noisy.decode(codes)
-    np.testing.assert_array_equal(noise, noisy.decode(codes))
+    noise = decode_unmarked(noisy, codes)
+    np.testing.assert_array_equal(noise, decode_unmarked(noisy, codes))
     assert abs(noise.mean()) < 0.01
     assert abs(noise.std() - 0.1) < 0.005
     frames = noise.reshape(-1, HOP)
     assert np.abs(np.corrcoef(frames[:50]) - np.eye(50)).max() < 0.35  # frames are independent
+
+
+@settings(max_examples=15, deadline=None)
+@given(lengths=st.lists(st.integers(0, 40), max_size=5), seed=st.integers(0, 2**32 - 1))
+def test_marked_stream_equals_whole_decoding(noisy: Codec, lengths: list[int], seed: int) -> None:
+    codes = np.random.default_rng(seed).integers(0, SIZE + 1, (sum(lengths), CODEBOOKS))
+    stream = noisy.stream()
+    parts = np.split(codes, np.cumsum(lengths)[:-1]) if lengths else []
+    streamed = np.concatenate([*map(stream.feed, parts), stream.finish()])
+    whole = noisy.decode(codes)
+    assert streamed.shape == whole.shape == (len(codes) * HOP,)
+    np.testing.assert_allclose(streamed, whole, atol=1e-5)
+
+
+def test_samples_from_codes_are_watermarked_whichever_way_they_take(noisy: Codec) -> None:
+    codes = encode_levels(np.zeros(200))
+    stream = noisy.stream()
+    assert detect_watermark(noisy.decode(codes), noisy.sample_rate).found
+    assert detect_watermark(
+        np.concatenate([stream.feed(codes), stream.finish()]), noisy.sample_rate
+    ).found
+    unmarked = decode_unmarked(noisy, codes)
+    assert not detect_watermark(unmarked, noisy.sample_rate).found
+    # A recording through the codec is marked again.
+    again = noisy.decode(noisy.encode(0.1 * np.random.default_rng(0).standard_normal(64_000)))
+    assert again.shape == (64_000,)
 
 
 def test_peek_does_not_change_later_samples(noisy: Codec) -> None:
@@ -123,7 +152,6 @@ def test_peek_does_not_change_later_samples(noisy: Codec) -> None:
     for decoder in (stream, reference):
         decoder.feed(codes[:20])
     samples = stream.peek()
-    assert len(samples) == DELAY * HOP
     np.testing.assert_array_equal(samples, stream.copy().finish())
     np.testing.assert_array_equal(stream.feed(codes[20:]), reference.feed(codes[20:]))
 

@@ -13,7 +13,6 @@ from valle.runtime.speaker_encoder import EMBEDDING_DIM
 
 torch = pytest.importorskip("torch")
 
-from torch import Tensor
 
 from random_models import (
     NO_CODE,
@@ -22,11 +21,13 @@ from random_models import (
     assert_close,
     make_random_models,
     make_utterance,
+    run_nar_module,
     to_tensor,
     to_tensors,
 )
 from valle.training.models import nar as nar_module
 from valle.training.models import quantizer
+from valle.training.models.phonemes import Conditioning
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +68,16 @@ def predict_in_pytorch(
     models: RandomModels, prompt: RandomUtterance, prompt_frames: Ints, frames: Ints
 ) -> Floats:
     """Predict some frames of a prompt with others as the prompt, in PyTorch."""
-    codes, symbols, stress = to_tensors(prompt.inputs(frames))
-    target = nar_module.mask_residual_codebooks(codes), symbols, stress
-    speaker = to_tensor(prompt.speaker)
+    target = nar_module.Frames(*to_tensors(prompt.inputs(frames)))
+    target = target._replace(codes=nar_module.mask_residual_codebooks(target.codes))
+    speaker = Conditioning(to_tensor(prompt.speaker))
     with torch.no_grad():
         if not len(prompt_frames):
-            vectors, _, _ = models.nar(*target, speaker, to_tensor(frames), torch.tensor(1))
+            target = target._replace(positions=to_tensor(frames))
+            vectors, _, _ = models.nar(target, speaker, torch.tensor(1))
             return vectors[0].numpy()
         lengths = torch.tensor([len(prompt_frames)]), torch.tensor([len(frames)])
-        context = to_tensors(prompt.inputs(prompt_frames))
+        context = nar_module.Frames(*to_tensors(prompt.inputs(prompt_frames)))
         return models.nar.forward_training(context, target, speaker, *lengths)[0].numpy()
 
 
@@ -123,9 +125,11 @@ def predict_blocks_in_pytorch(
         codes[:, 0] = inputs.codes[:, 0]
         with torch.no_grad():
             vectors = models.nar.forward_training(
-                to_tensors(prompt.inputs()),
-                (to_tensor(codes), to_tensor(inputs.symbols), to_tensor(inputs.stress)),
-                to_tensor(prompt.speaker),
+                nar_module.Frames(*to_tensors(prompt.inputs())),
+                nar_module.Frames(
+                    to_tensor(codes), to_tensor(inputs.symbols), to_tensor(inputs.stress)
+                ),
+                Conditioning(to_tensor(prompt.speaker)),
                 torch.tensor([len(prompt.codes)]),
                 torch.tensor([len(codes)]),
             )[0].numpy()
@@ -241,24 +245,21 @@ def test_graph_equals_the_module(models: RandomModels, kind: int) -> None:
     padded = torch.nn.functional.pad(models.nar.tables, (0, 0, 0, 1)).numpy()  # "no code" adds 0
     expected_sum = sum(padded[book][codes[..., book]] for book in range(1, 8))
     assert_close(outputs["given"], expected_sum)
-    arguments = (torch.from_numpy(np.ascontiguousarray(a)) for a in module_inputs.values())
-    with torch.no_grad():
-        expected = dict(zip(("vector", "key", "value"), models.nar(*arguments), strict=True))
-    for name, tensor in expected.items():
+    expected = run_nar_module(models.nar, module_inputs)
+    for name, tensor in zip(("vector", "key", "value"), expected, strict=True):
         assert_close(outputs[name], tensor.numpy())
 
 
-def pad_batch(utterances: Sequence[RandomUtterance], width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return codes, symbols and stress of utterances, padded on the right."""
+def pad_batch(utterances: Sequence[RandomUtterance], width: int) -> nar_module.Frames:
+    """Return the frames of utterances, padded on the right."""
     rows = []
     for utterance in utterances:
         inputs, extra = utterance.inputs(), width - len(utterance.codes)
         codes = np.pad(inputs.codes, ((0, extra), (0, 0)), constant_values=NO_CODE)
         rows.append((codes, np.pad(inputs.symbols, (0, extra)), np.pad(inputs.stress, (0, extra))))
-    codes, symbols, stress = (
-        torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)
+    return nar_module.Frames(
+        *(torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True))
     )
-    return codes, symbols, stress
 
 
 def test_padding_has_no_effect_in_training(models: RandomModels) -> None:
@@ -269,12 +270,12 @@ def test_padding_has_no_effect_in_training(models: RandomModels) -> None:
         prompt_frames = torch.tensor([len(utterance.codes) for utterance in prompts])
         target_frames = torch.tensor([len(utterance.codes) for utterance in targets])
         speakers = torch.from_numpy(np.stack([utterance.speaker for utterance in prompts]))
-        codes, symbols, stress = pad_batch(targets, int(target_frames.max()))
+        target = pad_batch(targets, int(target_frames.max()))
         with torch.no_grad():
             return models.nar.forward_training(
                 pad_batch(prompts, int(prompt_frames.max())),
-                (nar_module.mask_residual_codebooks(codes), symbols, stress),
-                speakers,
+                target._replace(codes=nar_module.mask_residual_codebooks(target.codes)),
+                Conditioning(speakers),
                 prompt_frames,
                 target_frames,
             ).numpy()

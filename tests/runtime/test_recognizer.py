@@ -232,7 +232,9 @@ class FakeBundle:
     """Returns given log-probabilities, and checks the samples that it is given."""
 
     def __init__(self, ctc: list[tuple[str, float]], frame: list[str]) -> None:
-        self.config = SimpleNamespace(hop=320, listener_symbols=LISTENER_SYMBOLS)
+        self.config = SimpleNamespace(
+            hop=320, sample_rate=16_000, listener_symbols=LISTENER_SYMBOLS
+        )
         self.ctc, self.frame = ctc, frame
 
     def session(self, graph: str) -> FakeBundle:

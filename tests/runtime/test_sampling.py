@@ -172,3 +172,15 @@ def test_expected_frames_are_learned_from_the_voice() -> None:
 def test_target_of_no_frames_is_refused() -> None:
     with pytest.raises(UsageError):
         DurationController(0, np.ones(3))
+
+
+def test_timed_symbols_are_left_on_time_and_pauses_are_not_skipped() -> None:
+    expected = np.array([5.0, 10.0, 5.0])  # a phoneme, a pause, a phoneme
+    loose = DurationController(20, expected)
+    timed = DurationController(20, expected, is_timed=True)
+    assert timed.bias(0, 8) > loose.bias(0, 8) > 0
+    # Frame 8 is late for leaving the phoneme, but early for what comes after the pause.
+    assert timed.bias_skip(0, 8) < 0 < timed.bias(0, 8)
+    assert timed.bias_skip(0, 16) > 0
+    assert loose.bias_skip(0, 8) == loose.bias(0, 8)
+    assert timed.bias_skip(2, 19) == timed.bias(2, 19)  # nothing follows the last symbol

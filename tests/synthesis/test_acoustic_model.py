@@ -15,7 +15,8 @@ from conftest import ATTEST
 from valle.audio.recording import resample
 from valle.bundle.bundle import Bundle
 from valle.synthesis import acoustic_model
-from valle.synthesis.acoustic_model import AcousticModel, VoicePrompt
+from valle.synthesis.acoustic_model import AcousticModel, PendingUtterance, VoicePrompt
+from valle.synthesis.utterance import Utterance
 from valle.text.segmentation import split_sentences
 from valle.voices import registry
 
@@ -103,3 +104,26 @@ def test_prepared_utterance_has_its_own_random_numbers(
     ):
         other = acoustic.generate_codes(changed, prompt)
         assert other.shape != same.shape or (other != same).any()
+
+
+def test_what_was_generated_is_not_measured_again(
+    model: valle.Model, voice: valle.Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "Oh no. So be it."
+    options: dict[str, Any] = {"retries": 0, "seed": 77}
+    expected = model.speak(text, voice, duration=2.0, **options)
+    other = valle.Model(model.bundle)
+    other.speak(text, voice, **options)
+    unlimited = []
+    acoustic = other._pipeline.acoustic_model
+    start = acoustic.start
+
+    def count(utterance: Utterance, prompt: VoicePrompt) -> PendingUtterance:
+        unlimited.append(utterance.target_frames is None)
+        return start(utterance, prompt)
+
+    monkeypatch.setattr(acoustic, "start", count)
+    assert np.array_equal(other.speak(text, voice, duration=2.0, **options).audio, expected.audio)
+    assert unlimited == [False, False]
+    other.speak(text, voice, duration=2.0, retries=0, seed=78)
+    assert True in unlimited  # another seed takes other lengths

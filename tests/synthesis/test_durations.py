@@ -131,6 +131,10 @@ def test_pauses_are_heard_as_long_as_asked(model: valle.Model, voice: valle.Voic
     assert second.start - first.end == pytest.approx(0.3, abs=0.021)
     assert third.start - second.end == pytest.approx(0.8, abs=0.021)
     assert third.begins_paragraph
+    joined = model.speak(TEXT, voice, retries=0, pause={"sentence": 0, "paragraph": 0})
+    first, second, third = joined.sentences
+    assert second.start == first.end
+    assert third.start == second.end
     slow = model.speak(TEXT, voice, retries=0, speed=0.8)
     usual = model.speak(TEXT, voice, retries=0)
     assert slow.seconds * 0.8 == pytest.approx(usual.seconds, rel=0.03)

@@ -19,34 +19,16 @@ from valle.runtime.ar import ARDecoder
 from valle.runtime.kv_cache import BoundGraph, StepBuffers, allocate_cache
 from valle.runtime.pointer import FRAMES_ON_SYMBOL_BINS, count_frames_on_symbol
 from valle.synthesis.infilling import CONTEXT_SYMBOLS, MAX_CONTEXT_FRAMES, word_edges
-from valle.training.data.examples import Example, ExampleSource
-from valle.training.export.bundle import Models, export_bundle, random_models
+from valle.training.data.examples import Example, ExampleProbabilities, ExampleSource
+from valle.training.export.bundle import Models
 from valle.training.models.sizes import NO_CODE
 from valle.training.trainers.ar import IGNORE_INDEX, collate_examples, predict_batch
 
 CPU = torch.device("cpu")
-BIN_EDGES = np.arange(35.0).reshape(5, 7)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return write_corpus(tmp_path_factory.mktemp("store"), {"a": [220, 180], "b": [260, 300]})
-
-
-@pytest.fixture(scope="module")
-def models() -> Models:
-    return dataclasses.replace(random_models("debug", seed=0), style_bin_edges=BIN_EDGES)
-
-
-@pytest.fixture(scope="module")
-def bundle(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    folder = tmp_path_factory.mktemp("styled") / "bundle"
-    export_bundle(folder, "styled", models, "fp32")
-    return Bundle.load(folder, threads=1)
 
 
 def infilling_examples(store: Store, count: int) -> list[Example]:
-    source = ExampleSource([store], [1.0], seed=0, infilling=1.0)
+    source = ExampleSource([store], [1.0], 0, ExampleProbabilities(infilling=1.0))
     return [source.example((40, 80), (60, 120), 0.5) for _ in range(count)]
 
 
@@ -115,7 +97,7 @@ def test_transition_is_trained_at_the_end_of_a_span_and_not_of_its_prefix(store:
 
 
 def test_share_of_infilling_examples_is_as_requested(store: Store) -> None:
-    source = ExampleSource([store], [1.0], seed=0, infilling=0.3)
+    source = ExampleSource([store], [1.0], 0, ExampleProbabilities(infilling=0.3))
     examples = [source.example((40, 80), (60, 120), 0.5) for _ in range(400)]
     infilling = [len(e.context) == 2 or e.prefix != e.frames for e in examples]
     assert 80 < sum(infilling) <= 160
@@ -134,7 +116,9 @@ def test_without_infilling_examples_are_pairs(store: Store) -> None:
 def test_corpora_of_short_utterances_are_refused(tmp_path: Path) -> None:
     store = write_corpus(tmp_path, {"a": [55, 55]}, words=4)
     with pytest.raises(UsageError, match="infill"):
-        ExampleSource([store], [1.0], 0, infilling=1.0).example((20, 40), (20, 40), 0.5)
+        ExampleSource([store], [1.0], 0, ExampleProbabilities(infilling=1.0)).example(
+            (20, 40), (20, 40), 0.5
+        )
 
 
 @torch.no_grad()

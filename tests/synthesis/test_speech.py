@@ -45,7 +45,7 @@ def test_saved_file_states_its_provenance(
     payload = Payload.for_receipt(
         ledger.get_signing_key().derive_watermark_key(), voice.consent["id"]
     )
-    assert record["watermark"] == {"version": 1, "payload": f"{payload.bits:08x}"}
+    assert record["watermark"] == {"version": 2, "payload": f"{payload.bits:08x}"}
     assert record["samples_sha256"] == hashlib.sha256(speech.audio.tobytes()).hexdigest()
     json.dumps(speech.describe())  # plain values only
 

@@ -11,7 +11,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
-from synthetic_corpus import voiced_corpus, write_corpus
+from styled_models import BIN_EDGES
+from synthetic_corpus import voiced_corpus
 from valle.audio.prosody import CLASSES, STYLES
 from valle.bundle.bundle import Bundle
 from valle.corpora.store import Store
@@ -19,11 +20,11 @@ from valle.corpora.styles import prepare_styles
 from valle.errors import UsageError
 from valle.runtime.conditioning import make_style_input
 from valle.runtime.nar import NAR, FrameInputs, first_block_frames
-from valle.training.data.examples import ExampleSource
-from valle.training.export.bundle import Models, export_bundle, random_models
+from valle.training.data.examples import ExampleProbabilities, ExampleSource
+from valle.training.export.bundle import Models
 from valle.training.export.import_bundle import import_bundle
-from valle.training.models.nar import residual_correction
-from valle.training.models.phonemes import StyleConditioning
+from valle.training.models.nar import Frames, residual_correction
+from valle.training.models.phonemes import Conditioning, StyleConditioning
 from valle.training.models.quantizer import residual_codes
 from valle.training.models.sizes import NO_CODE
 from valle.training.run_folder import load_bin_edges
@@ -32,25 +33,6 @@ from valle.training.trainers.trainer import TrainerContext
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-BIN_EDGES = np.arange(35.0).reshape(5, 7)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return write_corpus(tmp_path_factory.mktemp("store"), {"a": [220, 180], "b": [260, 300]})
-
-
-@pytest.fixture(scope="module")
-def models() -> Models:
-    return dataclasses.replace(random_models("debug", seed=0), style_bin_edges=BIN_EDGES)
-
-
-@pytest.fixture(scope="module")
-def bundle(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    folder = tmp_path_factory.mktemp("styled") / "bundle"
-    export_bundle(folder, "styled", models, "fp32")
-    return Bundle.load(folder, threads=1)
 
 
 def tensor(array: np.ndarray) -> Tensor:
@@ -76,16 +58,15 @@ def test_training_and_inference_of_the_nar_are_conditioned_alike(
     )
     styled, unconditional = (
         models.nar.forward_training(
-            (
+            Frames(
                 tensor(prompt_inputs.codes),
                 tensor(prompt_inputs.symbols),
                 tensor(prompt_inputs.stress),
             ),
-            (tensor(masked), tensor(symbols), tensor(stress)),
-            tensor(prompt.voice),
+            Frames(tensor(masked), tensor(symbols), tensor(stress)),
+            Conditioning(tensor(prompt.voice), tensor(classes)),
             torch.tensor([len(prompt_inputs)]),
             torch.tensor([len(masked)]),
-            tensor(classes),
         )
         for classes in (style, 0 * style)
     )
@@ -176,7 +157,7 @@ def test_run_keeps_its_bin_edges_whatever_those_of_the_corpora(
 def test_styles_of_targets_are_measured_and_dropped_with_their_probability(tmp_path: Path) -> None:
     voiced_corpus(tmp_path, 0)
     prepare_styles([tmp_path], quiet=True)
-    source = ExampleSource([Store(tmp_path)], [1.0], seed=0, infilling=0.3)
+    source = ExampleSource([Store(tmp_path)], [1.0], 0, ExampleProbabilities(infilling=0.3))
     styles = np.stack([source.example((40, 80), (60, 120), 0.5).style for _ in range(400)])
     assert styles.min() == 0
     assert styles.max() == CLASSES

@@ -166,7 +166,7 @@ def test_abbreviation_may_end_the_sentence(abbreviation: str, following: str) ->
         ("the Co.’s plan", "the Company's plan."),
         ("J. & K. Lee", "J and K Lee."),
         ("Poe, J., and Lee, K., wrote", "Poe J and Lee K wrote."),
-        ("Node18.2-rc1", "Node eighteen point two rc one."),
+        ("Node18.2-rc1", "Node eighteen point two R C one."),
     ],
 )
 def test_text_joined_to_an_abbreviation_or_version(text: str, words: str) -> None:

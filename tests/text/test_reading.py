@@ -9,7 +9,7 @@ import pytest
 
 import valle
 from valle.cli.main import main
-from valle.errors import UsageError
+from valle.errors import TextError, UsageError
 from valle.text.phonemes import parse_ipa
 from valle.text.reading import load_lexicon, make_reading, parse_pronunciation
 from valle.text.segmentation import split_sentences
@@ -41,6 +41,28 @@ def test_wrong_pronunciation_names_the_line(sounds: str, tmp_path: Path) -> None
         load_lexicon(file)
 
 
+def test_lexicon_of_another_system_with_comments_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "words.txt"
+    lines = (
+        "\ufeff# names",
+        "Nguyen, win",
+        "",
+        "  # more",
+        "GIF\t/dʒɪf/",
+        "Nguyen, win ",
+        "O’Brien, oh-BRY-en",
+    )
+    file.write_bytes("\r\n".join(lines).encode())
+    assert list(load_lexicon(file)) == ["nguyen", "gif", "o'brien"]
+
+
+def test_two_pronunciations_of_a_word_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "words.txt"
+    file.write_text("Nguyen, win\nLee, lee\nnguyen, noo-yen\n", "utf-8")
+    with pytest.raises(UsageError, match="line 3: 'nguyen' has another pronunciation in line 1"):
+        load_lexicon(file)
+
+
 def test_line_without_a_comma_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "words.txt"
     file.write_text("Nguyen win\n", "utf-8")
@@ -67,6 +89,29 @@ def test_phonemize_reads_line_by_line() -> None:
     assert second.skipped == [{"text": "🎉", "why": "a sign with no spoken form"}]
     (line,) = valle.phonemize("🎉")
     assert (line.spoken, line.phonemes) == ("", "")
+
+
+def test_phonemize_lists_directions() -> None:
+    text = "[pause]It is [rate:2]fast.[/rate] [voice:Ada] [pause:1s]\n\nYes 🎉 so.\n[style:low]"
+    first, second, third = valle.phonemize(text)
+    assert first.spoken == "It is fast |"
+    tags = ["[pause]", "[rate:2]", "[/rate]", "[voice:Ada]", "[pause:1s]"]
+    assert first.skipped == [{"text": tag, "why": "a direction"} for tag in tags]
+    assert second.spoken == "Yes so |"
+    assert [part["text"] for part in second.skipped] == ["🎉"]
+    assert (third.spoken, len(third.skipped)) == ("", 1)
+    with pytest.raises(TextError, match=r"line 2: there is no tag \[speed:2\]"):
+        valle.phonemize("One.\n[speed:2]Two.")
+    assert valle.phonemize("[speed:2]Two.", plain=True)[0].skipped == []
+
+
+def test_hyphenated_and_wrapped_lines_are_joined() -> None:
+    lines = valle.phonemize(
+        "The nega-\r\ntive case is well-\r\nknown.\r\nOne long line that is wrapped at\r\nits end."
+    )
+    spoken = [line.spoken for line in lines]
+    assert spoken[:3] == ["The negative", "case is well", "known |"]
+    assert spoken[3:] == ["One long line that is wrapped at", "its end |"]
 
 
 def test_plain_keeps_marks() -> None:

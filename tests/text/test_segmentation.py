@@ -173,6 +173,38 @@ def test_stream_without_speech_is_refused(text: str | list[str]) -> None:
         list(stream_sentences(text, "en-us"))
 
 
+@pytest.mark.parametrize("size", [1, 3, 7])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "One <!-- Hidden. Words here. --> two. Three.",
+        "See [this. And that](http://x.com/a.b) now. Then go.",
+        "---\ntitle: A. B. C\n---\nHello there. Bye.",
+        "Hi. <script>var a. b = 1. c</script> Bye now. End.",
+        "**Bold. And more.** Then *it. Ended*. So.",
+        "Say [[wɪn]] twice. Then [[ɡoʊ]] on.",
+        "Known.[1] It is so.[2][3] Yes [a. b] no. Done.",
+        'Call <a href="http://a.com/x.y">us. Now</a> please. End.',
+        "nega-\ntive words. And an extra-\nordinary day. End.",
+    ],
+)
+def test_marks_split_between_chunks_are_read_as_in_the_whole(text: str, size: int) -> None:
+    chunks = [text[at : at + size] for at in range(0, len(text), size)]
+    sentences = [part.sentence for part in stream_sentences(chunks, "en-us") if part.sentence]
+    streamed, whole = (
+        [word.spoken for sentence in some for word in sentence.words]
+        for some in (sentences, split_sentences(text)[0])
+    )
+    assert streamed == whole
+
+
+def test_stream_of_signs_is_not_kept() -> None:
+    chunks = ["Hello there. ", *["?"] * (2 * MAX_PENDING), " The end."]
+    segments = list(stream_sentences(chunks, "en-us"))
+    spoken = [word.spoken for part in segments if part.sentence for word in part.sentence.words]
+    assert spoken == ["Hello", "there", "The", "end"]
+
+
 def test_chunks_must_be_text() -> None:
     with pytest.raises(UsageError, match="bytes"):
         list(stream_sentences([b"no"], "en-us"))  # type: ignore[list-item]

@@ -41,15 +41,20 @@ def read_words(text: str) -> tuple[list[str], set[int]]:
     return words, pauses
 
 
+def find_sounds(text: str, word: str) -> list[list[tuple[str, int]]]:
+    """The symbols and stress of every occurrence of a word in a text."""
+    return [
+        [(phoneme.symbol, phoneme.stress) for phoneme in sentence.phonemes if phoneme.word == index]
+        for sentence in split_sentences(text)[0]
+        for index, candidate in enumerate(sentence.words)
+        if candidate.text.lower() == word.lower()
+    ]
+
+
 def is_pronounced(text: str, word: str, ipa: str) -> bool:
     """Whether a word of the text has the sounds of `ipa`, stress aside."""
     expected = [symbol for symbol, _ in parse_ipa(ipa)]
-    for sentence in split_sentences(text)[0]:
-        for index, candidate in enumerate(sentence.words):
-            sounds = [p.symbol for p in sentence.phonemes if p.word == index]
-            if candidate.text.lower() == word.lower() and sounds == expected:
-                return True
-    return False
+    return any([symbol for symbol, _ in sounds] == expected for sounds in find_sounds(text, word))
 
 
 def is_read_as(text: str, reading: str) -> bool:
@@ -77,5 +82,9 @@ def test_spoken(written: str, reading: str, kind: str) -> None:
 
 def test_homographs_are_told_apart_in_95_percent_of_sentences() -> None:
     lines = (TABLES / "homographs.tsv").read_text("utf-8").splitlines()
-    wrong = [line for line in lines if not is_pronounced(*line.split("\t"))]
+    rows = [line.split("\t") for line in lines]
+    wrong = [
+        text for text, word, ipa in rows if list(parse_ipa(ipa)) not in find_sounds(text, word)
+    ]
+    assert len(lines) >= 300
     assert len(wrong) <= 0.05 * len(lines), wrong

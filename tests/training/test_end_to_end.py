@@ -89,7 +89,8 @@ def test_from_sentences_to_speech(
     card = tmp_path / "card.md"
     card.write_text("# Trained for three steps: «naïve»\n", encoding="utf-8")
     expect_success("export", bundle, "--runs", runs, "--name", "three-steps", "--card", card)
-    assert (bundle / "MODEL_CARD.md").read_bytes() == card.read_bytes()
+    written = (bundle / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert written.startswith(card.read_text(encoding="utf-8").rstrip())
     model = valle.load(bundle, threads=1)
     voice = model.enroll(recording, attest=ATTEST)
     speech = model.speak("Yes.", voice=voice)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import valle
+from valle.cli.main import main
 from valle.errors import ConsentError, OutputError
 from valle.trust import audit, keys, ledger, private_files
 
@@ -103,7 +105,8 @@ def test_audit_reports_only_the_altered_line(file: Path) -> None:
             f"line {at + 1} was changed, or was not written by valle"
         ]
         file.write_bytes(b"".join([*lines[:at], *lines[at + 1 :]]))
-        assert [str(f) for f in audit.audit().faults] == [f"line {at + 1} is missing"]
+        why = "is missing" if at < LINES - 1 else audit.INTERRUPTED
+        assert [str(f) for f in audit.audit().faults] == [f"line {at + 1} {why}"]
     file.write_bytes(b"".join(lines[:-3]))
     assert [f.line for f in audit.audit().faults] == [LINES - 2, LINES - 1, LINES]
 
@@ -246,3 +249,76 @@ def test_unwritable_folder_is_an_output_error(
 def test_audit_without_a_ledger_is_refused(home: Path) -> None:
     with pytest.raises(ConsentError, match="there is no ledger"):
         audit.audit()
+
+
+def test_crash_within_the_last_line_is_no_alteration(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = file.read_bytes()
+    last = len(whole.splitlines(keepends=True)[-1])
+    for cut in (2, 50, last):
+        file.write_bytes(whole[:-cut])
+        (fault,) = audit.audit().faults
+        assert str(fault) == f"line {LINES} {audit.INTERRUPTED}"
+        assert main(["ledger", "verify"]) == 0
+        assert "none altered" in capsys.readouterr().out
+        assert file.read_bytes() == whole
+    file.write_bytes(whole[:-last] + b"x")
+    assert main(["ledger", "verify"]) == 6
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX modes and links")
+def test_folder_that_others_can_replace_is_refused(home: Path, tmp_path: Path) -> None:
+    ledger.append("speak", receipt="a" * 64)
+    home.chmod(0o777)
+    with pytest.raises(ConsentError, match="everybody can write to"):
+        ledger.append("speak", receipt="a" * 64)
+    home.chmod(0o755)
+    (home / "safety").rename(tmp_path / "elsewhere")
+    (home / "safety").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConsentError, match="is a link"):
+        ledger.append("speak", receipt="a" * 64)
+
+
+def test_older_copy_is_noticed_and_revokes_nothing_less(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VALLE_STATE", str(tmp_path / "state"))
+    ledger.append("enroll", receipt="a")
+    shutil.copytree(home, tmp_path / "older")
+    ledger.append("revoke", revoked={"a": "recording"}, receipt="a")
+    ledger.append("speak", receipt="b")
+    shutil.rmtree(home)
+    shutil.copytree(tmp_path / "older", home)
+    assert [str(fault) for fault in audit.audit().faults] == [audit.OLDER_COPY]
+    assert ledger.read_head().revoked == {"a": "recording"}
+    assert audit.audit().faults == ()
+    _, noticed = ledger.read_lines()
+    assert noticed["what"] == "rollback"
+    assert noticed["lines_before"] == 3
+    ledger.append("speak", receipt="b")
+    assert len(list(ledger.read_lines())) == 3
+
+
+@pytest.mark.parametrize("change", ["gone", "altered", "unwritable", "not named"])
+def test_ledger_without_its_witness_is_used_as_it_is(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    state = tmp_path / "state"
+    if change != "not named":
+        monkeypatch.setenv("VALLE_STATE", str(state))
+    if change == "unwritable":
+        state.write_text("a file")
+    for _ in range(3):
+        ledger.append("speak", receipt="a")
+    shutil.copytree(home, tmp_path / "older")
+    ledger.append("speak", receipt="a")
+    for witness in state.glob("*"):
+        if change == "gone":
+            witness.unlink()
+        else:
+            witness.write_bytes(witness.read_bytes().replace(b'"lines":4', b'"lines":9'))
+    shutil.rmtree(home)
+    shutil.copytree(tmp_path / "older", home)
+    ledger.append("speak", receipt="a")
+    assert [line["what"] for line in ledger.read_lines()] == ["speak"] * 4

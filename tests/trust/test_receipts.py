@@ -124,7 +124,12 @@ def test_signing_key_is_created_once_and_private(home: Path) -> None:
     if os.name == "posix":
         assert (home / "safety" / "key.pem").stat().st_mode & 0o777 == 0o600
         assert (home / "safety").stat().st_mode & 0o777 == 0o700
-        assert all(file.stat().st_mode & 0o077 == 0 for file in (home / "safety").iterdir())
+        readable = {
+            f.name: oct(f.stat().st_mode)
+            for f in (home / "safety").iterdir()
+            if f.stat().st_mode & 0o077
+        }
+        assert readable == {}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 
@@ -52,6 +51,25 @@ def test_names_of_any_script_are_found_in_any_normal_form_and_case(home: Path) -
     assert registry.names() == ["Владимир"]
 
 
+def test_file_under_another_name_is_not_that_voice(home: Path) -> None:
+    registry.add(make_voice("Bob"))
+    os.rename(home / "voices/Bob.safetensors", home / "voices/Ada.safetensors")
+    for use in (registry.load, lambda name: registry.rename(name, "Eve")):
+        with pytest.raises(ConsentError, match="holds the voice 'Bob', not 'Ada'"):
+            use("Ada")
+    assert registry.names() == ["Ada"]
+
+
+def test_temporary_files_of_a_crash_are_swept(home: Path) -> None:
+    registry.add(make_voice("Anna"))
+    old, new = (home / "voices" / f".valle-{name}.tmp" for name in ("old", "new"))
+    for file in (old, new):
+        file.write_bytes(b"half of a recording")
+    os.utime(old, (0, 0))
+    registry.add(make_voice("Berta"))
+    assert (old.exists(), new.exists()) == (False, True)
+
+
 def test_taken_name_is_refused_and_the_voice_unchanged() -> None:
     registry.add(make_voice("Anna"))
     with pytest.raises(UsageError, match="'Anna' already"):
@@ -89,7 +107,7 @@ def test_renaming_changes_the_file_and_the_voice() -> None:
     registry.add(make_voice("Carl"))
     assert registry.rename("anna", "Berta").name == "Berta.safetensors"
     assert registry.names() == ["Berta", "Carl"]
-    assert_same_voice(registry.load("Berta"), dataclasses.replace(make_voice("Anna"), name="Berta"))
+    assert_same_voice(registry.load("Berta"), make_voice("Anna").with_name("Berta"))
     for old, new, reason in (
         ("Berta", "carl", "already"),
         ("Berta", "berta", "already"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import struct
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from valle.errors import ConsentError, OutputError, RecordingError
 from valle.trust import keys
+from valle.voices import registry
 from valle.voices.voice import Voice
 from voice_files import (
     GRAPH,
@@ -65,7 +67,7 @@ def test_derived_arrays_are_computed_once_and_stored() -> None:
     loaded = Voice.from_bytes(voice.to_bytes())
     stored = loaded.derive("codes", GRAPH, lambda: pytest.fail("computed again"))
     assert stored.shape == (75, 8)
-    assert loaded.derive("codes", "ef" * 32, lambda: np.zeros(2)).tolist() == [0, 0]
+    assert loaded.derive("codes", "ef" * 32, lambda: np.zeros((1, 2), int)).tolist() == [[0, 0]]
 
 
 def test_missing_foreign_and_truncated_files_are_refused(tmp_path: Path) -> None:
@@ -181,8 +183,89 @@ def test_parts_that_do_not_fit_together_are_refused() -> None:
         assert_refused("does not go forward", frame_symbol=np.array(path))
     assert_refused("int32", frame_symbol=np.zeros(4, np.int32))
     assert_refused("int64", frame_symbol=np.zeros(0, np.int64))
-    assert_refused("unknown tensor", derived={"codes": np.zeros(3)})
-    assert_refused("unknown tensor", derived={f"codes.{GRAPH}": np.array([np.nan])})
+    assert_refused("longer than", symbols=("a",) * 100_000, stress=(0,) * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("codes", np.zeros((3, 8), np.int64)),
+        (f"codes.{GRAPH}", np.full((3, 8), np.nan)),
+        (f"codes.{GRAPH}", np.zeros(3, np.int64)),
+        (f"embedding.{GRAPH}", np.zeros((2, 192), np.float32)),
+        (f"embedding.{GRAPH}", np.full(192, np.nan, np.float32)),
+        (f"embedding.{GRAPH}", np.zeros(0, np.float32)),
+    ],
+)
+def test_tensors_that_no_graph_computes_are_refused(name: str, tensor: np.ndarray) -> None:
+    metadata, tensors = take_apart(make_voice().to_bytes())
+    tensors.pop(f"codes.{GRAPH}")
+    with pytest.raises(RecordingError, match="unknown tensor"):
+        Voice.from_bytes(put_together(metadata, tensors | {name: tensor}))
+
+
+def test_nobody_hands_in_what_graphs_compute() -> None:
+    ours, theirs = make_voice(), make_voice("Berta")
+    with pytest.raises((TypeError, ValueError)):
+        dataclasses.replace(ours, derived=dict(theirs.derived))  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        ours.derived[f"codes.{GRAPH}"] = np.zeros((75, 8), np.int64)  # type: ignore[index]
+    assert dict(dataclasses.replace(ours, name="Carl").derived) == {}  # computed again
+    assert ours.with_name("Carl").derived.keys() == ours.derived.keys()
+    for array in (ours.audio, ours.frame_symbol, *ours.derived.values()):
+        assert isinstance(array, np.ndarray)
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
+@pytest.mark.parametrize("part", ["audio", f"codes.{GRAPH}"])
+def test_voice_that_was_changed_in_place_is_neither_used_nor_sealed(part: str) -> None:
+    voice = make_voice()
+    array = voice.audio if part == "audio" else voice.derived[part]
+    array.flags.writeable = True
+    array[3] = 0 if array[3].any() else 1
+    with pytest.raises(ConsentError, match="another recording"):
+        voice.to_bytes()
+    with pytest.raises(ConsentError, match="another recording"):
+        voice.derive("embedding", GRAPH, lambda: np.ones(4))
+
+
+def test_samples_swapped_while_something_is_computed_are_noticed() -> None:
+    voice = make_voice()
+
+    def compute() -> np.ndarray:
+        voice.audio.flags.writeable = True
+        voice.audio[:] = 0
+        return np.ones(4)
+
+    with pytest.raises(ConsentError, match="another recording"):
+        voice.derive("embedding", GRAPH, compute)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_file_is_private_whatever_umask_or_earlier_file_allow(tmp_path: Path, umask: int) -> None:
+    path = tmp_path / "a.safetensors"
+    path.touch()
+    path.chmod(0o666)
+    before = os.umask(umask)
+    try:
+        make_voice().save(path)
+        registry.add(make_voice("Anna"))
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert registry.path("Anna").stat().st_mode & 0o777 == 0o600
+    assert registry.folder().stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX devices")
+def test_devices_and_pipes_are_no_voice_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for path in ("/dev/zero", tmp_path / "pipe", tmp_path / "link"):
+        with pytest.raises(RecordingError, match="not a regular file"):
+            Voice.load(path)
 
 
 def test_voice_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:

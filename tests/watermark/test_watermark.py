@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 
 import valle
 from valle.audio.recording import resample
-from valle.watermark import error_correction
 from valle.watermark.detect import MAX_FALSE_POSITIVE_PROBABILITY, WARPS, detect_watermark
-from valle.watermark.embed import Payload, WatermarkEmbedder, embed_watermark, key_fingerprint
+from valle.watermark.embed import Payload, WatermarkEmbedder, embed_watermark
 from valle.watermark.grid import (
     BANDS,
-    PAYLOAD_PERIOD,
     PERIOD,
     PRESENCE_MASK,
     PUBLISHED_KEY,
@@ -99,14 +97,18 @@ ATTACKS: dict[str, Callable[[Samples], Samples]] = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_payload_is_read_from_three_seconds(watermarked: Samples, attack: str) -> None:
-    excerpt = watermarked[20_011 : 20_011 + 3 * RATE]
-    detection = detect_watermark(ATTACKS[attack](excerpt), RATE, KEY)
-    assert detection.found
-    assert detection.false_positive_bound <= MAX_FALSE_POSITIVE_PROBABILITY
-    assert detection.warp == NEUTRAL
-    assert {span.payload for span in detection.spans} == {PAYLOAD}
-    assert detection.spans[0].start < 0.3
-    assert detection.spans[-1].end > 2.6
+    read = 0
+    for start in range(4_011, 44_011, 8_000):
+        excerpt = watermarked[start : start + 3 * RATE]
+        detection = detect_watermark(ATTACKS[attack](excerpt), RATE, KEY)
+        assert detection.found
+        assert detection.false_positive_bound <= MAX_FALSE_POSITIVE_PROBABILITY
+        assert detection.warp == NEUTRAL
+        assert {span.payload for span in detection.spans} <= {PAYLOAD, None}
+        assert detection.spans[0].start < 0.3
+        assert detection.spans[-1].end > 2.6
+        read += {span.payload for span in detection.spans} == {PAYLOAD}
+    assert read >= 4  # of 5
 
 
 def test_one_second_is_enough_for_detection(watermarked: Samples) -> None:
@@ -114,7 +116,7 @@ def test_one_second_is_enough_for_detection(watermarked: Samples) -> None:
         assert detect_watermark(watermarked[start : start + RATE], RATE).found
 
 
-@pytest.mark.parametrize(("speed", "pitch"), [(1.05, 1.05), (0.93, 0.93)])
+@pytest.mark.parametrize(("speed", "pitch"), [(1.05, 1.05), (0.93, 0.93), (1.25, 1.25)])
 def test_detected_at_other_speeds(watermarked: Samples, speed: float, pitch: float) -> None:
     resampled = resample(watermarked[: round(3.2 * RATE)], round(RATE * speed), RATE)
     detection = detect_watermark(resampled, RATE, KEY)
@@ -122,6 +124,14 @@ def test_detected_at_other_speeds(watermarked: Samples, speed: float, pitch: flo
     assert detection.warp is not None
     assert detection.warp == pytest.approx((speed, pitch), abs=0.004)
     assert [span.payload for span in detection.spans] == [PAYLOAD]
+
+
+@pytest.mark.parametrize(("tempo", "pitch"), [(1.25, 1.0), (1.0, 2 ** (2 / 12))])
+def test_detected_at_other_tempos(watermarked: Samples, tempo: float, pitch: float) -> None:
+    augmentation = pytest.importorskip("valle.corpora.augmentation", reason="needs [train]")
+    higher = resample(watermarked[: 5 * RATE], round(RATE * pitch), RATE)
+    detection = detect_watermark(augmentation.tempo(higher, tempo / pitch), RATE, KEY)
+    assert detection.warp == pytest.approx((tempo, pitch), abs=0.004)
 
 
 def test_no_detection_without_a_watermark(speech: Samples) -> None:
@@ -167,7 +177,30 @@ def test_no_detection_with_another_published_key(
     monkeypatch.setattr("valle.watermark.embed.PUBLISHED_KEY", OTHER_KEY)
     foreign = embed_watermark(speech[: 2 * RATE], RATE, KEY, PAYLOAD)
     monkeypatch.undo()
-    assert not detect_watermark(foreign, RATE, KEY).found
+    assert not detect_watermark(foreign, RATE).found
+    by_owner = detect_watermark(foreign, RATE, KEY)
+    assert (by_owner.found, by_owner.by_owner) == (True, True)
+
+
+def remove_published_half(watermarked: Samples) -> Samples:
+    """Move the published half to the other side of its lattice, aligned, as an attacker can."""
+    remover = WatermarkEmbedder(RATE)
+    remover._dither = remover._dither + STEP_SIZES / 2
+    return np.concatenate([remover.feed(watermarked), remover.finish()])
+
+
+def test_published_key_alone_does_not_remove_the_owners_half(
+    speech: Samples, watermarked: Samples
+) -> None:
+    removed = remove_published_half(watermarked)
+    assert not detect_watermark(removed, RATE).found
+    assert not detect_watermark(removed, RATE, OTHER_KEY).found
+    detection = detect_watermark(removed, RATE, KEY)
+    assert detection.by_owner
+    assert detection.found
+    assert [span.payload for span in detection.spans] == [PAYLOAD]
+    assert not detect_watermark(watermarked, RATE, KEY).by_owner
+    assert not detect_watermark(speech, RATE, KEY).found
 
 
 def test_spans_locate_the_watermark(speech: Samples, watermarked: Samples) -> None:
@@ -242,65 +275,6 @@ def test_synthesized_speech_is_watermarked(model: valle.Model, voice: valle.Voic
     assert detect_watermark(synthesized.audio, synthesized.sample_rate).found
 
 
-# --- payload and error correction
-
-
-@given(st.integers(0, 2**32 - 1))
-@settings(max_examples=30, deadline=None)
-def test_payload_round_trips_through_32_bits(bits: int) -> None:
-    payload = Payload.from_bits(bits)
-    assert payload.bits == bits
-    assert 0 <= payload.receipt < 2**16
-    assert 0 <= payload.key < 2**12
-    assert payload.version < 16
-    assert error_correction.decode(error_correction.encode(bits)) == bits
-
-
-def test_payload_contains_the_key_fingerprint() -> None:
-    assert Payload.for_receipt(KEY, "c0ffee" + "0" * 58) == Payload(0xC0FF, key_fingerprint(KEY))
-    assert key_fingerprint(KEY) != key_fingerprint(OTHER_KEY)
-
-
-@pytest.mark.parametrize(("energy", "max_error_rate"), [(30.0, 0.30), (40.0, 0.06), (50.0, 0.01)])
-def test_word_error_rate_at_known_noise(energy: float, max_error_rate: float) -> None:
-    rng = np.random.default_rng(0)
-    errors = 0
-    for _ in range(100):
-        bits = int(rng.integers(2**32))
-        symbols = error_correction.encode(bits)
-        noise = rng.standard_normal(len(symbols)) * math.sqrt(0.5)
-        received = symbols * math.sqrt(energy / error_correction.SYMBOLS) + noise
-        errors += error_correction.decode(received) != bits
-    assert errors <= max_error_rate * 100
-
-
-def test_decodes_with_half_of_the_symbols_erased() -> None:
-    symbols = error_correction.encode(0xDEADBEEF)
-    for erased in (slice(0, 192), slice(100, 292), slice(1, None, 2)):
-        received = symbols.copy()
-        received[erased] = 0
-        assert error_correction.decode(received) == 0xDEADBEEF
-
-
-def test_minimum_distance_of_the_code() -> None:
-    payload_cells = (~PRESENCE_MASK[:PAYLOAD_PERIOD]).sum()
-    assert len(error_correction.encode(0)) == payload_cells == error_correction.SYMBOLS
-    payloads = [1 << index for index in range(32)] + [
-        3,
-        5,
-        7,
-        9,
-        11,
-        13,
-        15,
-        17,
-        257,
-        511,
-        2**32 - 1,
-    ]
-    assert min((error_correction.encode(bits) < 0).sum() for bits in payloads) >= 74
-
-
 # --- false-positive probability
 
 
@@ -365,7 +339,7 @@ def test_search_makes_at_most_the_counted_tests(
         return to_blocks(cells)
 
     for samples in (speech[:RATE], speech[: 3 * RATE + 77], speech):
-        for warp in (NEUTRAL, Warp(0.9, 1.0), Warp(1.1, 1.1)):
+        for warp in (NEUTRAL, Warp(0.75, 0.75), Warp(0.9, 1.0), Warp(1.1, 1.1), Warp(1.5, 1.0)):
             powers = compute_spectrogram(samples)
             tests = 0
             with monkeypatch.context() as patch:

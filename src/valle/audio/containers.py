@@ -54,6 +54,7 @@ _MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (rb"#!AMR", Kind("an AMR file", "amr")),
     (rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11", Kind("a Windows Media (WMA) file", "asf")),
     (rb"RIFF....AVI ", Kind("an AVI video", "avi")),
+    (rb"\x47.{187}\x47.{187}\x47", Kind("an MPEG transport stream", "mpegts")),
     (rb"RIFF....WEBP", Kind("a WebP picture")),
     (rb"RIFF....WAVE", Kind("a WAV file")),
     (rb"fLaC", Kind("a FLAC file")),
@@ -138,7 +139,7 @@ class MediaAudio:
         """
         self._name, self._file, self._kind = name, file, kind
         self._av = _import_av(name, kind)
-        if reason := _find_truncation(file, kind):
+        if reason := find_truncation(file, kind):
             raise RecordingError(
                 f"{name} is {kind.name} that is cut off: {reason}; copy or export it again"
             )
@@ -192,7 +193,7 @@ class MediaAudio:
     def _decode(self) -> Iterator[AudioFrame]:
         self._file.seek(0)
         try:
-            with self._av.open(self._file, format=self._kind.demuxer) as container:
+            with self._av.open(_InsideFile(self._file), format=self._kind.demuxer) as container:
                 if not container.streams.audio:
                     raise RecordingError(
                         f"{self._name} is {self._kind.name} without sound; "
@@ -217,6 +218,24 @@ class MediaAudio:
 
     def _describe(self) -> str:
         return f"{self._kind.name} ({self.codec})" if self.codec else self._kind.name
+
+
+class _InsideFile:
+    """A file in which every position can be sought.
+
+    Headers that lie make FFmpeg seek before the beginning, and PyAV prints what a file then raises.
+    Such a position is taken for the end of the file, where there is nothing to read.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.read, self.tell = file.read, file.tell
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return self._file.seek(0, io.SEEK_END)
 
 
 def _import_av(name: str, kind: Kind) -> ModuleType:
@@ -253,8 +272,12 @@ def _is_text(head: bytes) -> bool:
     return False
 
 
-def _find_truncation(file: BinaryIO, kind: Kind) -> str | None:
-    """Say what a container lacks that ends before its headers say; FFmpeg would read the rest."""
+def find_truncation(file: BinaryIO, kind: Kind) -> str | None:
+    """Say what a container lacks that ends before its headers say; FFmpeg would read the rest.
+
+    Returns:
+        None for a whole file, and for kinds that do not state their length.
+    """
     size = file.seek(0, io.SEEK_END)
     if kind.demuxer == "mov":
         return _find_mp4_truncation(file, size)

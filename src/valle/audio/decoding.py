@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import re
+import select
 import stat
 import sys
 import tempfile
@@ -21,8 +22,10 @@ from valle.audio.containers import MediaAudio, describe_unreadable, identify, re
 from valle.errors import RecordingError
 
 MIN_RATE = 4_000  # Hz; below it speech is not intelligible
-MAX_CHANNELS = 64
-_MAX_PIPE_BYTES = 1 << 30  # taken from a pipe, which must be held in memory
+MAX_RATE = 384_000  # Hz; what no microphone needs costs time and memory
+MAX_CHANNELS = 8
+PIPE_SECONDS = 60.0  # to wait for the first byte of a named pipe
+_MAX_PIPE_BYTES = 1 << 30  # taken from a pipe, and kept in a temporary file
 
 # libsndfile silently shortens files that end before their header says; only its log reports it.
 # The placeholder lengths that writers to a pipe leave in the header do not count.
@@ -56,6 +59,10 @@ class AudioSource:
         if rate < MIN_RATE:
             raise RecordingError(
                 f"{name} is sampled at {rate} Hz, too low for speech; use 16 kHz or more"
+            )
+        if rate > MAX_RATE:
+            raise RecordingError(
+                f"{name} is sampled at {rate} Hz, more than any recording of a voice; use 48 kHz"
             )
         if not 1 <= self.channels <= MAX_CHANNELS:
             raise RecordingError(f"{name} has {self.channels} channels; use one")
@@ -106,41 +113,52 @@ def open_audio(source: object) -> Iterator[AudioSource]:
         audio: bytes | str | BinaryIO
         if isinstance(source, (str, os.PathLike)):
             name = str(source)
-            file = stack.enter_context(_open_path(name))
+            file, from_pipe = _open_path(name)
+            stack.enter_context(file)
             # By its path: through a Python file object, libsndfile would swallow a Ctrl-C.
-            by_path = not isinstance(file, io.BytesIO)
-            audio = (name if os.name == "nt" else os.fsencode(name)) if by_path else file
+            audio = file if from_pipe else name if os.name == "nt" else os.fsencode(name)
         else:
             name = "the recording"
             audio = file = _make_seekable(source)
-        if not file.seek(0, io.SEEK_END):
-            raise RecordingError(f"{name} is empty (0 bytes)")
-        if _ogg_is_truncated(file):
-            raise RecordingError(f"{name} is cut off: its last page is incomplete; copy it again")
-        kind = identify(file)
-        if kind.demuxer is not None:
-            media = MediaAudio(name, file, kind)
-            yield AudioSource(name, media.rate, media)
-            return
-        has_length = _mp3_length_is_known(file)
-        file.seek(0)
         try:
-            with _silence_mp3_decoder(True):
-                opened = stack.enter_context(soundfile.SoundFile(audio))
-        except (soundfile.SoundFileError, TypeError, RuntimeError) as error:
-            raise RecordingError(describe_unreadable(name, kind)) from error
-        for stated, actual in _SHORTENED.findall(opened.extra_info):
-            if int(actual) < int(stated) < _UNKNOWN_LENGTH:
-                raise RecordingError(
-                    f"{name} is cut off: {int(stated) - int(actual)} bytes of its audio are "
-                    "missing; copy or export it again"
-                )
-        if opened.frames > 1 << 48:  # FLAC from a pipe, which libsndfile reads with errors
-            raise RecordingError(f"{name} does not state its length; convert it to WAV")
-        yield AudioSource(name, opened.samplerate, opened, opened.format != "MP3" or has_length)
+            opened = _open_source(name, file, audio, stack)
+        except OSError as error:  # a file of the system that cannot be read or sought
+            raise RecordingError(f"cannot read {name}: {error.strerror or error}") from error
+        yield opened
 
 
-def _open_path(name: str) -> BinaryIO:
+def _open_source(
+    name: str, file: BinaryIO, audio: bytes | str | BinaryIO, stack: contextlib.ExitStack
+) -> AudioSource:
+    """Open a file by the decoder of its kind; `audio` is what libsndfile is to open."""
+    if not file.seek(0, io.SEEK_END):
+        raise RecordingError(f"{name} is empty (0 bytes)")
+    if _ogg_is_truncated(file):
+        raise RecordingError(f"{name} is cut off: its last page is incomplete; copy it again")
+    kind = identify(file)
+    if kind.demuxer is not None:
+        media = MediaAudio(name, file, kind)
+        return AudioSource(name, media.rate, media)
+    has_length = _mp3_length_is_known(file)
+    file.seek(0)
+    try:
+        with _silence_mp3_decoder(True):
+            opened = stack.enter_context(soundfile.SoundFile(audio))
+    except (soundfile.SoundFileError, TypeError, RuntimeError) as error:
+        raise RecordingError(describe_unreadable(name, kind)) from error
+    for stated, actual in _SHORTENED.findall(opened.extra_info):
+        if int(actual) < int(stated) < _UNKNOWN_LENGTH:
+            raise RecordingError(
+                f"{name} is cut off: {int(stated) - int(actual)} bytes of its audio are "
+                "missing; copy or export it again"
+            )
+    if opened.frames > 1 << 48:  # FLAC from a pipe, which libsndfile reads with errors
+        raise RecordingError(f"{name} does not state its length; convert it to WAV")
+    return AudioSource(name, opened.samplerate, opened, opened.format != "MP3" or has_length)
+
+
+def _open_path(name: str) -> tuple[BinaryIO, bool]:
+    """Open a file, or what came through a pipe, which is the second that is returned."""
     if not name:
         raise RecordingError("the name of the recording is empty; give the path of an audio file")
     try:
@@ -148,16 +166,30 @@ def _open_path(name: str) -> BinaryIO:
         if stat.S_ISDIR(mode):
             raise RecordingError(f"{name} is a folder; give the audio file in it")
         if stat.S_ISREG(mode):
-            return open(name, "rb")
+            return open(name, "rb"), False
         if stat.S_ISFIFO(mode):
-            with open(name, "rb") as pipe:
-                return _read_all(pipe)
+            with _open_pipe(name) as pipe:
+                return _read_all(pipe), True
     except FileNotFoundError:
         raise RecordingError(f"there is no file {name}") from None
     except (OSError, ValueError) as error:  # no permission; a name with a zero byte
         reason = error.strerror if isinstance(error, OSError) else error
         raise RecordingError(f"cannot open {name!r}: {reason}") from error
     raise RecordingError(f"{name} is neither a file nor a pipe")
+
+
+def _open_pipe(name: str) -> BinaryIO:
+    """Open a named pipe once somebody writes to it."""
+    # Without O_NONBLOCK, opening would wait for a writer for ever, and Ctrl-C would be swallowed.
+    pipe = os.fdopen(os.open(name, os.O_RDONLY | os.O_NONBLOCK), "rb")
+    if not select.select([pipe], [], [], PIPE_SECONDS)[0]:
+        pipe.close()
+        raise RecordingError(
+            f"{name} is a pipe to which nothing was written for {PIPE_SECONDS:.0f} s; start the "
+            "program that writes to it, or give the name of a file"
+        )
+    os.set_blocking(pipe.fileno(), True)
+    return pipe
 
 
 def _make_seekable(source: Any) -> BinaryIO:
@@ -179,12 +211,16 @@ def _make_seekable(source: Any) -> BinaryIO:
 
 
 def _read_all(pipe: BinaryIO) -> BinaryIO:
-    data = pipe.read(_MAX_PIPE_BYTES + 1)
-    if len(data) > _MAX_PIPE_BYTES:
-        raise RecordingError(
-            "more than 1 GiB came through the pipe; give the name of a file instead"
-        )
-    return io.BytesIO(data)
+    """Return what comes through a pipe as a temporary file, which can be rewound."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  (the caller closes it)
+    while block := pipe.read(1 << 20):
+        if file.tell() + len(block) > _MAX_PIPE_BYTES:
+            file.close()
+            raise RecordingError(
+                "more than 1 GiB came through the pipe; give the name of a file instead"
+            )
+        file.write(block)
+    return file
 
 
 def _from_array(source: tuple[object, ...]) -> AudioSource:

@@ -69,6 +69,28 @@ def normalize_loudness(samples: Samples, sample_rate: int, target: float) -> Sam
     return _limit(_amplify(samples, gain + lost), sample_rate)
 
 
+def normalize_rms(samples: Samples, sample_rate: int, target: float, peak: float) -> Samples:
+    """Return samples [N] amplified to a level; silence stays as it is.
+
+    Args:
+        samples: [N] mono in [-1, 1].
+        sample_rate: In Hz.
+        target: Root mean square in dBFS, of all samples.
+        peak: In dBFS; the gain is reduced around what would exceed it.
+    """
+    highest = 10 ** (peak / 20)
+    louder = samples
+    for _ in range(3):  # what is limited away is added again
+        power = float(np.mean(np.square(louder, dtype=np.float64))) if len(louder) else 0.0
+        if not power:
+            return samples
+        gain = target - 10 * math.log10(power)
+        if abs(gain) < 0.05:
+            break
+        louder = _limit(_amplify(louder, gain), sample_rate, highest)
+    return louder
+
+
 def _amplify(samples: Samples, decibels: float) -> Samples:
     return samples * np.float32(10 ** (decibels / 20))
 
@@ -120,12 +142,12 @@ def _design_high_pass(sample_rate: int) -> tuple[Floats, Floats]:
     return np.array([1.0, -2.0, 1.0]), denominator
 
 
-def _limit(samples: Samples, sample_rate: int) -> Samples:
-    """Reduce the gain smoothly around peaks above `PEAK`."""
+def _limit(samples: Samples, sample_rate: int, highest: float = PEAK) -> Samples:
+    """Reduce the gain smoothly around peaks above `highest`, 0 to 1."""
     peaks = np.abs(samples)
-    if not len(peaks) or peaks.max() <= PEAK:
+    if not len(peaks) or peaks.max() <= highest:
         return samples
-    gain = np.minimum(1.0, PEAK / np.maximum(peaks, PEAK))
+    gain = np.minimum(1.0, highest / np.maximum(peaks, highest))
     reach = max(1, round(_LIMITER * sample_rate))
     # The least gain within reach, then its mean: smooth, and nowhere above what a peak needs.
     padded = np.pad(gain, 2 * reach, constant_values=1.0)

@@ -26,7 +26,7 @@ CLASSES = 8  # of each style; 1 is the lowest, 8 the highest
 UNSPECIFIED = 0
 FEATURES = 3  # per frame: pitch in semitones, level, tilt
 
-_SEMITONE_ZERO = 55.0  # Hz
+SEMITONE_ZERO = 55.0  # Hz
 _SILENCE_RANGE = 30.0  # dB below a recording's loud frames, where there is no speech
 _MIN_COUNT = 10  # voiced frames that pitch and tilt are measured from; phonemes, for the rate
 _MIN_PITCH_RANGE = 1.0  # semitones: a speaker's usual range is not smaller
@@ -60,7 +60,7 @@ def compute_frame_features(samples: AnyFloats, sample_rate: int, hop: int) -> Fl
     decibels = 10.0 * np.log10(bands + 1e-10)
     octave = np.arange(len(bands)) - (len(bands) - 1) / 2
     tilt = octave @ decibels / float(octave @ octave)
-    semitones = 12.0 * np.log2(hertz / _SEMITONE_ZERO)
+    semitones = 12.0 * np.log2(hertz / SEMITONE_ZERO)
     return np.stack([semitones, level, tilt], axis=1).astype(np.float32)
 
 

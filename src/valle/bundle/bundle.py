@@ -8,12 +8,16 @@ used, so that a command which needs one graph loads one.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from valle.bundle.adapter import Adapter
 from valle.bundle.config import CONFIG_NAME, RESTORE, BundleConfig, GraphConfig, read_config
+from valle.bundle.graph_check import GraphError, check_graph
+from valle.bundle.graph_weights import add_to_weights
 from valle.bundle.hashed_file import open_hashed
 from valle.bundle.hub import HUB_PREFIX, fetch
 from valle.bundle.session import choose_thread_count, make_session
@@ -43,6 +47,7 @@ class Bundle:
         self.folder = folder
         self.config = config
         self.threads = threads
+        self._adapted: Mapping[str, bytes] = {}  # graphs that an adapter has changed
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
 
@@ -72,6 +77,33 @@ class Bundle:
             folder = Path(source).expanduser()
         return cls(folder, read_config(folder), threads)
 
+    def with_adapter(self, adapter: Adapter) -> Bundle:
+        """Return this bundle with the weights that an adapter changes.
+
+        Its files stay as they are. The adapted graphs have hashes of their own, so that nothing
+        that was computed with others is used with them.
+
+        Raises:
+            BundleError: The adapter is for another bundle, or a graph cannot be read.
+        """
+        adapted = dict(self._adapted)
+        configs = dict(self.config.graphs)
+        for name, sha256 in adapter.info.base.items():
+            if self.graph_hash(name) != sha256:
+                raise BundleError(
+                    f"the adapter {adapter.info.name!r} was trained for another bundle than "
+                    f"{self.config.name!r} in {self.folder}: give that one with --bundle, or "
+                    "train the adapter again for this one"
+                )
+            adapted[name] = add_to_weights(self.read_graph(name), adapter.changes(name))
+            digest = hashlib.sha256(adapted[name]).hexdigest()
+            configs[name] = configs[name].model_copy(update={"sha256": digest})
+        consents = (*self.config.consents, *adapter.info.consents)
+        config = self.config.model_copy(update={"graphs": configs, "consents": consents})
+        bundle = Bundle(self.folder, config, self.threads)
+        bundle._adapted = adapted
+        return bundle
+
     def session(self, name: str) -> onnxruntime.InferenceSession:
         """Return the session of graph `name`, which is verified and created at the first call.
 
@@ -92,9 +124,24 @@ class Bundle:
                         ) from error
             return self._sessions[name]
 
+    def graph(self, name: str) -> GraphConfig:
+        """Return what `config.json` says of graph `name`.
+
+        Raises:
+            BundleError: The bundle has no such graph.
+        """
+        graph = self.config.graphs.get(name)
+        if graph is None:
+            available = ", ".join(sorted(self.config.graphs)) or "none"
+            raise BundleError(
+                f"the bundle {self.config.name!r} in {self.folder} has no graph {name!r} "
+                f"(it has: {available}); use a complete bundle"
+            )
+        return graph
+
     def graph_hash(self, name: str) -> str:
         """Return the SHA-256 (hex) that graph `name` must have: the cache key of its results."""
-        return self._graph(name).sha256
+        return self.graph(name).sha256
 
     def verify(self) -> None:
         """Check the file of every graph.
@@ -112,18 +159,8 @@ class Bundle:
         if problems:
             raise BundleError("; ".join(problems))
 
-    def _graph(self, name: str) -> GraphConfig:
-        graph = self.config.graphs.get(name)
-        if graph is None:
-            available = ", ".join(sorted(self.config.graphs)) or "none"
-            raise BundleError(
-                f"the bundle {self.config.name!r} in {self.folder} has no graph {name!r} "
-                f"(it has: {available}); use a complete bundle"
-            )
-        return graph
-
     def _path(self, name: str) -> Path:
-        return self.folder / self._graph(name).file
+        return self.folder / self.graph(name).file
 
     def read_graph(self, name: str) -> bytes:
         """Return the bytes of graph `name`.
@@ -137,6 +174,9 @@ class Bundle:
     @contextlib.contextmanager
     def _open_verified(self, name: str) -> Iterator[bytes | str]:
         """Yield the bytes of graph `name`, or a path that is valid inside the block."""
+        if name in self._adapted:
+            yield self._adapted[name]
+            return
         path = self._path(name)
         try:
             with open_hashed(path) as (actual_hash, model):
@@ -146,6 +186,12 @@ class Bundle:
                         f"{path} is not the file that {CONFIG_NAME} describes (SHA-256 "
                         f"{actual_hash[:12]}..., expected {expected_hash[:12]}...); {RESTORE}"
                     )
+                if self.folder != DEFAULT_FOLDER:  # installed with this program
+                    check_graph(model)
                 yield model
+        except GraphError as error:
+            raise BundleError(f"{path} cannot be used: {error}; {RESTORE}") from error
         except OSError as error:
-            raise BundleError(f"{path} cannot be read ({error.strerror}); {RESTORE}") from error
+            raise BundleError(
+                f"{path} cannot be read ({error.strerror or error}); {RESTORE}"
+            ) from error

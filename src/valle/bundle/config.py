@@ -6,16 +6,23 @@ import difflib
 import json
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from valle.audio.prosody import CLASSES, STYLES
 from valle.errors import BundleError
+from valle.files import FileTooLargeError, read_regular_file
 
 FORMAT = 4  # the latest config.json format that this version reads, and the one it writes
 CONFIG_NAME = "config.json"
 Precision = Literal["fp32", "fp16", "int8", "int4"]
+
+# Upper bounds: far above what any model needs, and far below what exhausts a machine.
+_MAX_CONFIG_BYTES = 4 << 20
+_LAYERS, _WIDTH, _FRAMES = 256, 65_536, 1_000_000
+_SYMBOLS, _NAME, _GRAPHS = 10_000, 200, 64
+_STATE = 16_000_000  # float32 values: 64 MB
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -54,29 +61,31 @@ class GraphConfig(_Strict):
 class ARConfig(_Strict):
     """The AR model: its size, and how it is run; positions and limits per symbol are in frames."""
 
-    layers: int = Field(ge=1)
-    heads: int = Field(ge=1)
-    width: int = Field(ge=1)
-    max_positions: int = Field(ge=1)
-    max_stay_phoneme: int = Field(ge=1)  # the most frames on one phoneme
-    max_stay_border: int = Field(ge=1)  # the most frames on a pause or punctuation mark
+    layers: int = Field(ge=1, le=_LAYERS)
+    heads: int = Field(ge=1, le=_WIDTH)
+    width: int = Field(ge=1, le=_WIDTH)
+    max_positions: int = Field(ge=1, le=_FRAMES)
+    max_stay_phoneme: int = Field(ge=1, le=_FRAMES)  # the most frames on one phoneme
+    max_stay_border: int = Field(ge=1, le=_FRAMES)  # the most frames on a pause or punctuation mark
     # Of classifier-free guidance toward a style (Ho and Salimans 2022, section 3.2). At 3 every
     # style is audible, and phonemes stay as clear (docs/decisions/0006-style-guidance.md).
-    guidance_scale: float = Field(default=3.0, ge=0)
+    guidance_scale: float = Field(default=3.0, ge=0, le=100)
 
 
 class NARConfig(_Strict):
     """The NAR model: its size, and how it is run; `block`, `past` and `ahead` are in frames."""
 
-    layers: int = Field(ge=1)
-    heads: int = Field(ge=1)
-    width: int = Field(ge=1)
-    block: int = Field(ge=1)
-    past: int = Field(ge=0)
-    ahead: int = Field(ge=0)
-    latent: int = Field(ge=1)  # dimension of the codec's latent vectors, which it predicts
+    layers: int = Field(ge=1, le=_LAYERS)
+    heads: int = Field(ge=1, le=_WIDTH)
+    width: int = Field(ge=1, le=_WIDTH)
+    block: int = Field(ge=1, le=_FRAMES)
+    past: int = Field(ge=0, le=_FRAMES)
+    ahead: int = Field(ge=0, le=_FRAMES)
+    latent: int = Field(
+        ge=1, le=_WIDTH
+    )  # dimension of the codec's latent vectors, which it predicts
     # As that of the AR; its effect is smaller than that of another random seed.
-    guidance_scale: float = Field(default=1.0, ge=0)
+    guidance_scale: float = Field(default=1.0, ge=0, le=100)
 
 
 class StyleConfig(_Strict):
@@ -105,23 +114,28 @@ class BundleConfig(_Strict):
     """
 
     format: Literal[4] = 4
-    name: str = Field(min_length=1)
-    language: str
-    sample_rate: int = Field(ge=1)
-    hop: int = Field(ge=1)
-    codebooks: int = Field(ge=1)
-    codebook_size: int = Field(ge=2)  # also the code that means "no code"
+    name: str = Field(min_length=1, max_length=_NAME)
+    language: str = Field(max_length=_NAME)
+    sample_rate: int = Field(ge=1, le=384_000)
+    hop: int = Field(ge=1, le=_WIDTH)
+    codebooks: int = Field(ge=1, le=_LAYERS)
+    codebook_size: int = Field(ge=2, le=_FRAMES)  # also the code that means "no code"
     frames_per_step: Literal[1] = 1
     alignment: Literal["pointer"] = "pointer"
-    symbols: tuple[str, ...]  # id 0 is "<unknown>"
-    listener_symbols: tuple[str, ...]  # "<blank>", "<pause>", then phonemes
-    decoder_delay: int = Field(ge=0)
-    decoder_state: int = Field(ge=0)  # float32 values that the codec decoder keeps between calls
-    decoder_noise: int = Field(ge=0)  # dimension of its Gaussian noise input per frame
+    symbols: tuple[str, ...] = Field(max_length=_SYMBOLS)  # id 0 is "<unknown>"
+    # "<blank>", "<pause>", then phonemes
+    listener_symbols: tuple[str, ...] = Field(max_length=_SYMBOLS)
+    decoder_delay: int = Field(ge=0, le=_FRAMES)
+    # float32 values that the codec decoder keeps between calls
+    decoder_state: int = Field(ge=0, le=_STATE)
+    # dimension of its Gaussian noise input per frame
+    decoder_noise: int = Field(ge=0, le=_WIDTH)
     ar: ARConfig
     nar: NARConfig
     style: StyleConfig | None = None
-    graphs: dict[str, GraphConfig] = Field(default_factory=dict)
+    # receipts of the speakers that the model was fine-tuned on, see `valle.trust.receipts`
+    consents: tuple[dict[str, Any], ...] = Field(default=(), max_length=10_000)
+    graphs: dict[str, GraphConfig] = Field(default_factory=dict, max_length=_GRAPHS)
 
     @field_validator("symbols", "listener_symbols")
     @classmethod
@@ -154,17 +168,19 @@ def read_config(folder: Path) -> BundleConfig:
             f"there is no bundle at {folder}: give the folder that holds {CONFIG_NAME}"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular_file(path, _MAX_CONFIG_BYTES).decode("utf-8")
+    except FileTooLargeError as error:
+        raise BundleError(f"{path} is too large for a configuration; {RESTORE}") from error
     except OSError as error:
         raise BundleError(
-            f"{path} cannot be read ({error.strerror}); a bundle is a folder with {CONFIG_NAME} "
-            "and its .onnx files"
+            f"{path} cannot be read ({error.strerror or error}); a bundle is a folder with "
+            f"{CONFIG_NAME} and its .onnx files"
         ) from error
     except UnicodeDecodeError as error:
         raise BundleError(f"{path} is not UTF-8 text; {RESTORE}") from error
     try:
         fields = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # nested thousands deep
         raise BundleError(f"{path} is not JSON: {error}; {RESTORE}") from error
     if not isinstance(fields, dict) or not isinstance(fields.get("format"), int):
         raise BundleError(f"{path} has no format version; {RESTORE}")
@@ -179,9 +195,41 @@ def read_config(folder: Path) -> BundleConfig:
             f"runs: it reads format {FORMAT}; use a newer bundle, or the version that wrote it"
         )
     try:
-        return BundleConfig.model_validate_json(text)
+        config = BundleConfig.model_validate_json(text)
+        check_shapes(config)
+        return config
     except ValidationError as error:
         raise BundleError(f"{path}: {_explain(error)}; correct it, or {RESTORE}") from error
+
+
+def check_shapes(config: BundleConfig) -> None:
+    """Check that the sizes in a configuration are those of its graphs' inputs.
+
+    Raises:
+        BundleError: One differs. Otherwise it would be noticed while speaking, or take memory.
+    """
+    head = config.ar.width // config.ar.heads
+    declared = {
+        ("codec_decoder", "codes", 2): ("codebooks", config.codebooks),
+        ("codec_decoder", "state", 1): ("decoder_state", config.decoder_state),
+        ("codec_decoder", "noise", 2): ("decoder_noise", config.decoder_noise),
+        ("ar", "codes", 2): ("codebooks", config.codebooks),
+        ("ar", "past_key_0", 1): ("ar.heads", config.ar.heads),
+        ("ar", "past_key_0", 2): ("ar.max_positions", config.ar.max_positions),
+        ("ar", "past_key_0", 3): ("ar.width", head),
+        ("nar", "past_key", 0): ("nar.layers", config.nar.layers),
+        ("nar", "past_key", 2): ("nar.heads", config.nar.heads),
+        ("nar", "plain", 2): ("nar.latent", config.nar.latent),
+    }
+    for (graph, tensor, axis), (field, size) in declared.items():
+        for given in config.graphs[graph].inputs if graph in config.graphs else ():
+            if given.name == tensor and axis < len(given.shape):
+                found = given.shape[axis]
+                if isinstance(found, int) and found != size:
+                    raise BundleError(
+                        f"{CONFIG_NAME} has {field} = {size}, but the input {tensor!r} of its "
+                        f"graph {graph!r} has {found}; {RESTORE}"
+                    )
 
 
 def _explain(error: ValidationError) -> str:

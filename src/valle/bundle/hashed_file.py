@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from valle.files import open_regular_file
+
 _CHUNK = 1 << 20  # bytes read at once
 
 
@@ -19,9 +21,9 @@ def open_hashed(path: Path) -> Iterator[tuple[str, bytes | str]]:
     meanwhile. Only Linux has such paths; elsewhere the bytes are yielded.
 
     Raises:
-        OSError: The file cannot be read.
+        OSError: The file cannot be read, or is not a regular file.
     """
-    with path.open("rb") as file:
+    with open_regular_file(path) as file:
         descriptor_path = Path(f"/proc/self/fd/{file.fileno()}")
         if not descriptor_path.exists():
             data = file.read()

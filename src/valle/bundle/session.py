@@ -92,7 +92,7 @@ def make_session(model: bytes | str, threads: int, graph: str = "") -> onnxrunti
     """
     ort = import_onnxruntime()
     options = ort.SessionOptions()
-    options.log_severity_level = 3  # errors only: stderr belongs to the command line
+    options.log_severity_level = 4  # errors are raised; stderr belongs to the command line
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Idle threads sleep. By default they spin, which takes the processor from the graph that runs

@@ -77,8 +77,10 @@ def write_bundle(
             (temporary / graph_configs[name].file).write_bytes(graph.model)
         for name, text in documents.items():
             (temporary / name).write_text(text, encoding="utf-8")
+        # Earlier versions refuse the field, so they run no bundle whose receipts they cannot check.
+        unused = None if config.consents else {"consents"}
         (temporary / CONFIG_NAME).write_text(
-            config.model_dump_json(indent=1) + "\n", encoding="utf-8"
+            config.model_dump_json(indent=1, exclude=unused) + "\n", encoding="utf-8"
         )
         _replace_folder(temporary, folder)
     except OSError as error:

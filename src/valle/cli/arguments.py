@@ -9,9 +9,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from valle.errors import UsageError
+from valle.options import flag
 from valle.trust.attestation import ATTESTATION
 
 BUNDLE = "FOLDER|hf://OWNER/NAME"
@@ -84,6 +91,16 @@ def add_bundle(
     parser.add_argument("--bundle", type=nonempty, metavar=BUNDLE, help=summary)
 
 
+def add_adapter(parser: argparse.ArgumentParser) -> None:
+    """`--adapter`: what `valle train adapt` wrote for the bundle."""
+    parser.add_argument(
+        "--adapter",
+        type=nonempty,
+        metavar="FILE",
+        help="an adapter for the bundle, from valle train adapt",
+    )
+
+
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """`--threads`: of ONNX Runtime."""
     parser.add_argument(
@@ -117,15 +134,48 @@ def add_runs(parser: argparse.ArgumentParser, summary: str) -> None:
     )
 
 
-def add_manifest(parser: argparse.ArgumentParser) -> None:
-    """`--manifest`: a JSONL list of recordings."""
+def add_sentences(parser: argparse.ArgumentParser) -> None:
+    """`--sentences`: a text file of sentences to speak."""
+    parser.add_argument(
+        "--sentences",
+        type=path,
+        required=True,
+        metavar="FILE",
+        help="sentences to speak, one per line, or lines of source, tab, sentence",
+    )
+
+
+def add_count(
+    parser: argparse.ArgumentParser, option: str, default: int, summary: str, least: int = 1
+) -> None:
+    """An option that takes a number of things, `least` or more."""
+    parser.add_argument(
+        option,
+        type=Integer(least),
+        default=default,
+        metavar="N",
+        help=f"{summary} (default: %(default)s)",
+    )
+
+
+def add_seed(parser: argparse.ArgumentParser, summary: str = "random seed") -> None:
+    """`--seed`."""
+    parser.add_argument(
+        "--seed", type=SEED, default=0, metavar="N", help=f"{summary} (default: %(default)s)"
+    )
+
+
+def add_manifest(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """`--manifest`: a JSONL list of recordings; `several`: it may be given more than once."""
     parser.add_argument(
         "--manifest",
         type=path,
+        action="append" if several else "store",
         required=True,
         metavar="FILE.jsonl",
         help="list of recordings, one JSON object per line: audio (a path relative to the list), "
-        "corpus, speaker, text or null, seconds",
+        "corpus, speaker, text or null, seconds"
+        + ("; may be given several times" if several else ""),
     )
 
 
@@ -139,6 +189,33 @@ def add_heldout(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_attestation(group: argparse._MutuallyExclusiveGroup) -> None:
+    """`--attest`: the user's own word, instead of the consent of the voice's owner."""
+    # Empty words are not a usage error: they are no consent, which has its own exit code.
+    group.add_argument(
+        "--attest", metavar="WORDS", help=f'your statement of your rights: "{ATTESTATION}"'
+    )
+    group.add_argument(
+        "--i-hold-the-rights",
+        dest="attest",
+        action="store_const",
+        const=ATTESTATION,
+        help="short for --attest with that sentence",
+    )
+
+
+def add_corpora(parser: argparse.ArgumentParser, summary: str) -> None:
+    """`--data`: prepared corpora to train on."""
+    parser.add_argument(
+        "--data",
+        type=path,
+        action="append",
+        required=True,
+        metavar="CORPUS",
+        help=f"{summary}; repeat it for several",
+    )
+
+
 def add_consent(parser: argparse.ArgumentParser) -> None:
     """What a new recording needs: its transcript, and its owner's consent."""
     parser.add_argument(
@@ -148,17 +225,7 @@ def add_consent(parser: argparse.ArgumentParser) -> None:
         help="transcript of the recording (default: recognized)",
     )
     consent = parser.add_mutually_exclusive_group()
-    # Empty words are not a usage error: they are no consent, which has its own exit code.
-    consent.add_argument(
-        "--attest", metavar="WORDS", help=f'your statement of your rights: "{ATTESTATION}"'
-    )
-    consent.add_argument(
-        "--i-hold-the-rights",
-        dest="attest",
-        action="store_const",
-        const=ATTESTATION,
-        help="short for --attest with that sentence",
-    )
+    add_attestation(consent)
     consent.add_argument(
         "--consent",
         type=nonempty,
@@ -177,3 +244,97 @@ def add_consent(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         help="which consent statement was read (default: the newest open one)",
     )
+
+
+def add_voice(parser: argparse.ArgumentParser) -> None:
+    """The voice: a saved one, or a new recording with its owner's consent."""
+    parser.add_argument(
+        "--voice", type=nonempty, metavar="NAME|FILE", help="a saved voice, or a voice file"
+    )
+    parser.add_argument(
+        "--ref-audio",
+        type=nonempty,
+        metavar="FILE",
+        help="a recording of the voice to clone, instead of --voice; needs --consent or --attest",
+    )
+    add_consent(parser)
+
+
+def check_one_voice(arguments: argparse.Namespace) -> None:
+    """Check that the voice was given in exactly one way.
+
+    Raises:
+        UsageError: It was not given, or in both ways.
+    """
+    if (arguments.voice is None) == (arguments.ref_audio is None):
+        raise UsageError("give the voice in one way: --voice NAME|FILE or --ref-audio FILE")
+
+
+def parse_cast(given: Iterable[str]) -> dict[str, str]:
+    """Return the voices of speakers, from words such as ANNA=ada.
+
+    Raises:
+        UsageError: A word has another form, or a speaker occurs twice; case does not matter.
+    """
+    cast: dict[str, str] = {}
+    for pair in given:
+        speaker, equals, voice = (part.strip() for part in pair.partition("="))
+        if not (speaker and equals and voice):
+            raise UsageError(f"--cast takes SPEAKER=NAME|FILE, such as ANNA=ada, not {pair!r}")
+        if speaker.casefold() in {name.casefold() for name in cast}:
+            raise UsageError(f"--cast names {speaker!r} twice")
+        cast[speaker] = voice
+    return cast
+
+
+def add_fields(
+    parser: argparse.ArgumentParser,
+    fields: Mapping[str, FieldInfo],
+    without: Collection[str] = (),
+    parse: Callable[[str], object] = str,
+) -> None:
+    """Add the fields of an options model, which checks their values.
+
+    What is not given is missing from the parsed arguments (see `given_fields`).
+
+    Args:
+        parser: That of a command.
+        fields: By their names; the descriptions are the help texts.
+        without: Names of fields that mean nothing to the command.
+        parse: Reads each value before the model does.
+    """
+    for name, field in fields.items():
+        if name in without:
+            continue
+        summary = str(field.description).replace("%", "%%")
+        if field.default is False:
+            parser.add_argument(
+                flag(name), action="store_true", default=argparse.SUPPRESS, help=summary
+            )
+            continue
+        is_list = field.default == () or field.default_factory is not None
+        has_default = not is_list and field.default is not None
+        default = f" (default: {_spell(field.default)})" if has_default else ""
+        parser.add_argument(
+            flag(name),
+            action="append" if is_list else "store",
+            default=argparse.SUPPRESS,
+            type=parse,
+            metavar="X",
+            help=summary + default,
+        )
+
+
+def given_fields(
+    arguments: argparse.Namespace, model: type[BaseModel], without: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return the fields of an options model that were given, `without` some that others have."""
+    given = vars(arguments)
+    return {n: given[n] for n in model.model_fields if n in given and n not in without}
+
+
+def _spell(default: object) -> str:
+    """Return a default as it would be typed."""
+    if isinstance(default, dict):
+        return ",".join(f"{kind}={value}" for kind, value in default.items())
+    return str(default)

@@ -9,16 +9,18 @@ from typing import Any
 
 from valle.cli.arguments import add_json, nonempty, path
 from valle.cli.console import print_json, print_result
+from valle.cli.printable import make_printable
 from valle.consent import challenge, revocation
 from valle.errors import ConsentError
-from valle.files import check_target, write_atomically
-from valle.trust.audit import audit
-from valle.trust.ledger import get_signing_key, read_lines
-from valle.trust.private_files import FILE_MODE
+from valle.files import check_target, write_private_file
+from valle.trust.audit import INTERRUPTED, audit
+from valle.trust.ledger import get_signing_key, read_lines, repair_end
+from valle.trust.receipts import CONSENT_PROVES
 
 MAX_FAULTS = 10  # named in an error; --json lists all
 _HASH_LENGTH = 64  # hexadecimal digits of a SHA-256 or a public key
 _HASH_SHOWN = 16
+_LONGEST_SHOWN = 300  # characters of a field, such as the name of somebody's bundle
 _UNSHOWN = {"n", "time", "what", "previous", "signature"}  # shown apart, or for machines only
 
 
@@ -91,14 +93,18 @@ def consent(arguments: argparse.Namespace) -> None:
             f"{e.id[:_HASH_SHOWN]}  {e.kind:9}  {e.state:7}  {e.expires or '-':10}  {e.voice}"
             for e in entries
         ]
+        if any(entry.kind == "consented" for entry in entries):
+            rows.append(f"consented: a spoken statement proves {CONSENT_PROVES}")
+        if any(entry.kind == "attested" for entry in entries):
+            rows.append("attested: the word of the user of this computer, verified by nobody")
         print_result(arguments, [asdict(entry) for entry in entries], "\n".join(rows))
     elif arguments.action == "revoke":
-        receipt = revocation.revoke(arguments.which)
-        print_result(arguments, {"revoked": receipt}, f"revoked {receipt}")
-        for entry in revocation.find_other_receipts(receipt):
+        receipt, *others = revocation.revoke(arguments.which)
+        result = {"revoked": receipt.id, "also": [entry.id for entry in others]}
+        print_result(arguments, result, f"revoked {receipt.id}")
+        for entry in others:
             print(
-                f"the same recording is enrolled as {entry.voice!r} too, with a receipt of its "
-                f"own; to revoke that as well: valle consent revoke {entry.id[:_HASH_SHOWN]}",
+                f"the same recording was enrolled as {entry.voice!r} too: that is revoked as well",
                 file=sys.stderr,
             )
     else:
@@ -125,9 +131,7 @@ def _print_key(arguments: argparse.Namespace) -> None:
         check_target(arguments.owner_key)
     key = get_signing_key()
     if arguments.owner_key is not None:
-        with write_atomically(arguments.owner_key) as part:
-            part.chmod(FILE_MODE)  # before it holds anything: it is a secret
-            part.write_bytes(key.derive_watermark_key())
+        write_private_file(arguments.owner_key, key.derive_watermark_key())
     print_result(arguments, {"key": key.id}, key.id)
 
 
@@ -136,7 +140,13 @@ def ledger_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(
         dest="action", required=True, metavar="ACTION", parser_class=type(parser)
     )
-    _add_action(actions, "show", "print every enrollment, revocation and spoken text")
+    show = _add_action(actions, "show", "print every enrollment, revocation and spoken text")
+    show.add_argument(
+        "--text",
+        type=nonempty,
+        metavar="TEXT",
+        help="only where this text was spoken, word for word",
+    )
     _add_action(actions, "verify", "find every line that was changed, removed or moved")
 
 
@@ -148,9 +158,15 @@ def ledger(arguments: argparse.Namespace) -> None:
     """
     if arguments.action == "show":
         entries = list(read_lines())
+        if arguments.text is not None:
+            text_hmac = get_signing_key().authenticate_text(arguments.text)
+            entries = [entry for entry in entries if entry.get("text_hmac") == text_hmac]
         print_result(arguments, entries, "\n".join(map(_format_entry, entries)))
         return
     result = audit()
+    if any(fault.why == INTERRUPTED for fault in result.faults):
+        repair_end()
+        result = audit()
     if result.faults:
         if arguments.json:
             print_json(asdict(result))
@@ -174,7 +190,7 @@ def _add_action(actions: Any, name: str, summary: str) -> argparse.ArgumentParse
 def _format_entry(entry: dict[str, Any]) -> str:
     """Format an entry of the ledger as one readable line, long hashes shortened."""
     fields = "  ".join(
-        f"{name}={_shorten(value)}"
+        f"{name}={make_printable(_shorten(value), _LONGEST_SHOWN)}"
         for name, value in entry.items()
         if name not in _UNSHOWN and value is not None
     )

@@ -11,9 +11,11 @@ from valle.audio.recording import load_recording
 from valle.bundle.bundle import Bundle
 from valle.cli.arguments import add_bundle, add_json, nonempty
 from valle.cli.console import print_json
+from valle.cli.printable import make_printable
 from valle.detection.detector import BONA_FIDE, KINDS, SYNTHETIC, classify
 from valle.detection.plot import save_detection_plot
 from valle.detection.report import (
+    MIN_SECONDS,
     describe_provenance,
     describe_verdict,
     describe_watermark,
@@ -25,11 +27,16 @@ from valle.files import check_target
 from valle.watermark.detect import detect_watermark
 
 _MIN_PROBABILITY = 1e-99  # shown; below it the estimate means nothing
-_MIN_SECONDS = 0.5  # of sound: in less, a watermark is rarely found
 _MAX_SECONDS_SHOWN = 30  # --json has all
 _MAX_TEXT_SHOWN = 80  # characters of a text that comes from the file itself
 _PROBLEMS_SHOWN = 5
 _RECEIPT_SHOWN = 16  # hexadecimal digits
+# Whether speech like this was made under the receipt that the watermark names.
+_MADE = {
+    True: "under which speech like this was made here",
+    False: "but speech like this was NOT made under it here: the mark may have been laid on it",
+    None: "but nothing here tells whether this was made under it: a mark can be laid on anything",
+}
 _KEY = re.compile(r"[0-9a-f]{64}")  # Ed25519
 
 
@@ -70,14 +77,14 @@ def detect(arguments: argparse.Namespace) -> None:
         check_target(arguments.picture)
     own_key = load_watermark_key()
     key = own_key if arguments.owner_key is None else read_owner_key(arguments.owner_key)
-    recording = load_recording(arguments.recording, min_seconds=_MIN_SECONDS)
+    recording = load_recording(arguments.recording, min_seconds=MIN_SECONDS)
     detection = detect_watermark(recording.samples, recording.sample_rate, key)
     verdict = classify(Bundle.load(arguments.bundle), recording.samples, recording.sample_rate)
     # Receipts of other owners are in their ledgers, not in this one.
     result = {
         "file": arguments.recording,
         "seconds": round(recording.seconds, 3),
-        "watermark": describe_watermark(detection, in_ledger=key == own_key),
+        "watermark": describe_watermark(detection, key == own_key, recording),
         "detector": describe_verdict(verdict),
         "provenance": describe_provenance(arguments.recording),
     }
@@ -147,10 +154,19 @@ def _public_key(value: str) -> str:
 def _conclude(result: dict[str, Any]) -> str:
     """Say in a sentence what watermark and detector come to."""
     if result["watermark"]["found"]:
+        payload = result["watermark"]["payload"]
+        receipts = payload["ledger"] if payload else []
+        if any(entry["made"] is False for entry in receipts):
+            return (
+                "it has the watermark of this computer's user, but was not made here: somebody may "
+                "have laid it on the recording, so do not accuse anybody by it"
+            )
         return "synthetic speech made by valle: it has the watermark"
     detector = result["detector"]
     if not detector["checked"]:
         return "no watermark of valle; nothing else could be checked"
+    if not detector["sure"]:
+        return f"unsure: no watermark of valle, and {'; '.join(detector['doubts'])}"
     if detector["kind"] == BONA_FIDE:
         return "no trace of synthesis was found, which does not prove that a person spoke"
     return (
@@ -172,6 +188,8 @@ def _watermark_line(result: dict[str, Any]) -> str:
     warp = f"at speed {result['speed']:.3f} and pitch {result['pitch']:.3f}; " if warped else ""
     bound = max(result["false_positive_bound"], _MIN_PROBABILITY)
     probability = f"false-positive probability at most {bound:.0e}"
+    if result["by_owner"]:
+        warp += "the published half was removed, and your key found the rest; "
     return f"made by valle, {spans}; {warp}{probability}; {_payload_line(result['payload'])}"
 
 
@@ -182,6 +200,7 @@ def _payload_line(payload: dict[str, Any] | None) -> str:
     for entry in payload["ledger"]:
         voice = f" of voice {_printable(entry['voice'])}" if entry["voice"] else ""
         text += f"; in the ledger: {_printable(entry['receipt'][:_RECEIPT_SHOWN])}...{voice}"
+        text += f", {_MADE[entry['made']]}"
         count = entry["spoken"]
         text += f", {count} {'text' if count == 1 else 'texts'} spoken" + (
             f", the last {_printable(entry['last'])}" if entry["last"] else ""
@@ -200,7 +219,7 @@ def _detector_lines(result: dict[str, Any]) -> list[str]:
     )
     more = " ..." if len(result["seconds"]) > _MAX_SECONDS_SHOWN else ""
     return [
-        f"detector:   sounds {result['kind']}: {whole}",
+        f"detector:   sounds {result['kind']}{'' if result['sure'] else ', unsure'}: {whole}",
         f"            synthetic, % per second: {seconds}{more}",
         f"            it cannot know: {result['cannot_know']}",
     ]
@@ -235,6 +254,5 @@ def _provenance_lines(result: dict[str, Any]) -> list[str]:
 
 
 def _printable(text: object) -> str:
-    """Make a text that comes from the file itself safe to print in a terminal."""
-    printable = "".join(c if c.isprintable() else "?" for c in str(text))
-    return printable if len(printable) <= _MAX_TEXT_SHOWN else printable[:_MAX_TEXT_SHOWN] + "..."
+    """Make a text that comes from the file itself safe and short enough for a terminal."""
+    return make_printable(text, _MAX_TEXT_SHOWN)

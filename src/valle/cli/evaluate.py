@@ -5,13 +5,23 @@ from __future__ import annotations
 import argparse
 import time
 
-from valle.cli import evaluate_components, evaluate_safety, evaluate_speech
+from valle.cli import (
+    evaluate_compare,
+    evaluate_components,
+    evaluate_lists,
+    evaluate_safety,
+    evaluate_speech,
+)
 from valle.cli.evaluate_common import Protocol, check_output
 from valle.evaluation.report import write_json
 from valle.files import check_target, temporary_data_folder
 
 PROTOCOLS: dict[str, Protocol] = (
-    evaluate_speech.PROTOCOLS | evaluate_components.PROTOCOLS | evaluate_safety.PROTOCOLS
+    evaluate_speech.PROTOCOLS
+    | evaluate_lists.PROTOCOLS
+    | evaluate_components.PROTOCOLS
+    | evaluate_safety.PROTOCOLS
+    | evaluate_compare.PROTOCOLS
 )
 
 
@@ -33,6 +43,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     Raises:
         UsageError: a file or a package is missing, or a value is out of range.
         OutputError: the JSON, a clip or a picture cannot be written.
+        RegressionError: of two reports, the second is significantly worse.
     """
     start = time.perf_counter()
     check_output(arguments.output)
@@ -48,3 +59,5 @@ def evaluate(arguments: argparse.Namespace) -> None:
         settings["graphs"] = {name: graph.sha256 for name, graph in config.graphs.items()}
     write_json(arguments.output, outcome.report)
     print(outcome.table)
+    if outcome.failure is not None:
+        raise outcome.failure

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valle.cli.arguments import (
-    SEED,
     Integer,
     add_bundle,
+    add_manifest,
     add_quiet,
     add_threads,
     path,
 )
-from valle.errors import OutputError, UsageError
+from valle.errors import Error, OutputError, UsageError
 from valle.evaluation.material import Speaker, read_speakers
 from valle.evaluation.metrics.sentence_identification import SentenceIdentifier
 from valle.files import check_target
@@ -37,6 +37,8 @@ class Outcome:
     """For standard output."""
     model: Model | None = None
     """The model that was evaluated, if any."""
+    failure: Error | None = None
+    """Raised once the report is written: the command fails."""
 
 
 @dataclass(frozen=True)
@@ -71,19 +73,6 @@ def add_model(
     add_threads(parser)
 
 
-def add_recordings(parser: argparse.ArgumentParser) -> None:
-    """`--manifest`: lists of recordings."""
-    parser.add_argument(
-        "--manifest",
-        type=path,
-        action="append",
-        required=True,
-        metavar="FILE.jsonl",
-        help="list of recordings, one JSON object per line: audio (a path relative to the list), "
-        "corpus, speaker, text or null, seconds; may be given several times",
-    )
-
-
 def add_speakers(parser: argparse.ArgumentParser) -> None:
     """`--manifest`, `--heldout` and `--speakers`."""
     add_heldout(parser)
@@ -92,7 +81,7 @@ def add_speakers(parser: argparse.ArgumentParser) -> None:
 
 def add_heldout(parser: argparse.ArgumentParser) -> None:
     """`--manifest` and `--heldout`."""
-    add_recordings(parser)
+    add_manifest(parser, several=True)
     parser.add_argument(
         "--heldout",
         type=path,
@@ -119,13 +108,6 @@ def add_sentences(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="FILE.tsv",
         help="sentences to choose new ones from, one per line: source, tab, sentence",
-    )
-
-
-def add_seed(parser: argparse.ArgumentParser, summary: str) -> None:
-    """`--seed`."""
-    parser.add_argument(
-        "--seed", type=SEED, default=0, metavar="N", help=f"{summary} (default: %(default)s)"
     )
 
 

@@ -6,14 +6,13 @@ import argparse
 from dataclasses import asdict
 from functools import partial
 
-from valle.cli.arguments import Integer
+from valle.cli.arguments import Integer, add_seed
 from valle.cli.evaluate_common import (
     Outcome,
     Protocol,
     add_model,
     add_output,
     add_plot,
-    add_seed,
     add_sentences,
     add_speakers,
     limit_speakers,

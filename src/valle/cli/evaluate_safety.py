@@ -7,24 +7,21 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from valle.cli.arguments import Integer, Number
+from valle.cli.arguments import Integer, Number, add_count, add_manifest, add_seed
 from valle.cli.evaluate_common import (
-    COUNT,
     Outcome,
     Protocol,
     add_heldout,
     add_model,
     add_output,
     add_plot,
-    add_recordings,
-    add_seed,
     add_sentences,
     add_speakers,
     limit_speakers,
 )
 from valle.consent import verification
 from valle.errors import UsageError
-from valle.evaluation.material import read_manifests
+from valle.evaluation.material import Row, read_manifests, read_names, rows_by_speaker
 from valle.evaluation.protocols import (
     consent,
     consent_report,
@@ -35,19 +32,14 @@ from valle.evaluation.protocols import (
     watermark,
 )
 from valle.evaluation.report import report, write_json
+from valle.files import temporary_data_folder
 from valle.synthesis.model import load
 
 
 def _consent_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_speakers(parser)
-    parser.add_argument(
-        "--trials",
-        type=COUNT,
-        default=300,
-        metavar="N",
-        help="trials of each kind (default: %(default)s)",
-    )
+    add_count(parser, "--trials", 300, "trials of each kind")
     parser.add_argument(
         "--clones",
         type=Integer(0),
@@ -76,44 +68,48 @@ def _consent(arguments: argparse.Namespace) -> Outcome:
 def _watermark_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser, "the model whose codec is one of the attacks (default: the built-in one)")
     add_heldout(parser)
+    add_count(parser, "--segments", 60, "segments of speech", least=4)
+    add_count(parser, "--spoken", 0, "how many of them the model speaks itself", least=0)
     parser.add_argument(
-        "--segments",
-        type=Integer(4),
-        default=60,
-        metavar="N",
-        help="segments of speech (default: %(default)s)",
+        "--everyday",
+        action="store_true",
+        help="measure only what players, platforms and rooms do to speech, which takes longest",
     )
     add_output(parser, "watermark")
 
 
 def _watermark(arguments: argparse.Namespace) -> Outcome:
-    quiet = arguments.quiet
-    synthetic = round(arguments.segments * watermark.SYNTHETIC_SHARE)
-    segments = watermark.read_segments(
-        arguments.manifest, arguments.heldout, arguments.segments - synthetic
-    )
+    quiet, spoken = arguments.quiet, arguments.spoken
+    if spoken > arguments.segments:
+        raise UsageError(f"--spoken {spoken} is more than the {arguments.segments} --segments")
+    others = arguments.segments - spoken
+    synthetic = round(others * watermark.SYNTHETIC_SHARE)
+    segments = watermark.read_segments(arguments.manifest, arguments.heldout, others - synthetic)
     long_texts = [text for text in _read_transcripts(arguments) if 80 <= len(text) <= 200]
     segments += watermark.synthesize_segments(long_texts, synthetic)
     model = load(arguments.bundle, threads=arguments.threads)
-    trials = list(watermark.run_trials(model, segments, quiet))
-    results = [
-        *watermark.measure_quality(segments, quiet),
-        *watermark.summarize_trials(trials),
-        *watermark.measure_null(segments),
-    ]
+    if spoken:
+        prompts = [rows[0]["audio"] for rows in _read_heldout_rows(arguments) if rows]
+        with temporary_data_folder():
+            segments += watermark.speak_segments(model, prompts, long_texts, spoken, quiet)
+    trials = list(watermark.run_trials(model, segments, quiet, arguments.everyday))
+    results = watermark.summarize_trials(trials)
+    if not arguments.everyday:
+        quality = watermark.measure_quality(segments, quiet)
+        results = [*quality, *results, *watermark.measure_null(segments)]
     content = {
         "results": [asdict(result) for result in results],
         "trials": [asdict(trial) for trial in trials],
     }
     return Outcome(
-        report("watermark", content, segments=len(segments), synthetic=synthetic),
+        report("watermark", content, segments=len(segments), synthetic=synthetic, spoken=spoken),
         watermark.table(results),
         model,
     )
 
 
 def _false_positives_arguments(parser: argparse.ArgumentParser) -> None:
-    add_recordings(parser)
+    add_manifest(parser, several=True)
     for kind, words in (("recorded", "recordings"), ("synthetic", "speech by espeak-ng")):
         parser.add_argument(
             f"--{kind}",
@@ -153,13 +149,7 @@ def _false_positives(arguments: argparse.Namespace) -> Outcome:
 
 
 def _tampering_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--trials",
-        type=COUNT,
-        default=10_000,
-        metavar="N",
-        help="modifications of each kind of file (default: %(default)s)",
-    )
+    add_count(parser, "--trials", 10_000, "modifications of each kind of file")
     add_seed(parser, "seed of the modifications")
     add_output(parser, "tampering")
 
@@ -177,13 +167,7 @@ def _detector_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser, "the model whose detector is evaluated (default: the built-in one)")
     add_heldout(parser)
     add_sentences(parser)
-    parser.add_argument(
-        "--per-speaker",
-        type=COUNT,
-        default=10,
-        metavar="N",
-        help="recordings, and sentences, per speaker (default: %(default)s)",
-    )
+    add_count(parser, "--per-speaker", 10, "recordings, and sentences, per speaker")
     add_output(parser, "detector")
 
 
@@ -206,6 +190,15 @@ def _detector(arguments: argparse.Namespace) -> Outcome:
     }
     settings = {"limit": verification.SPOOF_LIMIT, "per_speaker": arguments.per_speaker}
     return Outcome(report("detector", content, **settings), detector.table(results), model)
+
+
+def _read_heldout_rows(arguments: argparse.Namespace) -> list[list[Row]]:
+    """The rows of each held-out speaker that are long enough to be a voice."""
+    names = read_names(arguments.heldout)
+    return [
+        [row for row in rows if row["seconds"] >= watermark.SECONDS]
+        for rows in rows_by_speaker(arguments.manifest, names).values()
+    ]
 
 
 def _read_transcripts(arguments: argparse.Namespace) -> list[str]:

@@ -8,15 +8,12 @@ from pathlib import Path
 
 from valle.arrays import Samples
 from valle.audio.encoding import save_audio
-from valle.cli.arguments import Integer, path
+from valle.cli.arguments import Integer, add_count, add_manifest, add_seed, path
 from valle.cli.evaluate_common import (
-    COUNT,
     Outcome,
     Protocol,
     add_model,
     add_output,
-    add_recordings,
-    add_seed,
     add_sentences,
     add_speaker_limit,
     add_speakers,
@@ -36,7 +33,7 @@ from valle.evaluation.material import (
 from valle.evaluation.metrics import EVALUATION_RATE
 from valle.evaluation.metrics.audio_quality import DNSMOS
 from valle.evaluation.metrics.sentence_identification import SentenceIdentifier
-from valle.evaluation.metrics.whisper import WhisperTranscriber
+from valle.evaluation.metrics.whisper import Transcriber, WhisperTranscriber
 from valle.evaluation.metrics.word_errors import WordErrorCounter
 from valle.evaluation.protocols import (
     hard,
@@ -48,7 +45,8 @@ from valle.options import SpeakOptions
 from valle.synthesis.model import load
 
 
-def _add_whisper(parser: argparse.ArgumentParser) -> None:
+def add_whisper(parser: argparse.ArgumentParser) -> None:
+    """`--whisper`: the model that measures word error rates."""
     parser.add_argument(
         "--whisper",
         type=path,
@@ -58,11 +56,16 @@ def _add_whisper(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _load_whisper(arguments: argparse.Namespace) -> WhisperTranscriber | None:
+def load_whisper(arguments: argparse.Namespace) -> WhisperTranscriber | None:
+    """The model of `--whisper`, if it was given.
+
+    Raises:
+        UsageError: the folder is no such model, or a package is missing.
+    """
     return WhisperTranscriber(arguments.whisper) if arguments.whisper else None
 
 
-def _describe_whisper(transcriber: WhisperTranscriber | None) -> dict[str, object] | None:
+def describe_whisper(transcriber: Transcriber | None) -> dict[str, object] | None:
     """The model and the normalizer, for the JSON."""
     if transcriber is None:
         return None
@@ -71,7 +74,7 @@ def _describe_whisper(transcriber: WhisperTranscriber | None) -> dict[str, objec
 
 def _intelligibility_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
-    add_recordings(parser)
+    add_manifest(parser, several=True)
     parser.add_argument(
         "--heldout",
         type=_parse_group,
@@ -83,7 +86,7 @@ def _intelligibility_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_speaker_limit(parser)
     add_sentences(parser)
-    _add_whisper(parser)
+    add_whisper(parser)
     parser.add_argument(
         "--rows",
         nargs="+",
@@ -92,20 +95,10 @@ def _intelligibility_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ROW",
         help=f"what to measure, of {', '.join(intelligibility.ROWS)} (default: all)",
     )
-    parser.add_argument(
-        "--sentences",
-        type=COUNT,
-        default=intelligibility.PER_SPEAKER,
-        metavar="N",
-        help="sentences, and recordings, per speaker (default: %(default)s)",
+    add_count(
+        parser, "--sentences", intelligibility.PER_SPEAKER, "sentences, and recordings, per speaker"
     )
-    parser.add_argument(
-        "--seeds",
-        type=COUNT,
-        default=1,
-        metavar="N",
-        help="synthesize every sentence with N seeds (default: %(default)s)",
-    )
+    add_count(parser, "--seeds", 1, "synthesize every sentence with N seeds")
     add_seed(parser, "the first seed")
     add_output(parser, "intelligibility")
 
@@ -122,7 +115,7 @@ def _intelligibility(arguments: argparse.Namespace) -> Outcome:
     names = [name for name, _ in arguments.heldout]
     if len(set(names)) < len(names):
         raise UsageError(f"two groups are called {names[0]!r}; name them: --heldout NAME=FILE")
-    transcriber = _load_whisper(arguments)
+    transcriber = load_whisper(arguments)
     settings = intelligibility.Settings(
         rows=tuple(row for row in intelligibility.ROWS if row in arguments.rows),
         speakers=arguments.speakers,
@@ -145,7 +138,7 @@ def _intelligibility(arguments: argparse.Namespace) -> Outcome:
     }
     measured = transcriber is not None
     content = intelligibility.as_json(groups, clips, measured)
-    recorded = intelligibility.describe(settings) | {"whisper": _describe_whisper(transcriber)}
+    recorded = intelligibility.describe(settings) | {"whisper": describe_whisper(transcriber)}
     return Outcome(
         report("intelligibility", content, **recorded),
         intelligibility.tables(groups, clips, measured),
@@ -157,7 +150,7 @@ def _zero_shot_arguments(scale: zero_shot.Scale, parser: argparse.ArgumentParser
     add_model(parser)
     add_speakers(parser)
     add_sentences(parser)
-    _add_whisper(parser)
+    add_whisper(parser)
     parser.add_argument(
         "--sentences",
         type=Integer(1, scale.per_speaker),
@@ -166,13 +159,7 @@ def _zero_shot_arguments(scale: zero_shot.Scale, parser: argparse.ArgumentParser
         help="sentences, and recordings, per speaker (default: %(default)s)",
     )
     add_seed(parser, "seed of the first clip")
-    parser.add_argument(
-        "--best-of",
-        type=COUNT,
-        default=1,
-        metavar="N",
-        help="candidates per sentence, as in `valle speak` (default: %(default)s)",
-    )
+    add_count(parser, "--best-of", 1, "candidates per sentence, as in `valle speak`")
     parser.add_argument(
         "--clips", type=path, metavar="FOLDER", help="save the clips that are made here"
     )
@@ -181,7 +168,7 @@ def _zero_shot_arguments(scale: zero_shot.Scale, parser: argparse.ArgumentParser
 
 def _zero_shot(scale: zero_shot.Scale, arguments: argparse.Namespace) -> Outcome:
     SpeakOptions.from_keywords(best_of=arguments.best_of)
-    identifier, transcriber = SentenceIdentifier(), _load_whisper(arguments)
+    identifier, transcriber = SentenceIdentifier(), load_whisper(arguments)
     speakers = read_speakers(
         arguments.manifest, arguments.heldout, identifier.knows, scale.per_speaker
     )
@@ -199,7 +186,9 @@ def _zero_shot(scale: zero_shot.Scale, arguments: argparse.Namespace) -> Outcome
     )
     metrics = Metrics(identifier, transcriber, DNSMOS() if scale.quality else None)
     save = _make_saver(arguments.clips)
-    clips = zero_shot.run(model, speakers, sentences, metrics, settings, save)
+    clips = zero_shot.run(
+        model, zero_shot.EvaluationSet(speakers, sentences), metrics, settings, save
+    )
     content = report(
         scale.name,
         clip_rows(clips),
@@ -207,7 +196,7 @@ def _zero_shot(scale: zero_shot.Scale, arguments: argparse.Namespace) -> Outcome
         best_of=arguments.best_of,
         prompt_seconds=PROMPT_SECONDS,
         choices=scale.choices,
-        whisper=_describe_whisper(transcriber),
+        whisper=describe_whisper(transcriber),
         sentences=sentences,
     )
     return Outcome(content, table(clips, zero_shot.REPORTED), model)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
+from valle.bundle.adapter import Adapter
 from valle.bundle.bundle import Bundle
 from valle.cli.arguments import BUNDLE, add_runs, nonempty, path
 from valle.consent.as_norm import GRAPH as COHORT
 from valle.errors import UsageError
-from valle.training.export.bundle import DEFAULT_PRESET, PRESETS, export_runs
+from valle.training.export.bundle import DEFAULT_PRESET, PRESETS, ExportOptions, export_runs
 from valle.training.export.import_bundle import import_bundle
 
 
@@ -33,6 +34,12 @@ def export_arguments(parser: argparse.ArgumentParser) -> None:
         "also multiplies 8-bit integers; w4a8 stores the AR's weights in 4 bits, for large models "
         "(default: %(default)s)",
     )
+    parser.add_argument(
+        "--adapter",
+        type=path,
+        metavar="FILE",
+        help="merge an adapter of valle train adapt into the models, as valle import wrote them",
+    )
 
 
 def export(arguments: argparse.Namespace) -> None:
@@ -49,7 +56,9 @@ def export(arguments: argparse.Namespace) -> None:
             card = arguments.card.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"--card {arguments.card} cannot be read: {error}") from error
-    export_runs(arguments.runs, arguments.folder, name, arguments.precision, card)
+    adapter = None if arguments.adapter is None else Adapter.load(arguments.adapter)
+    options = ExportOptions(arguments.precision, card, adapter)
+    export_runs(arguments.runs, arguments.folder, name, options)
     size = sum(file.stat().st_size for file in arguments.folder.iterdir())
     print(f"{arguments.folder}: {size / 2**20:.1f} MiB")
     if COHORT not in Bundle.load(arguments.folder).config.graphs:

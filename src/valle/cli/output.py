@@ -6,19 +6,27 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from valle.errors import OutputError
 from valle.files import check_target, write_atomically
-from valle.synthesis.speech import Speech
 from valle.trust.provenance import sidecar_path
 
 DEFAULT_OUTPUT = "speech.wav"
 
 
-CAPTIONS: dict[str, tuple[str, Callable[[Speech], str]]] = {
-    "srt": (".srt", Speech.to_srt),
-    "vtt": (".vtt", Speech.to_vtt),
-    "words": (".words.json", Speech.to_words),
+class Captioned(Protocol):
+    """What has subtitles: a speech, or a dialogue."""
+
+    def to_srt(self) -> str: ...  # noqa: D102
+    def to_vtt(self) -> str: ...  # noqa: D102
+    def to_words(self) -> str: ...  # noqa: D102
+
+
+CAPTIONS: dict[str, tuple[str, Callable[[Captioned], str]]] = {
+    "srt": (".srt", lambda captioned: captioned.to_srt()),
+    "vtt": (".vtt", lambda captioned: captioned.to_vtt()),
+    "words": (".words.json", lambda captioned: captioned.to_words()),
 }
 """The ending of each kind of file with the text and its times, and what makes it."""
 
@@ -30,7 +38,7 @@ def companions(output: str | Path, captions: Iterable[str] = ()) -> dict[str, Pa
 
 
 def write_captions(
-    speech: Speech, output: str, captions: Iterable[str], overwrite: bool
+    speech: Captioned, output: str, captions: Iterable[str], overwrite: bool
 ) -> list[Path]:
     """Write the files of `CAPTIONS` that were asked for, next to the audio.
 
@@ -92,3 +100,10 @@ def _is_same_file(first: Path, second: Path) -> bool:
         return first.samefile(second)
     except (OSError, ValueError):  # one of them does not exist
         return os.path.abspath(first) == os.path.abspath(second)
+
+
+def describe_interrupt(resumable: bool) -> str:
+    """Say what an interrupt leaves of a film that takes long."""
+    if resumable:
+        return "interrupted; nothing was written, but the same command goes on from here"
+    return "interrupted; nothing was written, and nothing is kept, because of --no-cache"

@@ -13,23 +13,30 @@ from valle.audio_format import HOP, SAMPLE_RATE
 from valle.bundle.bundle import Bundle
 from valle.cli.arguments import (
     POSITIVE,
-    SEED,
     Integer,
     Number,
     add_bundle,
-    add_heldout,
-    add_manifest,
+    add_count,
     add_quiet,
     add_runs,
+    add_seed,
+    add_sentences,
+    nonempty,
     path,
 )
-from valle.corpora.recordings import prepare_recordings
+from valle.cli.prepare_recordings import (
+    add_output,
+    add_workers,
+    import_recordings,
+    list_recordings,
+    manifest_arguments,
+    recordings_arguments,
+)
 from valle.corpora.speed_perturbation import FASTEST, SLOWEST, prepare_speed_perturbed
-from valle.corpora.store import Store
+from valle.corpora.store import Store, StoreOptions
 from valle.corpora.styles import prepare_styles
+from valle.corpora.synthetic import SynthesisPlan
 from valle.corpora.synthetic_store import prepare_synthetic
-
-_MAX_WORKERS = 1024
 
 
 def prepare_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,38 +63,8 @@ def prepare(arguments: argparse.Namespace) -> None:
     _STAGES[arguments.stage].run(arguments)
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=path, metavar="FOLDER", help="where to write the corpus")
-
-
 def _add_corpora(parser: argparse.ArgumentParser, summary: str) -> None:
     parser.add_argument("folder", type=path, nargs="+", metavar="FOLDER", help=summary)
-
-
-def _add_workers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--workers",
-        type=Integer(1, _MAX_WORKERS),
-        default=2,
-        metavar="N",
-        help="processes to use (default: %(default)s)",
-    )
-
-
-def _add_seed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--seed", type=SEED, default=0, metavar="N", help="random seed (default: %(default)s)"
-    )
-
-
-def _add_sentences(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--sentences",
-        type=path,
-        required=True,
-        metavar="FILE",
-        help="sentences to speak, one per line, or lines of source, tab, sentence",
-    )
 
 
 def _add_minutes(parser: argparse.ArgumentParser, default: float, summary: str) -> None:
@@ -100,54 +77,26 @@ def _add_minutes(parser: argparse.ArgumentParser, default: float, summary: str) 
     )
 
 
-def _recordings_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_output(parser)
-    add_manifest(parser)
-    add_heldout(parser)
-    _add_workers(parser)
-
-
-def _prepare_recordings(arguments: argparse.Namespace) -> None:
-    count = prepare_recordings(
-        arguments.manifest,
-        arguments.folder,
-        arguments.heldout,
-        arguments.workers,
-        arguments.quiet,
-    )
-    print(f"{arguments.folder}: {count} recordings")
+def _store_options(arguments: argparse.Namespace) -> StoreOptions:
+    return StoreOptions(arguments.minutes, arguments.seed, arguments.quiet)
 
 
 def _synthetic_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_output(parser)
-    _add_sentences(parser)
-    parser.add_argument(
-        "--speakers",
-        type=Integer(1),
-        default=120,
-        metavar="N",
-        help="number of synthetic speakers (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--utterances",
-        type=Integer(1),
-        default=10,
-        metavar="N",
-        help="sentences per speaker (default: %(default)s)",
-    )
-    _add_seed(parser)
-    _add_workers(parser)
+    add_output(parser)
+    add_sentences(parser)
+    add_count(parser, "--speakers", 120, "number of synthetic speakers")
+    add_count(parser, "--utterances", 10, "sentences per speaker")
+    add_seed(parser)
+    add_workers(parser)
 
 
 def _prepare_synthetic(arguments: argparse.Namespace) -> None:
     tally = prepare_synthetic(
         arguments.sentences,
         arguments.folder,
-        speakers=arguments.speakers,
-        utterances=arguments.utterances,
-        seed=arguments.seed,
-        workers=arguments.workers,
-        quiet=arguments.quiet,
+        SynthesisPlan(arguments.speakers, arguments.utterances, arguments.seed),
+        arguments.workers,
+        arguments.quiet,
     )
     print(f"{arguments.folder}: {tally.kept} sentences, {tally.share:.0%} of those attempted")
 
@@ -155,7 +104,7 @@ def _prepare_synthetic(arguments: argparse.Namespace) -> None:
 def _codes_arguments(parser: argparse.ArgumentParser) -> None:
     _add_corpora(parser, "prepared corpora")
     add_runs(parser, "folder of the trained codec and speaker encoder")
-    _add_workers(parser)
+    add_workers(parser)
 
 
 def _prepare_codes(arguments: argparse.Namespace) -> None:
@@ -176,7 +125,7 @@ def _prepare_codes(arguments: argparse.Namespace) -> None:
 def _labels_arguments(parser: argparse.ArgumentParser) -> None:
     _add_corpora(parser, "prepared corpora")
     add_runs(parser, "folder of the trained listener")
-    _add_workers(parser)
+    add_workers(parser)
 
 
 def _prepare_labels(arguments: argparse.Namespace) -> None:
@@ -192,7 +141,7 @@ def _prepare_labels(arguments: argparse.Namespace) -> None:
 
 def _styles_arguments(parser: argparse.ArgumentParser) -> None:
     _add_corpora(parser, "all corpora to train on, since the bins are computed over all of them")
-    _add_workers(parser)
+    add_workers(parser)
 
 
 def _prepare_styles(arguments: argparse.Namespace) -> None:
@@ -201,7 +150,7 @@ def _prepare_styles(arguments: argparse.Namespace) -> None:
 
 
 def _speeds_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_output(parser)
+    add_output(parser)
     parser.add_argument(
         "--data", type=path, required=True, metavar="CORPUS", help="prepared corpus with labels"
     )
@@ -233,7 +182,7 @@ def _predicted_arguments(parser: argparse.ArgumentParser) -> None:
         help="seconds of speech per speaker (default: %(default)s)",
     )
     add_bundle(parser, "the model whose NAR predicts the codes (default: the built-in one)")
-    _add_seed(parser)
+    add_seed(parser)
 
 
 def _prepare_predicted(arguments: argparse.Namespace) -> None:
@@ -248,7 +197,7 @@ def _prepare_predicted(arguments: argparse.Namespace) -> None:
 
 
 def _self_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_output(parser)
+    add_output(parser)
     parser.add_argument(
         "--data",
         type=path,
@@ -256,10 +205,10 @@ def _self_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CORPUS",
         help="prepared recordings whose voices are cloned",
     )
-    _add_sentences(parser)
+    add_sentences(parser)
     _add_minutes(parser, 26.0, "minutes of speech to synthesize")
     add_bundle(parser, "the model that speaks (default: the built-in one)")
-    _add_seed(parser)
+    add_seed(parser)
 
 
 def _prepare_self(arguments: argparse.Namespace) -> None:
@@ -269,16 +218,68 @@ def _prepare_self(arguments: argparse.Namespace) -> None:
         arguments.data,
         arguments.sentences,
         arguments.folder,
-        bundle=arguments.bundle,
-        minutes=arguments.minutes,
-        seed=arguments.seed,
-        quiet=arguments.quiet,
+        arguments.bundle,
+        _store_options(arguments),
     )
     print(f"{arguments.folder}: {count} sentences")
 
 
+def _preferences_arguments(parser: argparse.ArgumentParser) -> None:
+    add_output(parser)
+    parser.add_argument(
+        "--data",
+        type=path,
+        required=True,
+        metavar="CORPUS",
+        help="prepared recordings whose voices are cloned",
+    )
+    add_sentences(parser)
+    parser.add_argument(
+        "--teacher",
+        type=path,
+        required=True,
+        metavar="FOLDER",
+        help="faster-whisper model that scores the words, such as tiny.en",
+    )
+    parser.add_argument(
+        "--groups",
+        type=Integer(1),
+        default=800,
+        metavar="N",
+        help="sentences, each in the voice of 3 s of a recording (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--candidates",
+        type=Integer(2, 16),
+        default=5,
+        metavar="N",
+        help="times that each sentence is spoken (default: %(default)s)",
+    )
+    add_bundle(parser, "the model that speaks (default: the built-in one)")
+    add_seed(parser)
+
+
+def _prepare_preferences(arguments: argparse.Namespace) -> None:
+    from valle.training.data.preference_generation import GenerationOptions, prepare_preferences
+
+    count = prepare_preferences(
+        arguments.data,
+        arguments.sentences,
+        arguments.folder,
+        GenerationOptions(
+            arguments.teacher,
+            arguments.bundle,
+            arguments.groups,
+            arguments.candidates,
+            arguments.seed,
+            arguments.quiet,
+        ),
+    )
+    print(f"{arguments.folder}: {count} sentences, each spoken {arguments.candidates} times")
+
+
 def _detector_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_output(parser)
+    add_output(parser)
     parser.add_argument(
         "--data",
         type=path,
@@ -289,7 +290,15 @@ def _detector_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_minutes(parser, 52.0, "minutes of recorded speech to use")
     add_bundle(parser, "the model whose codec resynthesizes speech (default: the built-in one)")
-    _add_seed(parser)
+    parser.add_argument(
+        "--codec",
+        type=nonempty,
+        action="append",
+        default=[],
+        metavar="BUNDLE",
+        help="another bundle whose codec resynthesizes speech too; repeat it for several",
+    )
+    add_seed(parser)
 
 
 def _prepare_detector(arguments: argparse.Namespace) -> None:
@@ -298,10 +307,8 @@ def _prepare_detector(arguments: argparse.Namespace) -> None:
     count = prepare_detector(
         [Store(data) for data in arguments.data],
         arguments.folder,
-        bundle=Bundle.load(arguments.bundle),
-        minutes=arguments.minutes,
-        seed=arguments.seed,
-        quiet=arguments.quiet,
+        [Bundle.load(source) for source in (arguments.bundle, *arguments.codec)],
+        _store_options(arguments),
     )
     print(f"{arguments.folder}: {count} segments")
 
@@ -315,8 +322,13 @@ class _Stage(NamedTuple):
 
 
 _STAGES = {
+    "manifest": _Stage(
+        "list the recordings of a folder that can be trained on",
+        manifest_arguments,
+        list_recordings,
+    ),
     "recordings": _Stage(
-        "import the recordings of a manifest", _recordings_arguments, _prepare_recordings
+        "import the recordings of a manifest", recordings_arguments, import_recordings
     ),
     "synthetic": _Stage(
         "synthesize speech with espeak-ng, flite and festival",
@@ -348,6 +360,11 @@ _STAGES = {
         "synthesize speech with a bundle, in the voices of a corpus",
         _self_arguments,
         _prepare_self,
+    ),
+    "preferences": _Stage(
+        "speak sentences several times and score the words, for `valle train ar --preferences`",
+        _preferences_arguments,
+        _prepare_preferences,
     ),
     "detector": _Stage(
         "put bona fide, resynthesized and synthetic speech through the same channels",

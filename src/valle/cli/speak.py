@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
-from typing import cast
+from typing import Any
 
-from valle.audio.encoding import infer_audio_format
 from valle.cli.arguments import (
+    add_adapter,
     add_bundle,
-    add_consent,
     add_json,
     add_quiet,
     add_threads,
+    add_voice,
+    check_one_voice,
     nonempty,
     path,
 )
 from valle.cli.console import note, note_warnings, print_json
+from valle.cli.live import read_parts, write_pieces
 from valle.cli.output import (
-    CAPTIONS,
-    DEFAULT_OUTPUT,
-    check_output,
     choose_free_name,
-    companions,
     write_captions,
 )
 from valle.cli.progress import (
@@ -33,12 +30,21 @@ from valle.cli.progress import (
     save_partial,
     show_progress,
 )
+from valle.cli.speech_options import (
+    add_output,
+    add_speech_options,
+    choose_output,
+    given_captions,
+    given_output_options,
+    given_speech_options,
+    imitate_style,
+)
 from valle.cli.texts import read_text
-from valle.cli.voices import enroll_recording
+from valle.cli.voices import enroll_recording, given_consent
 from valle.consent.issuing import check_given
 from valle.errors import OutputError, UsageError
-from valle.options import OutputKeywords, OutputOptions, SpeakOptions, flag
-from valle.synthesis.model import find_voice, load
+from valle.options import OutputOptions, flag
+from valle.synthesis.model import Model, find_voice, load
 from valle.synthesis.speech import Speech
 from valle.voices import registry
 from valle.voices.voice import Voice
@@ -58,63 +64,14 @@ def speak_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WORD",
         help="speak this word alone, to hear it; without --voice in the first saved voice",
     )
-    parser.add_argument(
-        "--voice", type=nonempty, metavar="NAME|FILE", help="a saved voice, or a voice file"
-    )
-    parser.add_argument(
-        "--ref-audio",
-        type=nonempty,
-        metavar="FILE",
-        help="a recording of the voice to clone, instead of --voice; needs --consent or --attest",
-    )
-    add_consent(parser)
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=nonempty,
-        metavar="FILE|-",
-        help="audio file, its format chosen by the ending .wav, .flac, .mp3 or .ogg; - writes WAV "
-        f"to standard output (default: {DEFAULT_OUTPUT}; if that exists, the next free number)",
-    )
-    parser.add_argument(
-        "--force", action="store_true", help="replace the output file if it exists already"
-    )
-    for kind, summary in (
-        ("srt", "write subtitles (SubRip) next to the audio file"),
-        ("vtt", "write subtitles (WebVTT) next to the audio file"),
-        ("words", "write the words and their times (JSON) next to the audio file"),
-    ):
-        parser.add_argument(f"--{kind}", action="store_true", help=summary)
-    for name, field in (SpeakOptions.model_fields | OutputOptions.model_fields).items():
-        if field.default is False:
-            parser.add_argument(
-                flag(name), action="store_true", default=argparse.SUPPRESS, help=field.description
-            )
-            continue
-        default = "" if field.default in (None, ()) else f" (default: {_spell(field.default)})"
-        parser.add_argument(
-            flag(name),
-            action="append" if field.default == () else "store",
-            default=argparse.SUPPRESS,
-            metavar="X",
-            help=f"{field.description}{default}",
-        )
-    parser.add_argument(
-        "--no-cache",
-        action="store_true",
-        help="do not keep the codes of the sentences, from which a later run goes on",
-    )
+    add_voice(parser)
+    add_output(parser)
+    add_speech_options(parser)
     add_bundle(parser)
+    add_adapter(parser)
     add_threads(parser)
     add_json(parser)
     add_quiet(parser)
-
-
-def _spell(default: object) -> str:
-    """Return a default as it would be typed."""
-    if isinstance(default, dict):
-        return ",".join(f"{kind}={value}" for kind, value in default.items())
-    return str(default)
 
 
 def speak(arguments: argparse.Namespace) -> None:
@@ -128,102 +85,114 @@ def speak(arguments: argparse.Namespace) -> None:
         OutputError: the file cannot be written.
     """
     # Everything that can be refused is refused before the model is read.
-    given = vars(arguments)
-    options = {name: given[name] for name in SpeakOptions.model_fields if name in given}
-    speak_options = SpeakOptions.from_keywords(**options)
-    OutputOptions.from_keywords(**_output_options(arguments))
+    options = given_speech_options(arguments)
+    OutputOptions.from_keywords(**given_output_options(arguments))
     _check_voice(arguments)
-    output = _choose_output(arguments)
-    text = arguments.word or read_text(arguments.text, arguments.input)
+    inputs = [
+        *(arguments.input, arguments.ref_audio, arguments.voice, arguments.consent),
+        arguments.style_from,
+    ]
+    output = choose_output(arguments, inputs)
+    is_live = arguments.text == "-" and output == "-"
+    if is_live:
+        _check_live(arguments)
+    text = "" if is_live else arguments.word or read_text(arguments.text, arguments.input)
     voice = None if arguments.voice is None else find_voice(arguments.voice)
-    model = load(arguments.bundle, threads=arguments.threads)
+    model = load(arguments.bundle, arguments.threads, arguments.adapter)
     if voice is None:
         voice = enroll_recording(model, arguments.ref_audio, arguments)
+    style = imitate_style(arguments, options.style, model, voice)
+    options = options.model_copy(update={"style": style})
     if not arguments.no_cache:
         model.use_cache()
+    if is_live:
+        _speak_live(arguments, model, voice, options.model_dump(exclude_unset=True))
+        return
     pieces: list[Speech] = []
     try:
         for piece in show_progress(
-            model.stream(text, voice, **speak_options.as_keywords()), arguments.quiet
+            model.stream(text, voice, **options.as_keywords()), arguments.quiet
         ):
             pieces.append(piece)
     except KeyboardInterrupt:
         if output == "-" or not pieces:
             raise
         message = save_partial(
-            Speech.join(pieces), output, not arguments.no_cache, **_output_options(arguments)
+            Speech.join(pieces), output, not arguments.no_cache, **given_output_options(arguments)
         )
         raise KeyboardInterrupt(message) from None
     speech = Speech.join(pieces)
     output = _save(speech, output, arguments)
-    captions = write_captions(speech, output, _captions(arguments), arguments.force)
+    captions = write_captions(speech, output, given_captions(arguments), arguments.force)
     _report(arguments, speech, voice, [output, *map(str, captions)])
 
 
-def _output_options(arguments: argparse.Namespace) -> OutputKeywords:
+def _check_live(arguments: argparse.Namespace) -> None:
+    """Refuse what needs the whole speech."""
     given = vars(arguments)
-    output = {name: given[name] for name in OutputOptions.model_fields if name in given}
-    return cast("OutputKeywords", output)
+    for name in ("rate", "duration", "redo", "ssml"):
+        if name in given:
+            raise UsageError(
+                f"{flag(name)} needs the whole text before any sound; give the text with -i FILE, "
+                "or name an output file"
+            )
 
 
-def _captions(arguments: argparse.Namespace) -> list[str]:
-    """Return the kinds of `CAPTIONS` that were asked for."""
-    return [kind for kind in CAPTIONS if getattr(arguments, kind)]
-
-
-def _choose_output(arguments: argparse.Namespace) -> str:
-    """Return the file to write or "-", after checking that nothing would be lost."""
-    output: str | None = arguments.output
-    captions = _captions(arguments)
-    if output == "-":
-        if captions:
-            raise UsageError(f"--{captions[0]} is written next to a file; give -o a file")
-        if arguments.json:
-            raise UsageError("-o - and --json both write to standard output; give -o a file")
-        if sys.stdout is None:
-            raise OutputError("standard output is closed; name a file with -o")
-        return output
-    if output is None:
-        output = DEFAULT_OUTPUT if arguments.force else choose_free_name(captions=captions)
-    inputs = [arguments.input, arguments.ref_audio, arguments.voice, arguments.consent]
-    for target in [Path(output), *companions(output, captions).values()]:
-        check_output(target, arguments.force, inputs)
-    infer_audio_format(output)
-    return output
+def _speak_live(
+    arguments: argparse.Namespace, model: Model, voice: Voice, options: dict[str, Any]
+) -> None:
+    """Speak standard input while it comes, to standard output."""
+    loudness = OutputOptions.from_keywords(**given_output_options(arguments)).loudness
+    gain = 1.0 if loudness is None else model.stream_gain(voice, loudness)
+    pieces = show_progress(model.stream(read_parts(), voice, **options), arguments.quiet)
+    skipped = [part for piece in write_pieces(pieces, gain) for part in piece.skipped]
+    for part in skipped:
+        note(arguments, f"not spoken: {part.text!r} ({part.why})")
 
 
 def _save(speech: Speech, output: str, arguments: argparse.Namespace) -> str:
     """Save the speech and return the name of its file."""
     while True:
         try:
-            speech.save(output, overwrite=arguments.force, **_output_options(arguments))
+            speech.save(output, overwrite=arguments.force, **given_output_options(arguments))
             return output
         except FileExistsError as error:  # another command has written it in the meantime
             if arguments.output is not None:
                 raise OutputError(f"{output} exists already; replace it with --force") from error
-            output = choose_free_name(captions=_captions(arguments))
+            output = choose_free_name(captions=given_captions(arguments))
 
 
 def _check_voice(arguments: argparse.Namespace) -> None:
     given = (arguments.text, arguments.input, arguments.word)
     if sum(value is not None for value in given) != 1:
         raise UsageError("give the text in one way: TEXT, - for standard input, or -i FILE")
+    arguments.voice_was_chosen = False
     if arguments.word and arguments.voice is None and arguments.ref_audio is None:
-        arguments.voice = next(iter(registry.names()), None)
+        arguments.voice = _choose_first_voice()
+        arguments.voice_was_chosen = True
     if arguments.text not in (None, "-") and _is_file(arguments.text):
         raise UsageError(
             f"{arguments.text} is the name of a file; to speak what is in it: "
             f"valle speak -i {shlex.quote(arguments.text)}; to speak the name itself, send it to "
             "valle speak -"
         )
-    if (arguments.voice is None) == (arguments.ref_audio is None):
-        raise UsageError("give the voice in one way: --voice NAME|FILE or --ref-audio FILE")
+    check_one_voice(arguments)
     if arguments.voice is None:
-        check_given(arguments.attest, arguments.consent, arguments.challenge, arguments.speaker)
+        check_given(given_consent(arguments))
         return
     for name in ("ref_text", "attest", "consent", "challenge", "speaker"):
         if getattr(arguments, name) is not None:
             raise UsageError(f"{flag(name)} goes with --ref-audio; a saved voice has its own")
+
+
+def _choose_first_voice() -> str:
+    names = registry.names()
+    if not names:
+        raise UsageError(
+            "no voice is saved yet to speak the word in; save one with valle enroll, or give a "
+            "voice file with --voice"
+        )
+    return names[0]
 
 
 def _is_file(text: str) -> bool:
@@ -236,6 +205,8 @@ def _is_file(text: str) -> bool:
 def _report(arguments: argparse.Namespace, speech: Speech, voice: Voice, files: list[str]) -> None:
     """Notes come last: where something fails, its one line is all there is on standard error."""
     note_warnings(arguments, voice, arguments.ref_audio)
+    if arguments.voice_was_chosen:
+        note(arguments, f"spoken in the voice {voice.name!r}; --voice NAME takes another")
     for skipped in speech.skipped:
         note(arguments, f"not spoken: {skipped.text!r} ({skipped.why})")
     if slower := describe_speed(speech):

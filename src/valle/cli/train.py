@@ -10,29 +10,44 @@ import torch
 
 from valle.cli.arguments import (
     POSITIVE,
-    SEED,
     Integer,
     Number,
+    add_corpora,
     add_quiet,
     add_runs,
+    add_seed,
     nonempty,
     path,
 )
+from valle.cli.train_adapt import adapt, adapt_arguments
+from valle.cli.train_all import train_all, train_all_arguments
+from valle.cli.train_parallel import (
+    add_parallel_arguments,
+    is_parallel,
+    make_parallel_trainer,
+)
 from valle.corpora.store import Store
+from valle.errors import UsageError
 from valle.training.checkpoints import load_codec, load_listener, load_speaker
 from valle.training.data.examples import INFILLING
+from valle.training.data.preferences import read_preferences
+from valle.training.export.descent import save_data_sources
 from valle.training.models.sizes import SIZES
-from valle.training.trainers.acoustic import AcousticTrainer
+from valle.training.trainers.acoustic import AcousticHyperparameters, AcousticTrainer
 from valle.training.trainers.ar import ARTrainer
 from valle.training.trainers.codec import CodecTrainer
 from valle.training.trainers.detector import DetectorTrainer
 from valle.training.trainers.listener import ListenerTrainer
 from valle.training.trainers.loop import run
 from valle.training.trainers.nar import NARTrainer
+from valle.training.trainers.preferences import PreferenceTrainer
+from valle.training.trainers.process_group import local_device, open_process_group
 from valle.training.trainers.speaker import SpeakerTrainer
 from valle.training.trainers.trainer import Trainer, TrainerContext
 from valle.training.weight_averaging import average_runs
 
+_ALL_SUMMARY = "every model, from prepared recordings to a bundle, within a budget of time"
+_ADAPT_SUMMARY = "an adapter: a bundle's models, fine-tuned on 2 to 60 minutes of speech"
 _DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
 
 
@@ -47,17 +62,18 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
         )
         _add_common_arguments(stage_parser)
         stage.add_arguments(stage_parser)
+    everything = stages.add_parser(
+        "all", help=_ALL_SUMMARY, description=_ALL_SUMMARY, allow_abbrev=False
+    )
+    train_all_arguments(everything)
+    adapter = stages.add_parser(
+        "adapt", help=_ADAPT_SUMMARY, description=_ADAPT_SUMMARY, allow_abbrev=False
+    )
+    adapt_arguments(adapter)
 
 
 def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data",
-        type=path,
-        action="append",
-        required=True,
-        metavar="CORPUS",
-        help="corpus that `valle prepare` wrote; repeat it for several",
-    )
+    add_corpora(parser, "corpus that `valle prepare` wrote")
     add_runs(parser, "the model is kept in RUNS/STAGE, and training resumes from there")
     parser.add_argument(
         "--size", choices=list(SIZES), default="default", help="model size (default: %(default)s)"
@@ -84,9 +100,7 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processor threads to use (default: one per core)",
     )
-    parser.add_argument(
-        "--seed", type=SEED, default=0, metavar="N", help="random seed (default: %(default)s)"
-    )
+    add_seed(parser)
     parser.add_argument(
         "--learning-rate",
         type=Number(0.0, 1.0, exclusive=True),
@@ -97,33 +111,48 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Train one model until its budget of minutes or steps is spent.
+    """Train one model, all of them, or an adapter, until the budget is spent.
 
     Raises:
         UsageError: a corpus or a trained model is missing or does not fit the options.
     """
+    if arguments.stage == "all":
+        train_all(arguments)
+        return
+    if arguments.stage == "adapt":
+        adapt(arguments)
+        return
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     folder = arguments.runs / arguments.stage
+    device = local_device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     context = TrainerContext(
         stores=[Store(data) for data in arguments.data],
         folder=folder,
         size=arguments.size,
-        device=arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        device=device,
         seed=arguments.seed,
         shares=getattr(arguments, "share", None),
     )
-    trainer = _STAGES[arguments.stage].make_trainer(context, arguments)
-    if arguments.learning_rate is not None:
-        trainer.peak_rate = arguments.learning_rate
-    steps = run(
-        trainer,
-        folder,
-        minutes=arguments.minutes,
-        steps=arguments.steps,
-        quiet=arguments.quiet,
-    )
-    print(f"{folder}: {steps} steps")
+    with open_process_group(device) as group:
+        if is_parallel(arguments):
+            trainer: Trainer = make_parallel_trainer(context, arguments, group)
+        else:
+            trainer = _STAGES[arguments.stage].make_trainer(context, arguments)
+        if arguments.learning_rate is not None:
+            trainer.peak_rate = arguments.learning_rate
+        if group.is_first:
+            save_data_sources(folder, context.stores)
+        steps = run(
+            trainer,
+            folder,
+            minutes=arguments.minutes,
+            steps=arguments.steps,
+            quiet=arguments.quiet,
+            group=group,
+        )
+    if group.is_first:
+        print(f"{folder}: {steps} steps")
 
 
 def _device(value: str) -> str:
@@ -198,8 +227,14 @@ def _language_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _nar_arguments(parser: argparse.ArgumentParser) -> None:
+    _language_model_arguments(parser)
+    add_parallel_arguments(parser)
+
+
 def _ar_arguments(parser: argparse.ArgumentParser) -> None:
     _language_model_arguments(parser)
+    add_parallel_arguments(parser)
     parser.add_argument(
         "--guidance",
         type=POSITIVE,
@@ -207,9 +242,23 @@ def _ar_arguments(parser: argparse.ArgumentParser) -> None:
         help="distill classifier-free guidance on the prompt at this scale (1 is strong), from "
         "the model that `valle import` wrote",
     )
+    parser.add_argument(
+        "--preferences",
+        type=path,
+        action="append",
+        metavar="FOLDER",
+        help="learn which of its own samples are understood, from the folder that `valle prepare "
+        "preferences` wrote; the model is kept near that of `valle import` on the --data; repeat "
+        "it for several folders",
+    )
 
 
 def _make_ar_trainer(context: TrainerContext, arguments: argparse.Namespace) -> Trainer:
+    if arguments.preferences:
+        if arguments.guidance is not None:
+            raise UsageError("give --guidance or --preferences: each has a model to stay near")
+        groups = read_preferences(arguments.preferences)
+        return PreferenceTrainer(context, groups, infilling=arguments.infilling)
     return ARTrainer(
         context,
         codec=load_codec(arguments.runs / "codec"),
@@ -235,6 +284,11 @@ def _acoustic_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="faster-whisper model whose encoder the loss uses, such as tiny.en",
     )
+    parser.add_argument(
+        "--decoder",
+        action="store_true",
+        help="train the codec's decoder too, with discriminators; its codes stay valid",
+    )
 
 
 def _make_acoustic_trainer(context: TrainerContext, arguments: argparse.Namespace) -> Trainer:
@@ -243,6 +297,7 @@ def _make_acoustic_trainer(context: TrainerContext, arguments: argparse.Namespac
         runs=arguments.runs,
         teacher=arguments.teacher,
         infilling=arguments.infilling,
+        hyperparameters=AcousticHyperparameters(train_decoder=arguments.decoder),
     )
 
 
@@ -265,7 +320,7 @@ _STAGES = {
     ),
     "nar": _Stage(
         "the non-autoregressive model, which predicts the residual codebooks",
-        _language_model_arguments,
+        _nar_arguments,
         _make_nar_trainer,
     ),
     "acoustic": _Stage(

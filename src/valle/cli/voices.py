@@ -14,7 +14,7 @@ from valle.cli.arguments import (
     nonempty,
 )
 from valle.cli.console import note, print_json
-from valle.consent.issuing import check_given
+from valle.consent.issuing import GivenConsent, check_given
 from valle.synthesis.model import Model, load
 from valle.voices import registry
 from valle.voices.suitability import is_about_excerpt, rate_recording
@@ -65,7 +65,7 @@ def enroll(arguments: argparse.Namespace) -> None:
         RecordingError: the recording cannot be used.
         ConsentError: it comes without consent, or the consent does not hold.
     """
-    check_given(arguments.attest, arguments.consent, arguments.challenge, arguments.speaker)
+    check_given(given_consent(arguments))
     registry.check_free(arguments.name)
     model = load(arguments.bundle, threads=arguments.threads)
     voice = enroll_recording(model, arguments.recording, arguments, arguments.name)
@@ -89,6 +89,11 @@ def _describe_recording(recording: str, voice: Voice, faults: list[str]) -> list
     if not taken:
         taken = [f"all of its {len(voice.audio) / voice.sample_rate:.1f} s of sound were used"]
     return [f"{recording}: {line}" for line in [*taken, *faults]]
+
+
+def given_consent(arguments: argparse.Namespace) -> GivenConsent:
+    """What is given by the options that `add_consent` added."""
+    return GivenConsent(arguments.attest, arguments.consent, arguments.challenge, arguments.speaker)
 
 
 def enroll_recording(

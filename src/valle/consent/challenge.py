@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from valle.consent import attempts
 from valle.consent.words import WORDS
 from valle.errors import ConsentError, UsageError
 from valle.trust import ledger, private_files
@@ -73,6 +74,8 @@ class Challenge(StrictModel):
     clock_changes: int = 0
     """How often the clock had been set back when it was created: setting it back once more does
     not open the challenge again."""
+    number: int = 1
+    """Which challenge this is for the speaker, within a day and since their last consent."""
 
     @property
     def statement(self) -> Statement:
@@ -93,7 +96,7 @@ def create(
     languages: str = "en-us",
     expires: str | None = None,
 ) -> Challenge:
-    """Create a challenge, which stays open for 15 minutes.
+    """Create a challenge, which stays open for 15 minutes; an open one of that name is closed.
 
     Args:
         speaker: The speaker's name, as it is read aloud.
@@ -104,6 +107,7 @@ def create(
 
     Raises:
         UsageError: An argument cannot be read aloud or understood.
+        ConsentError: Challenges were issued too often, see `valle.consent.attempts`.
         OutputError: The challenge cannot be saved.
     """
     speaker = _check_speakable(speaker, "--speaker", _MAX_NAME)
@@ -113,11 +117,13 @@ def create(
         languages=_parse_languages(languages),
         expires=_parse_last_day(expires),
     )
+    challenge_id = secrets.token_hex(8)
+    number = attempts.record_challenge(speaker, challenge_id)  # before anybody sees the words
     phrase = secrets.SystemRandom().sample(WORDS, PHRASE_WORDS)
     clock_changes = ledger.read_head().clock_changes
     created = ledger.now()
     challenge = Challenge(
-        id=secrets.token_hex(8),
+        id=challenge_id,
         speaker=speaker,
         text=_compose_text(speaker, scope, phrase),
         phrase=phrase,
@@ -125,12 +131,14 @@ def create(
         created=created,
         expires=ledger.format_time(ledger.parse_time(created) + LIFETIME.total_seconds()),
         clock_changes=clock_changes,
+        number=number,
     )
     with private_files.lock_folder() as folder:
         challenges = folder / "challenges"
         challenges.mkdir(mode=private_files.FOLDER_MODE, exist_ok=True)
         for path in challenges.glob("*.json"):
-            if not _is_open(_read(path), clock_changes):
+            other = _read(path)
+            if other is None or other.speaker == speaker or not _is_open(other, clock_changes):
                 path.unlink(missing_ok=True)
         private_files.write_private(
             challenges / f"{challenge.id}.json", canonicalize(challenge.model_dump())
@@ -149,7 +157,7 @@ def find(challenge_id: str | None, speaker: str | None) -> Challenge:
         ConsentError: There is no such challenge, or it is not open any more.
     """
     clock_changes = ledger.read_head().clock_changes
-    speaker = None if speaker is None else _normalize(speaker)
+    speaker = None if speaker is None else normalize_speaker(speaker)
     remedy = f'`valle consent new --speaker "{speaker or "NAME"}"` creates one'
     if challenge_id is not None:
         return _find_by_id(challenge_id, speaker, remedy, clock_changes)
@@ -243,7 +251,7 @@ def _join_phrase(phrase: list[str]) -> str:
 
 
 def _check_speakable(value: str, option: str, max_length: int) -> str:
-    value = _normalize(value)
+    value = normalize_speaker(value)
     if not value or len(value) > max_length or not value.isprintable():
         raise UsageError(f"{option} takes 1 to {max_length} printable characters")
     if "[[" in value or "]]" in value:  # IPA: it would be verified otherwise than it is read
@@ -251,8 +259,8 @@ def _check_speakable(value: str, option: str, max_length: int) -> str:
     return value
 
 
-def _normalize(text: str) -> str:
-    """Return a text in the form in which equal texts are equal strings, for use in a sentence."""
+def normalize_speaker(text: str) -> str:
+    """Return a name in the form in which equal names are equal strings, for use in a sentence."""
     return " ".join(unicodedata.normalize("NFC", text).split()).rstrip(".")
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from valle.arrays import Samples
+from valle.audio.fingerprint import Fingerprint, compute_fingerprint
 from valle.audio.recording import load_recording
 from valle.bundle.bundle import Bundle
+from valle.consent import attempts, validity, verification
 from valle.consent import challenge as challenges
-from valle.consent import validity, verification
+from valle.consent.advice import refuse_statement
 from valle.consent.challenge import Challenge
-from valle.consent.fingerprint import Fingerprint, compute_fingerprint
+from valle.consent.prints import save_print
+from valle.consent.verifiers import find_verifiers, hash_verifiers
 from valle.errors import ConsentError, UsageError
 from valle.trust import ledger, private_files, receipts
 from valle.trust.attestation import ATTESTATION
@@ -26,18 +29,30 @@ Issuer = Callable[[Samples, int], Receipt]
 """Issues the receipt for a recording: [N] mono samples and their sample rate."""
 
 
-def check_given(
-    attest: str | None,
-    statement: object,
-    challenge: str | None = None,
-    speaker: str | None = None,
-) -> None:
+class GivenConsent(NamedTuple):
+    """What a user gives for the use of a voice: their word, or a recorded statement.
+
+    Attributes:
+        attest: the user's own statement of holding the rights: `ATTESTATION`, and no other words.
+        statement: a recording of the owner reading a consent statement.
+        challenge: the id of what was read; None for the speaker's newest open challenge.
+        speaker: the speaker's name as the statement says it; None for the name of the voice.
+    """
+
+    attest: str | None = None
+    statement: str | Path | None = None
+    challenge: str | None = None
+    speaker: str | None = None
+
+
+def check_given(given: GivenConsent) -> None:
     """Check, before long work, that exactly one of attestation and consent is given.
 
     Raises:
         UsageError: Both are given, or a challenge or a speaker without a statement.
         ConsentError: Neither is given, or the attestation has other words than `ATTESTATION`.
     """
+    attest, statement, challenge, speaker = given
     if statement is not None and attest is not None:
         raise UsageError("give one of --attest and --consent, not both")
     if challenge is not None and statement is None:
@@ -61,23 +76,13 @@ def _normalize(sentence: str) -> str:
     return " ".join(sentence.split()).rstrip(".").casefold()
 
 
-def build_issuer(  # noqa: PLR0913 - the public options of enrollment
-    bundle: Bundle,
-    speaker: str | None,
-    attest: str | None,
-    statement: str | Path | None,
-    challenge: str | None,
-    voice: str | None = None,
-) -> Issuer:
+def build_issuer(bundle: Bundle, given: GivenConsent, voice: str | None = None) -> Issuer:
     """Build the function that issues the receipt for a recording.
 
     Args:
-        bundle: Its models verify a recorded statement.
-        speaker: The speaker's name as the statement says it; None if no name is known.
-        attest: `ATTESTATION`, the user's own statement of holding the rights, or
-        statement: A recording of the owner's consent, with
-        challenge: The id of the text that is read in it; None for the newest open challenge of
-            `speaker`.
+        bundle: The bundle to speak with. It verifies a statement only if its models are those of
+            the default bundle, see `valle.consent.verifiers`.
+        given: An attestation or a consent.
         voice: The name of the voice, if it has one.
 
     Returns:
@@ -85,16 +90,21 @@ def build_issuer(  # noqa: PLR0913 - the public options of enrollment
         for a statement that cannot be read.
 
     Raises:
-        UsageError: The arguments exclude each other.
+        UsageError: What is given excludes each other.
         ConsentError: There is no consent, or no open challenge.
     """
-    check_given(attest, statement, challenge)
-    if statement is None:
+    check_given(given)
+    path = given.statement
+    if path is None:
         return lambda audio, sample_rate: _issue_attestation(voice, audio, sample_rate)
-    open_challenge, path = challenges.find(challenge, speaker), statement
-    return lambda audio, sample_rate: _issue_consent(
-        bundle, open_challenge, path, (audio, sample_rate)
-    )
+    speaker = voice if given.speaker is None else given.speaker
+    open_challenge = challenges.find(given.challenge, speaker)
+
+    def issue(audio: Samples, sample_rate: int) -> Receipt:
+        reference = audio, sample_rate
+        return issue_consent(bundle, open_challenge, path, reference, challenges.consume)
+
+    return issue
 
 
 def record_enrollment(voice: Voice) -> None:
@@ -111,19 +121,38 @@ def record_enrollment(voice: Voice) -> None:
         recording_sha256=receipt["recording_sha256"],
         expires=receipt["scope"]["expires"],
         voice=voice.name,
+        **({"speaker": receipt["speaker"]} if receipt["kind"] == "consented" else {}),
     )
+    save_print(receipt["id"], voice.audio, voice.sample_rate)
 
 
 def _issue_attestation(voice: str | None, audio: Samples, sample_rate: int) -> Receipt:
+    validity.check_attestable(audio, sample_rate)
     digest = recording_sha256(audio, sample_rate)
-    validity.check_attestable(digest)
     return receipts.attest(ATTESTATION, digest, voice)
 
 
-def _issue_consent(
-    bundle: Bundle, challenge: Challenge, path: str | Path, reference: tuple[Samples, int]
+def issue_consent(
+    bundle: Bundle,
+    challenge: Challenge,
+    path: str | Path,
+    reference: tuple[Samples, int],
+    close: Callable[[Challenge], None],
 ) -> Receipt:
-    """Verify the recorded statement at `path`, and sign the receipt for `reference`."""
+    """Verify a recorded statement, and sign the receipt for a recording.
+
+    Args:
+        bundle: See `build_issuer`.
+        challenge: What was to be read. Whether it is open is the caller's to know.
+        path: The recorded statement.
+        reference: The recording, [N] mono samples and their sample rate.
+        close: Closes the challenge for good, or raises if it was used before; called once the
+            statement is accepted.
+
+    Raises:
+        ConsentError: The statement is not accepted.
+        RecordingError: The statement cannot be read.
+    """
     recording = load_recording(path)
     if recording.seconds > verification.MAX_SECONDS:
         raise ConsentError(
@@ -131,16 +160,17 @@ def _issue_consent(
             f"{verification.MAX_SECONDS:.0f} s at most"
         )
     recorded = recording.samples, recording.sample_rate
+    verifiers = find_verifiers(bundle)
+    number = attempts.record_try(challenge.id)
     scores = verification.score(
-        bundle, reference, recorded, challenge.statement, _load_fingerprints()
+        verifiers, reference, recorded, challenge.statement, _load_fingerprints()
     )
-    if faults := scores.find_faults():
-        raise ConsentError(
-            f"{path} is not accepted as consent: {'; '.join(faults)}. Record it again: read the "
-            "whole statement once, in a quiet place, in the voice and with the microphone of the "
-            "recording"
-        )
-    challenges.consume(challenge)
+    if scores.find_faults():
+        attempts.record_refusal(challenge.id, number, scores.as_dict())
+        if number >= attempts.MAX_TRIES:
+            close(challenge)
+        raise refuse_statement(str(path), scores, number, challenge.expires)
+    close(challenge)
     _save_fingerprint(challenge, compute_fingerprint(*recorded))
     return receipts.sign(
         kind="consented",
@@ -151,6 +181,10 @@ def _issue_consent(
         challenge=challenge.id,
         scope=challenge.scope.model_dump(),
         scores=scores.as_dict(),
+        verifiers=hash_verifiers(verifiers),
+        challenges=challenge.number,
+        tries=number,
+        proves=receipts.CONSENT_PROVES,
     )
 
 

@@ -53,29 +53,15 @@ def list_receipts() -> list[ReceiptEntry]:
     return list(entries.values())
 
 
-def find_other_receipts(receipt: str) -> list[ReceiptEntry]:
-    """Return the valid receipts of the recording of `receipt` under other names.
-
-    Raises what `ledger.read_head` raises.
-    """
-    entries = list_receipts()
-    recordings = {entry.recording_sha256 for entry in entries if entry.id == receipt}
-    return [
-        entry
-        for entry in entries
-        if entry.recording_sha256 in recordings and entry.state == "valid" and entry.id != receipt
-    ]
-
-
-def revoke(name_or_id: str) -> str:
-    """Revoke a receipt permanently.
+def revoke(name_or_id: str) -> list[ReceiptEntry]:
+    """Revoke a receipt permanently, and with it all receipts of its recording.
 
     Args:
         name_or_id: The name of a stored voice, or the receipt's id: the whole id, or at least 8
             digits that no other receipt in the ledger begins with.
 
     Returns:
-        The receipt's id.
+        What was revoked, that receipt first.
 
     Raises:
         UsageError: It does not identify a receipt.
@@ -84,8 +70,22 @@ def revoke(name_or_id: str) -> str:
     receipt, recording = _find_receipt(name_or_id)
     if receipt in ledger.read_head().revoked:
         raise ConsentError(f"receipt {receipt[:16]}... is revoked already")
-    ledger.append("revoke", revoked={receipt: recording}, receipt=receipt)
-    return receipt
+    entries = list_receipts()
+    first = [entry for entry in entries if entry.id == receipt]
+    revoked = first or [ReceiptEntry(receipt, "", "", recording, None, "valid")]
+    revoked += [
+        entry
+        for entry in entries
+        if recording and entry.recording_sha256 == recording and entry not in revoked
+        if entry.state != "revoked"
+    ]
+    ledger.append(
+        "revoke",
+        revoked={entry.id: entry.recording_sha256 for entry in revoked},
+        receipt=receipt,
+        **({"also": [entry.id for entry in revoked[1:]]} if revoked[1:] else {}),
+    )
+    return revoked
 
 
 def _find_receipt(name_or_id: str) -> tuple[str, str]:

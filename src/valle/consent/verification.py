@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valle.arrays import Embedding, Samples
+from valle.audio.fingerprint import Fingerprint, fingerprint_at_speeds, max_similarity
 from valle.audio.recording import resample
 from valle.bundle.bundle import Bundle
 from valle.consent.as_norm import compute_as_norm
 from valle.consent.challenge import Statement
-from valle.consent.fingerprint import Fingerprint, fingerprint_at_speeds, max_similarity
 from valle.consent.splicing import measure_background_jumps, measure_speaker_consistency
 from valle.consent.text_verification import MIN_SCORE, TextScore, score_margin, score_text
 from valle.consent.words import WORDS
@@ -77,7 +77,10 @@ REPLAY_LIMIT = 0.63
 # Probability that it is not bona fide (docs/decisions/0011-consent-refuses-resynthesized.md).
 SPOOF_LIMIT = 0.8
 
+NOT_RECOGNIZED = "the statement is not recognized in it, word for word"
 OTHER_SPEAKER = "it is another voice than the recording's"
+OTHER_PHRASE_VOICE = "the words for today do not sound enough like the recording's voice"
+NOT_CHECKED = "nothing could check whether it is synthetic"
 
 MAX_SECONDS = 60.0  # of a statement's recording; reading one takes about 20
 
@@ -85,6 +88,26 @@ _DECOYS = 24  # phrases that are compared with the right one
 _DECOY_CONTEXT = 10  # frames (0.2 s) around the phrase in which they are scored
 _PART_SECONDS = 2.0  # of a part of the reference: the shortest from which a voice is recognized
 _SILENCE_BELOW_PEAK = 25.0  # dB below the loudest part: quieter parts have no speech
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One thing that must hold for a statement to be accepted."""
+
+    fault: str
+    """What is wrong if it does not hold."""
+    score: float | None
+    """What was measured; None if nothing was."""
+    limit: float
+    is_minimum: bool = True
+    """Whether the score must reach the limit; otherwise it must not exceed it."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it holds; NaN holds for nothing."""
+        if self.score is None:
+            return False
+        return self.score >= self.limit if self.is_minimum else self.score <= self.limit
 
 
 @dataclass(frozen=True)
@@ -129,33 +152,43 @@ class Scores:
 
     def find_faults(self) -> list[str]:
         """Return why the recording is not accepted as consent; empty if it is."""
+        return list(dict.fromkeys(c.fault for c in self.list_conditions() if not c.holds))
+
+    def list_conditions(self) -> list[Condition]:
+        """Return all that must hold for the recording to be accepted as consent."""
         weak = [f"{word!r}" for word, score in self.words.items() if not score >= WORD_LIMIT]
         if self.as_norm is None:
-            same_speaker = self.speaker_cosine >= SPEAKER_COSINE_LIMIT
+            same_speaker = Condition(OTHER_SPEAKER, self.speaker_cosine, SPEAKER_COSINE_LIMIT)
         else:
-            same_speaker = self.as_norm >= AS_NORM_LIMIT
-        # Conditions that must hold, not that must not: NaN fulfills none of them.
-        conditions = {
-            "the statement is not recognized in it, word for word": (
-                self.statement >= STATEMENT_LIMIT
+            same_speaker = Condition(OTHER_SPEAKER, self.as_norm, AS_NORM_LIMIT)
+        spliced = "its background changes, as if it were spliced together"
+        return [
+            Condition(NOT_RECOGNIZED, self.statement, STATEMENT_LIMIT),
+            Condition("the words for today are not recognized in it", self.phrase, PHRASE_LIMIT),
+            Condition(
+                f"of the words for today it lacks {', '.join(weak)}",
+                min(self.words.values(), default=MIN_SCORE),
+                WORD_LIMIT,
             ),
-            "the words for today are not recognized in it": self.phrase >= PHRASE_LIMIT,
-            f"of the words for today it lacks {', '.join(weak)}": not weak,
-            "other words match it as well as the words for today": self.margin >= MARGIN_LIMIT,
-            OTHER_SPEAKER: same_speaker,
-            "the words for today are in another voice": self.phrase_cosine >= PHRASE_COSINE_LIMIT,
-            "parts of the recording are in another voice": (
-                self.reference_cosine >= REFERENCE_COSINE_LIMIT
+            Condition(
+                "other words match it as well as the words for today", self.margin, MARGIN_LIMIT
             ),
-            "its parts are not in one voice": self.consistency >= CONSISTENCY_LIMIT,
-            "its background changes, as if it were spliced together": (
-                self.background_level <= BACKGROUND_LEVEL_LIMIT
-                and self.background_shape <= BACKGROUND_SHAPE_LIMIT
+            same_speaker,
+            Condition(OTHER_PHRASE_VOICE, self.phrase_cosine, PHRASE_COSINE_LIMIT),
+            Condition(
+                "parts of the recording are in another voice",
+                self.reference_cosine,
+                REFERENCE_COSINE_LIMIT,
             ),
-            "it was used before": self.replay <= REPLAY_LIMIT,
-            "it sounds synthetic": self.spoof is None or self.spoof <= SPOOF_LIMIT,
-        }
-        return [fault for fault, holds in conditions.items() if not holds]
+            Condition("its parts are not in one voice", self.consistency, CONSISTENCY_LIMIT),
+            Condition(spliced, self.background_level, BACKGROUND_LEVEL_LIMIT, is_minimum=False),
+            Condition(spliced, self.background_shape, BACKGROUND_SHAPE_LIMIT, is_minimum=False),
+            Condition("it was used before", self.replay, REPLAY_LIMIT, is_minimum=False),
+            # A model that did not look gives no reason to believe.
+            Condition("it sounds synthetic", self.spoof, SPOOF_LIMIT, is_minimum=False)
+            if self.spoof is not None
+            else Condition(NOT_CHECKED, None, SPOOF_LIMIT, is_minimum=False),
+        ]
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,16 @@ import soxr
 
 from valle.arrays import Samples
 from valle.audio_format import SAMPLE_RATE
-from valle.corpora import augmentation
+from valle.corpora import augmentation, distortions
 
-# Codec: container and the range of libsndfile's compression levels, about 60 to 15 kbit/s.
+# Codec: container and the range of libsndfile's compression levels, about 60 to 8 kbit/s.
 _CODECS = {
-    "OPUS": ("OGG", 0.75, 0.97),
+    "OPUS": ("OGG", 0.75, 0.98),
     "VORBIS": ("OGG", 0.1, 1.0),
-    "MPEG_LAYER_III": ("MP3", 0.0, 0.95),
+    "MPEG_LAYER_III": ("MP3", 0.0, 1.0),
 }
 _REVERB_PROB, _NOISE_PROB, _BAND_LIMIT_PROB, _RESAMPLE_PROB, _CODEC_PROB = 0.15, 0.35, 0.3, 0.2, 0.6
+_LOUDSPEAKER_PROB, _MUSIC_PROB, _GATE_PROB, _RAW_BOOST_PROB = 0.12, 0.1, 0.08, 0.3
 _UPPER_EDGES = (3400.0, 4000.0, 5500.0, 7000.0)  # Hz
 _SAMPLE_RATES = (8000, 11025, 22050, 44100, 48000)
 
@@ -34,9 +35,15 @@ def simulate_recording(samples: Samples, rng: np.random.Generator) -> Samples:
 
 def random_channel(samples: Samples, rng: np.random.Generator) -> Samples:
     """Pass `samples` [N] at 16 kHz through a random channel, to a random level; [N]."""
-    if rng.random() < _REVERB_PROB:
+    if rng.random() < _RAW_BOOST_PROB:
+        samples = distortions.raw_boost(samples, rng)
+    if rng.random() < _LOUDSPEAKER_PROB:
+        samples = distortions.loudspeaker(samples, rng)
+    elif rng.random() < _REVERB_PROB:
         samples = augmentation.random_reverb(samples, rng)
-    if rng.random() < _NOISE_PROB:
+    if rng.random() < _MUSIC_PROB:
+        samples = distortions.add_music(samples, float(rng.uniform(3.0, 20.0)), rng)
+    elif rng.random() < _NOISE_PROB:
         noise = augmentation.make_noise(augmentation.NOISES[rng.integers(3)], samples, rng)
         samples = augmentation.add_noise(samples, noise, float(rng.uniform(10.0, 40.0)))
     if rng.random() < _BAND_LIMIT_PROB:
@@ -46,6 +53,8 @@ def random_channel(samples: Samples, rng: np.random.Generator) -> Samples:
         rate = int(rng.choice(_SAMPLE_RATES))
         resampled = soxr.resample(samples, SAMPLE_RATE, rate)
         samples = _fit_length(soxr.resample(resampled, rate, SAMPLE_RATE), len(samples))
+    if rng.random() < _GATE_PROB:
+        samples = distortions.spectral_gate(samples, float(rng.uniform(10.0, 40.0)))
     samples = augmentation.normalize_level(samples, float(rng.uniform(-35.0, -15.0)))
     if rng.random() < _CODEC_PROB:
         codec = tuple(_CODECS)[rng.integers(len(_CODECS))]

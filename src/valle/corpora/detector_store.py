@@ -19,20 +19,21 @@ from valle.arrays import Samples
 from valle.audio_format import SAMPLE_RATE
 from valle.bundle.bundle import Bundle
 from valle.corpora.channel import random_channel, simulate_recording
-from valle.corpora.griffin_lim import griffin_lim
 from valle.corpora.self_synthesized import CORPUS as SELF_CORPUS
 from valle.corpora.self_synthesized import GENERATOR
-from valle.corpora.store import Store, StoreWriter, Utterance
+from valle.corpora.store import Store, StoreOptions, StoreWriter, Utterance, UtteranceInfo
+from valle.corpora.vocoders import Vocoder, available_vocoders
 from valle.detection.detector import BONA_FIDE, RESYNTHESIZED, SYNTHETIC
 from valle.errors import UsageError
 from valle.runtime.codec import Codec
+from valle.runtime.codec_decoder import decode_unmarked
 from valle.watermark.embed import Payload, embed_watermark
 
 SECONDS = 4.0  # of a segment, at most
 _MIN_SECONDS = 1.5
 # Minutes of each source per minute of bona fide speech; every synthetic corpus has its own share.
 _RESYNTHESIS_SHARES = {8: 0.25, 4: 0.25}  # by codebooks kept
-_GRIFFIN_LIM_SHARE = 0.2
+_VOCODER_SHARE = 0.15  # of each vocoder
 _SELF_SHARE, _OTHER_SHARE = 0.5, 0.12
 _WATERMARK_PROB = 0.5
 
@@ -46,32 +47,27 @@ class _Part:
     corpus: str
     clips: list[_Clip]
     minutes: float
-    codebooks: int | None = None  # resynthesized with this many
-    by_griffin_lim: bool = False
+    codec: Codec | None = None  # resynthesized by it,
+    codebooks: int | None = None  # with this many codebooks
+    vocoder: Vocoder | None = None  # or by this
 
     @property
     def is_bona_fide(self) -> bool:
         return self.corpus == BONA_FIDE
 
 
-def prepare_detector(  # noqa: PLR0913 - options of a command
-    stores: Sequence[Store],
-    out: Path,
-    *,
-    bundle: Bundle,
-    minutes: float,
-    seed: int = 0,
-    quiet: bool = False,
+def prepare_detector(
+    stores: Sequence[Store], out: Path, bundles: Sequence[Bundle], options: StoreOptions
 ) -> int:
     """Write the detector's training material as a store.
 
     Args:
-        stores: corpora of recordings and of synthetic speech (`valle prepare synthetic`, `self`).
+        stores: corpora of recordings and of synthetic speech (`valle prepare synthetic`, `self`,
+            and `recordings` of other programs).
         out: the folder of the new store.
-        bundle: whose codec resynthesizes.
-        minutes: of bona fide speech; the other classes get their shares of it.
-        seed: of the choice of segments and of the channels.
-        quiet: no progress bar.
+        bundles: whose codecs resynthesize: each of them a share.
+        options: minutes of bona fide speech, of which the other classes get their shares; the
+            seed samples segments and channels.
 
     Returns:
         How many segments were written.
@@ -79,29 +75,30 @@ def prepare_detector(  # noqa: PLR0913 - options of a command
     Raises:
         UsageError: the stores lack recordings or synthetic speech.
     """
-    rng = np.random.default_rng(seed)
-    codec = Codec(bundle)
+    rng = np.random.default_rng(options.seed)
     writer, count = StoreWriter(out), 0
-    bar = tqdm(desc="detector", unit="segment", disable=quiet or None)
-    for part in _plan_parts(stores, minutes):
+    bar = tqdm(desc="detector", unit="segment", disable=options.quiet or None)
+    for part in _plan_parts(stores, list(map(Codec, bundles)), options.minutes):
         for speaker, corpus, samples in _sample_segments(part.clips, 60.0 * part.minutes, rng):
-            if part.codebooks is not None:
-                samples = resynthesize(codec, samples, part.codebooks)
-            elif part.by_griffin_lim:
-                samples = griffin_lim(samples, rng)
+            if part.codec is not None and part.codebooks is not None:
+                samples = resynthesize(part.codec, samples, part.codebooks)
+            elif part.vocoder is not None:
+                samples = part.vocoder(samples, rng)
             # Half of the bundle's own speech already has the watermark.
             if part.corpus != f"{SYNTHETIC}/{GENERATOR}" and rng.random() < _WATERMARK_PROB:
                 samples = embed_watermark(samples, SAMPLE_RATE, None, Payload(0, 0))
             # Recordings were already compressed when they were collected.
             samples = samples if part.is_bona_fide else simulate_recording(samples, rng)
             writer.add(
-                f"{part.corpus}/{count}",
-                f"{BONA_FIDE}/{corpus}" if part.is_bona_fide else part.corpus,
-                speaker,
+                UtteranceInfo(
+                    f"{part.corpus}/{count}",
+                    f"{BONA_FIDE}/{corpus}" if part.is_bona_fide else part.corpus,
+                    speaker,
+                    None,
+                    waveform_is_clean=False,
+                    is_synthetic=part.corpus.startswith(f"{SYNTHETIC}/"),
+                ),
                 random_channel(samples, rng),
-                None,
-                waveform_is_clean=False,
-                is_synthetic=part.corpus.startswith(f"{SYNTHETIC}/"),
             )
             count += 1
             bar.update()
@@ -110,7 +107,7 @@ def prepare_detector(  # noqa: PLR0913 - options of a command
     return count
 
 
-def _plan_parts(stores: Sequence[Store], minutes: float) -> list[_Part]:
+def _plan_parts(stores: Sequence[Store], codecs: Sequence[Codec], minutes: float) -> list[_Part]:
     """Divide the clips of the stores into the parts of the material."""
     recordings: list[_Clip] = []
     synthetic: dict[str, list[_Clip]] = {}
@@ -127,9 +124,12 @@ def _plan_parts(stores: Sequence[Store], minutes: float) -> list[_Part]:
     parts = [_Part(BONA_FIDE, recordings, minutes)]
     for codebooks, share in _RESYNTHESIS_SHARES.items():
         corpus = f"{RESYNTHESIZED}/{codebooks}"
-        parts.append(_Part(corpus, recordings, minutes * share, codebooks=codebooks))
-    corpus = f"{SYNTHETIC}/griffin-lim"
-    parts.append(_Part(corpus, recordings, minutes * _GRIFFIN_LIM_SHARE, by_griffin_lim=True))
+        for codec in codecs:
+            length = minutes * share / len(codecs)
+            parts.append(_Part(corpus, recordings, length, codec, codebooks))
+    for name, vocoder in available_vocoders().items():
+        corpus = f"{SYNTHETIC}/{name}"
+        parts.append(_Part(corpus, recordings, minutes * _VOCODER_SHARE, vocoder=vocoder))
     for name, clips in synthetic.items():
         share = _SELF_SHARE if name == SELF_CORPUS else _OTHER_SHARE
         corpus = f"{SYNTHETIC}/{name.removeprefix('synthetic-')}"
@@ -141,7 +141,7 @@ def resynthesize(codec: Codec, samples: Samples, codebooks: int) -> Samples:
     """Encode and decode `samples` [N] at 16 kHz with the first codebooks of a codec; [N]."""
     codes = codec.encode(samples)
     codes[:, codebooks:] = codec.codebook_size  # "no code here"
-    return codec.decode(codes)[: len(samples)]
+    return decode_unmarked(codec, codes)[: len(samples)]
 
 
 def _sample_segments(

@@ -2,14 +2,18 @@
 
 A manifest is a JSONL file, one object per recording: `audio` (a path relative to the manifest),
 `corpus`, `speaker`, `text` (a string or null) and `seconds` (read from the recording if it is left
-out). Speakers on a held-out list are never imported.
+out). A row with `start` (in seconds) is a part of a recording. `license` is carried on to the model
+card. Speech of a program has its name as `generator`, so that the detector can learn from it.
+Speakers on a held-out list are never imported.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +21,21 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from valle.audio_format import SAMPLE_RATE
-from valle.corpora.store import StoreWriter
-from valle.errors import RecordingError, UsageError
+from valle.corpora.shards import Plan, run_shards
+from valle.corpora.store import StoreWriter, UtteranceInfo, to_stored_samples
+from valle.errors import OutputError, RecordingError, UsageError
+from valle.files import write_atomically
 
 # Corpora that were compressed at a low bit rate: the codec must not learn from their waveforms.
 LOSSY_CORPORA = frozenset({"librispeech-dev-clean-mp3"})
+REFUSED = "refused.jsonl"
+
+_SHARDS = "shards"
+_SHARD_VERSION = 1  # another one where the bytes of a shard change
+_SHARD_SECONDS = 60.0  # of speech: a second of work, which is lost if a process is killed
+_MAX_SHARDS = 20_000  # larger corpora have longer shards
 
 
 def read_manifest(path: Path) -> list[dict[str, Any]]:
@@ -96,9 +107,19 @@ def _check_row(row: Any) -> dict[str, Any]:
             raise ValueError(f'"{key}" must be a non-empty string, not {row.get(key)!r}')
     if not isinstance(row.setdefault("text", None), str | None):
         raise ValueError(f'"text" must be a string or null, not {row["text"]!r}')
+    generator = row.get("generator")
+    if generator is not None and (not isinstance(generator, str) or not generator):
+        raise ValueError(f'"generator" must be the name of a program, not {generator!r}')
     seconds = row.get("seconds", 1.0)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         raise ValueError(f'"seconds" must be a positive number, not {seconds!r}')
+    start = row.get("start", 0.0)
+    if isinstance(start, bool) or not isinstance(start, int | float) or not start >= 0:
+        raise ValueError(f'"start" must be a number from 0 on, not {start!r}')
+    if "start" in row and "seconds" not in row:
+        raise ValueError('a row with "start" needs "seconds"')
+    if not isinstance(row.get("license"), str | None):
+        raise ValueError(f'"license" must be a string or null, not {row["license"]!r}')
     return row
 
 
@@ -110,28 +131,38 @@ def _read_duration(path: Path) -> float:
         raise RecordingError(_explain_unreadable(path, error)) from error
 
 
-def _explain_unreadable(path: Path, error: Exception) -> str:
+def _explain_unreadable(path: Path, error: object) -> str:
     return f"{path} cannot be read ({error}); repair it or remove it from the manifest"
 
 
-def _read_recording(path: Path) -> NDArray[np.float32]:
-    """Read a recording as mono samples at 16 kHz."""
+def _read_recording(path: Path, row: dict[str, Any]) -> NDArray[np.float32]:
+    """Read a recording, or the part of it that a row names, as mono samples at 16 kHz."""
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
+        with soundfile.SoundFile(path) as file:
+            frames = -1
+            if "start" in row:
+                file.seek(round(row["start"] * file.samplerate))
+                frames = round(row["seconds"] * file.samplerate)
+            samples, rate = file.read(frames, "float32", always_2d=True), file.samplerate
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
         raise RecordingError(_explain_unreadable(path, error)) from error
     mono = samples.mean(axis=1)
     if rate != SAMPLE_RATE:
         mono = soxr.resample(mono, rate, SAMPLE_RATE)
+    if not np.isfinite(mono).all():
+        raise RecordingError(_explain_unreadable(path, "it has samples that are not numbers"))
     return np.asarray(mono, dtype=np.float32)
 
 
-def _read_recordings(paths: list[Path], workers: int) -> Iterator[NDArray[np.float32]]:
-    if workers <= 1:
-        yield from map(_read_recording, paths)
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(_read_recording, paths, chunksize=32)
+@dataclass(frozen=True)
+class PreparationTally:
+    """What became of the recordings of a manifest."""
+
+    kept: int
+    refused: int
+    seconds_kept: float
+    seconds_refused: float
+    """As the manifest says."""
 
 
 def prepare_recordings(
@@ -140,8 +171,11 @@ def prepare_recordings(
     heldout: Path | None,
     workers: int = 2,
     quiet: bool = False,
-) -> int:
+) -> PreparationTally:
     """Write the recordings of a manifest as a store.
+
+    Recordings that cannot be read are left out, and listed with the reason in refused.jsonl. The
+    work is done in shards (see `valle.corpora.shards`): after a crash, the same call goes on.
 
     Args:
         manifest: see the module's documentation.
@@ -150,29 +184,126 @@ def prepare_recordings(
         workers: processes that decode recordings.
         quiet: no progress bar.
 
-    Returns:
-        How many utterances the store has.
-
     Raises:
         UsageError: the manifest or the held-out list is missing or malformed, or no recording is
             left.
-        RecordingError: a recording cannot be read.
+        RecordingError: no recording can be read.
+        OutputError: the folder cannot be written, or another process writes it.
     """
     excluded = read_heldout(heldout)
     rows = [row for row in read_manifest(manifest) if row["speaker"] not in excluded]
-    paths = [manifest.parent / row["audio"] for row in rows]
-    writer = StoreWriter(out)
-    bar = tqdm(total=len(rows), desc="recordings", unit="file", disable=quiet or None)
-    for row, samples in zip(rows, _read_recordings(paths, workers), strict=True):
-        writer.add(
-            row["audio"],
-            row["corpus"],
-            row["speaker"],
-            samples,
-            row["text"],
-            waveform_is_clean=row["corpus"] not in LOSSY_CORPORA,
+    if not rows:
+        raise UsageError(f"no utterance is left for {out}: there is nothing to prepare")
+    shards = _cut_into_shards(rows)
+    base = manifest.parent.resolve()
+    plan = Plan(
+        [_name_shard(number, shard, base) for number, shard in enumerate(shards)],
+        [(base, shard) for shard in shards],
+        decode_shard,
+    )
+    files = run_shards(plan, out / _SHARDS, workers, quiet)
+    tally = _assemble(files, out)
+    if tally.kept + tally.refused != len(rows):
+        raise OutputError(
+            f"of {len(rows)} recordings, {tally.kept} were kept and {tally.refused} refused: this "
+            "is an error in valle, please report it"
         )
-        bar.update()
-    bar.close()
+    shutil.rmtree(out / _SHARDS)
+    return tally
+
+
+def _cut_into_shards(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Cut a manifest into consecutive parts of about the same length."""
+    total = sum(row["seconds"] for row in rows)
+    longest = max(_SHARD_SECONDS, total / _MAX_SHARDS)
+    shards: list[list[dict[str, Any]]] = [[]]
+    seconds = 0.0
+    for row in rows:
+        if shards[-1] and seconds + row["seconds"] > longest:
+            shards.append([])
+            seconds = 0.0
+        shards[-1].append(row)
+        seconds += row["seconds"]
+    return shards
+
+
+def _name_shard(number: int, rows: list[dict[str, Any]], base: Path) -> str:
+    """The name of a shard's file, which depends on all that it is made of."""
+    sizes = [_file_size(base / row["audio"]) for row in rows]
+    text = json.dumps([_SHARD_VERSION, rows, sizes], sort_keys=True)
+    return f"{number:06d}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.shard"
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def decode_shard(part: tuple[Path, list[dict[str, Any]]]) -> bytes:
+    """Decode the recordings of a shard.
+
+    Args:
+        part: the manifest's folder, and rows of the manifest.
+
+    Returns:
+        The length of a JSON text (8 bytes), the text, and the samples of all recordings. The text
+        has `kept`, a list of rows with their number of samples, and `refused`.
+    """
+    base, rows = part
+    kept, refused, samples = [], [], []
+    for row in rows:
+        try:
+            stored = to_stored_samples(_read_recording(base / row["audio"], row))
+        except RecordingError as error:
+            refused.append({**row, "reason": str(error)})
+            continue
+        kept.append([row, len(stored)])
+        samples.append(stored.tobytes())
+    text = json.dumps({"kept": kept, "refused": refused}).encode()
+    return b"".join((len(text).to_bytes(8, "little"), text, *samples))
+
+
+def _assemble(shards: list[Path], out: Path) -> PreparationTally:
+    """Join shards to a store, in the order of the plan."""
+    refused = [row for path in shards for row in _read_header(path)[0]["refused"]]
+    if refused and not any(_read_header(path)[0]["kept"] for path in shards):
+        raise RecordingError(refused[0]["reason"])
+    writer = StoreWriter(out)
+    seconds = 0.0
+    for path in shards:
+        header, start = _read_header(path)
+        with path.open("rb") as file:
+            file.seek(start)
+            for row, length in header["kept"]:
+                writer.append(_describe_utterance(row), np.fromfile(file, np.int16, length))
+                seconds += row["seconds"]
     writer.close()
-    return len(rows)
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in refused)
+    with write_atomically(out / REFUSED) as temporary:
+        temporary.write_text(lines, encoding="utf-8")
+    return PreparationTally(
+        len(writer), len(refused), seconds, sum(row["seconds"] for row in refused)
+    )
+
+
+def _read_header(shard: Path) -> tuple[dict[str, Any], int]:
+    """What `decode_shard` says of a shard, and where its samples begin."""
+    with shard.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return json.loads(file.read(length)), 8 + length
+
+
+def _describe_utterance(row: dict[str, Any]) -> UtteranceInfo:
+    generator = row.get("generator")
+    start = f"#{row['start']:.2f}" if "start" in row else ""
+    return UtteranceInfo(
+        row["audio"] + start,
+        row["corpus"] if generator is None else f"synthetic-{generator}",
+        row["speaker"],
+        row["text"],
+        waveform_is_clean=row["corpus"] not in LOSSY_CORPORA,
+        is_synthetic=generator is not None,
+        license=row.get("license"),
+    )

@@ -17,10 +17,18 @@ from valle.arrays import Samples
 from valle.audio.recording import resample
 from valle.audio_format import SAMPLE_RATE
 from valle.corpora.split import is_evaluation_sentence
-from valle.corpora.store import Store, StoreWriter, Utterance, by_speaker
+from valle.corpora.store import (
+    Store,
+    StoreOptions,
+    StoreWriter,
+    Utterance,
+    UtteranceInfo,
+    by_speaker,
+)
 from valle.corpora.synthetic_store import read_sentences
 from valle.errors import RecordingError, TextError, UsageError
 from valle.files import temporary_data_folder
+from valle.runtime.codec_decoder import decode_unmarked
 from valle.synthesis.model import Model, load
 from valle.trust.attestation import ATTESTATION
 
@@ -32,15 +40,8 @@ SENTENCE_LENGTHS = range(25, 110)  # characters: 2 to 7 s
 MIN_PROMPT_SECONDS = 2.5
 
 
-def prepare_self_synthesized(  # noqa: PLR0913 - options of a command
-    recordings: Path,
-    sentences: Path,
-    out: Path,
-    *,
-    bundle: str | None,
-    minutes: float,
-    seed: int = 0,
-    quiet: bool = False,
+def prepare_self_synthesized(
+    recordings: Path, sentences: Path, out: Path, bundle: str | None, options: StoreOptions
 ) -> int:
     """Write a store of a bundle's speech in the voices of a prepared corpus.
 
@@ -49,9 +50,7 @@ def prepare_self_synthesized(  # noqa: PLR0913 - options of a command
         sentences: a file as `read_sentences` takes it; evaluation sentences are left out.
         out: the folder of the new store.
         bundle: a folder or hf://owner/name; None: the bundle in the package.
-        minutes: of speech.
-        seed: of the choice of prompts and sentences.
-        quiet: no progress bar.
+        options: minutes of speech; the seed samples prompts and sentences.
 
     Returns:
         How many sentences were spoken.
@@ -59,7 +58,7 @@ def prepare_self_synthesized(  # noqa: PLR0913 - options of a command
     Raises:
         UsageError: there is no store or file of sentences, or no voice could be enrolled.
     """
-    store, rng = Store(recordings), np.random.default_rng(seed)
+    store, rng = Store(recordings), np.random.default_rng(options.seed)
     texts = [
         text
         for text in read_sentences(sentences)
@@ -70,23 +69,27 @@ def prepare_self_synthesized(  # noqa: PLR0913 - options of a command
             f"{sentences} has no sentence of {SENTENCE_LENGTHS.start} to {SENTENCE_LENGTHS.stop} "
             "characters; give another file with --sentences"
         )
-    writer, count, seconds, target_seconds = StoreWriter(out), 0, 0.0, 60.0 * minutes
-    bar = tqdm(total=round(target_seconds), desc="own speech", unit="s", disable=quiet or None)
+    writer, count, seconds, target_seconds = StoreWriter(out), 0, 0.0, 60.0 * options.minutes
+    bar = tqdm(
+        total=round(target_seconds), desc="own speech", unit="s", disable=options.quiet or None
+    )
     with temporary_data_folder():
         model = load(bundle)
-        for prompt in _choose_prompts(store, rng):
+        for prompt in choose_prompts(store, rng):
             if seconds >= target_seconds:
                 break
             chosen = [texts[index] for index in rng.choice(len(texts), SENTENCES_PER_VOICE)]
             for text, samples in _speak(model, store, prompt, chosen, count):
                 writer.add(
-                    f"{prompt.speaker}/{count:05d}",
-                    CORPUS,
-                    prompt.speaker,
+                    UtteranceInfo(
+                        f"{prompt.speaker}/{count:05d}",
+                        CORPUS,
+                        prompt.speaker,
+                        text,
+                        waveform_is_clean=True,
+                        is_synthetic=True,
+                    ),
                     samples,
-                    text,
-                    waveform_is_clean=True,
-                    is_synthetic=True,
                 )
                 count += 1
                 seconds += len(samples) / SAMPLE_RATE
@@ -96,7 +99,7 @@ def prepare_self_synthesized(  # noqa: PLR0913 - options of a command
     return count
 
 
-def _choose_prompts(store: Store, rng: np.random.Generator) -> Iterator[Utterance]:
+def choose_prompts(store: Store, rng: np.random.Generator) -> Iterator[Utterance]:
     """Choose a recording for each voice: corpora take turns, and the speakers within each."""
     shortest = MIN_PROMPT_SECONDS * SAMPLE_RATE
     long = [u for u in store.utterances if u.samples >= shortest and not u.is_synthetic]
@@ -135,5 +138,5 @@ def _speak(
         if number % 2 == 0:
             audio = speech.audio  # with the watermark
         else:
-            audio = model.codec.decode(speech.codes, model.embedding(voice))
+            audio = decode_unmarked(model.codec, speech.codes, model.embedding(voice))
         yield text, resample(audio, model.sample_rate, SAMPLE_RATE)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from valle.audio_format import HOP
 from valle.corpora import augmentation
-from valle.corpora.store import Labels, Store, StoreWriter
+from valle.corpora.store import Labels, Store, StoreWriter, UtteranceInfo
 from valle.errors import UsageError
 
 SLOWEST, FASTEST = 0.7, 1.4  # no human speaker sounds like this beyond these
@@ -58,13 +58,15 @@ def prepare_speed_perturbed(
         for utterance in labeled:
             for speed in speeds:
                 written = writer.add(
-                    f"{utterance.id}@{speed:g}",
-                    utterance.corpus,
-                    f"{utterance.speaker}@{speed:g}",
+                    UtteranceInfo(
+                        f"{utterance.id}@{speed:g}",
+                        utterance.corpus,
+                        f"{utterance.speaker}@{speed:g}",
+                        utterance.text,
+                        waveform_is_clean=utterance.waveform_is_clean,
+                        is_synthetic=utterance.is_synthetic,
+                    ),
                     augmentation.change_speed(store.waveform(utterance), speed),
-                    utterance.text,
-                    waveform_is_clean=utterance.waveform_is_clean,
-                    is_synthetic=utterance.is_synthetic,
                 )
                 frames = written.samples // HOP
                 label = store.labels[utterance.id]

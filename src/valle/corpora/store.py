@@ -27,8 +27,49 @@ from numpy.typing import NDArray
 
 from valle.audio_format import HOP
 from valle.errors import UsageError
+from valle.files import write_atomically
 
+_LABELED_BY = "labeled_by.json"
 _FULL_SCALE = 32768.0  # int16 value of full scale
+
+
+@dataclass(frozen=True)
+class UtteranceInfo:
+    """What a store keeps about an utterance apart from its samples.
+
+    Attributes:
+        id: unique in the store.
+        corpus: where it is from.
+        speaker: who speaks.
+        text: the transcript, if there is one.
+        waveform_is_clean: false where a lossy coder shaped the waveform: the codec is never trained
+            on it.
+        is_synthetic: whether a TTS engine spoke it.
+        license: under which it may be used, if that is known.
+    """
+
+    id: str
+    corpus: str
+    speaker: str
+    text: str | None
+    waveform_is_clean: bool
+    is_synthetic: bool = False
+    license: str | None = None
+
+
+@dataclass(frozen=True)
+class StoreOptions:
+    """How much generated speech is written to a store.
+
+    Attributes:
+        minutes: of speech.
+        seed: of what is sampled.
+        quiet: no progress bar.
+    """
+
+    minutes: float
+    seed: int = 0
+    quiet: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +85,7 @@ class Utterance:
     # False where a lossy coder shaped the waveform: the codec is never trained on it
     waveform_is_clean: bool
     is_synthetic: bool = False
+    license: str | None = None
 
     @property
     def frames(self) -> slice:
@@ -187,6 +229,20 @@ class Store:
         predicted: NDArray[np.int16] = np.load(path, mmap_mode="r", allow_pickle=False)
         return predicted
 
+    @property
+    def labeled_by(self) -> dict[str, str]:
+        """SHA-256 of each model that codes, embeddings and labels are of; {} if not known."""
+        path = self.folder / _LABELED_BY
+        if not path.is_file():
+            return {}
+        hashes: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        return hashes
+
+    def write_labeled_by(self, hashes: dict[str, str]) -> None:
+        """Note which models codes, embeddings and labels are of, once all of them are written."""
+        with write_atomically(self.folder / _LABELED_BY) as temporary:
+            temporary.write_text(json.dumps(hashes), encoding="utf-8")
+
     def write_styles(self, features: NDArray[np.float16], bin_edges: NDArray[np.float64]) -> None:
         """Write prosody features [all frames, 3] and bin edges [5, 7] atomically."""
         temporary = self.folder / "styles.tmp.npz"
@@ -210,12 +266,14 @@ class Store:
         self._write("predicted", predicted)
 
     def _write(self, name: str, rows: NDArray[np.generic]) -> None:
+        (self.folder / _LABELED_BY).unlink(missing_ok=True)
         temporary = self.folder / f"{name}.tmp.npy"
         np.save(temporary, rows)
         temporary.replace(self.folder / f"{name}.npy")
 
     def write_labels(self, labels: dict[str, Labels]) -> None:
         """Write labels by utterance id atomically."""
+        (self.folder / _LABELED_BY).unlink(missing_ok=True)
         frame_symbol = np.full(len(self.audio) // HOP, -1, dtype=np.int16)
         frames_by_id = {utterance.id: utterance.frames for utterance in self.utterances}
         for name, label in labels.items():
@@ -244,27 +302,21 @@ class StoreWriter:
         self._utterances: list[Utterance] = []
         self._offset = 0
 
-    def add(  # noqa: PLR0913 - fields of an utterance
-        self,
-        name: str,
-        corpus: str,
-        speaker: str,
-        samples: NDArray[np.float32],
-        text: str | None,
-        *,
-        waveform_is_clean: bool,
-        is_synthetic: bool = False,
-    ) -> Utterance:
+    def add(self, info: UtteranceInfo, samples: NDArray[np.float32]) -> Utterance:
         """Append one utterance, 16 kHz float32 in [-1, 1]; its end is padded to a whole frame."""
-        padded = np.pad(samples, (0, -len(samples) % HOP))
-        # The scale that `waveform` reads with, so that 16-bit recordings are stored unchanged.
-        np.clip(np.rint(padded * _FULL_SCALE), -32768, 32767).astype(np.int16).tofile(self._audio)
-        utterance = Utterance(
-            name, corpus, speaker, self._offset, len(padded), text, waveform_is_clean, is_synthetic
-        )
-        self._offset += len(padded)
+        return self.append(info, to_stored_samples(samples))
+
+    def append(self, info: UtteranceInfo, stored: NDArray[np.int16]) -> Utterance:
+        """Append one utterance whose samples are as `to_stored_samples` returns them."""
+        stored.tofile(self._audio)
+        utterance = Utterance(offset=self._offset, samples=len(stored), **asdict(info))
+        self._offset += len(stored)
         self._utterances.append(utterance)
         return utterance
+
+    def __len__(self) -> int:
+        """How many utterances were added."""
+        return len(self._utterances)
 
     def close(self) -> None:
         """Move the samples into place, then the index that makes the folder a store.
@@ -278,7 +330,7 @@ class StoreWriter:
             raise UsageError(f"no utterance is left for {self.folder}: there is nothing to prepare")
         # The files of an earlier store in this folder do not match the new samples.
         derived = ("codes.npy", "labels.npz", "voices.npy", "styles.npz", "predicted.npy")
-        for name in ("utterances.jsonl", *derived):
+        for name in ("utterances.jsonl", _LABELED_BY, *derived):
             (self.folder / name).unlink(missing_ok=True)
         (self.folder / "audio.tmp").replace(self.folder / "audio.i16")
         index = self.folder / "utterances.tmp"
@@ -286,6 +338,13 @@ class StoreWriter:
             for utterance in self._utterances:
                 out.write(json.dumps(asdict(utterance), ensure_ascii=False) + "\n")
         index.replace(self.folder / "utterances.jsonl")
+
+
+def to_stored_samples(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Samples in [-1, 1] as a store keeps them, padded with silence to a whole frame."""
+    padded = np.pad(samples, (0, -len(samples) % HOP))
+    # The scale that `waveform` reads with, so that 16-bit recordings are stored unchanged.
+    return np.clip(np.rint(padded * _FULL_SCALE), -32768, 32767).astype(np.int16)
 
 
 def by_speaker(utterances: list[Utterance]) -> dict[str, list[Utterance]]:

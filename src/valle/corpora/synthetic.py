@@ -52,6 +52,21 @@ class SyntheticUtterance:
     speaker: SyntheticSpeaker
 
 
+@dataclass(frozen=True)
+class SynthesisPlan:
+    """Who speaks, and how much.
+
+    Attributes:
+        speakers: the speakers, or how many to sample, with the engines that are installed.
+        utterances: texts per speaker; some may be dropped.
+        seed: of the speakers and their texts.
+    """
+
+    speakers: int | Sequence[SyntheticSpeaker]
+    utterances: int
+    seed: int = 0
+
+
 @dataclass
 class Tally:
     """How many sentences were synthesized, and why the others were dropped."""
@@ -83,21 +98,14 @@ def available_engines() -> dict[str, float]:
     return engines
 
 
-def synthesize_utterances(  # noqa: PLR0913 - options of a command
-    sentences: Sequence[str],
-    speakers: int | Sequence[SyntheticSpeaker],
-    utterances_per_speaker: int,
-    seed: int = 0,
-    workers: int = 1,
-    tally: Tally | None = None,
+def synthesize_utterances(
+    sentences: Sequence[str], plan: SynthesisPlan, workers: int = 1, tally: Tally | None = None
 ) -> Iterator[SyntheticUtterance]:
     """Synthesize sampled sentences, speaker by speaker.
 
     Args:
         sentences: texts; those reserved for evaluation are left out.
-        speakers: the speakers, or how many to sample, with the engines that are installed.
-        utterances_per_speaker: texts per speaker; some may be dropped.
-        seed: of the speakers and their sentences.
+        plan: who speaks, and how many of the sentences.
         workers: processes; the utterances are the same with any number of them.
         tally: counts synthesized and dropped sentences, if given.
 
@@ -112,17 +120,18 @@ def synthesize_utterances(  # noqa: PLR0913 - options of a command
         raise UsageError(
             "there is no sentence to speak that is not reserved for evaluation; give more"
         )
+    speakers = plan.speakers
     if isinstance(speakers, int):
         engines = available_engines()
-        seeds = np.random.default_rng([seed, 0]).integers(0, 2**31, speakers)
+        seeds = np.random.default_rng([plan.seed, 0]).integers(0, 2**31, speakers)
         speakers = [SyntheticSpeaker.sample(int(speaker_seed), engines) for speaker_seed in seeds]
     for engine in {speaker.engine for speaker in speakers} - {"espeak"}:
         if reason := tts_engines.explain_missing(engine):
             raise UsageError(reason)
     chosen_texts = []
     for speaker in speakers:
-        rng = np.random.default_rng([seed, 1, speaker.seed])
-        chosen = rng.integers(0, len(texts), utterances_per_speaker)
+        rng = np.random.default_rng([plan.seed, 1, speaker.seed])
+        chosen = rng.integers(0, len(texts), plan.utterances)
         chosen_texts.append([texts[index] for index in chosen])
     total = tally if tally is not None else Tally()
     if workers <= 1:

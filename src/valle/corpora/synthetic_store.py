@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from valle.corpora.store import Labels, Store, StoreWriter
-from valle.corpora.synthetic import Tally, synthesize_utterances
+from valle.corpora.store import Labels, Store, StoreWriter, UtteranceInfo
+from valle.corpora.synthetic import SynthesisPlan, Tally, synthesize_utterances
 from valle.errors import UsageError
 from valle.text.phonemes import phonemes_to_ids
 
@@ -32,24 +32,15 @@ def read_sentences(path: Path) -> list[str]:
     return sentences
 
 
-def prepare_synthetic(  # noqa: PLR0913 - options of a command
-    sentences: Path,
-    out: Path,
-    *,
-    speakers: int,
-    utterances: int,
-    seed: int = 0,
-    workers: int = 1,
-    quiet: bool = False,
+def prepare_synthetic(
+    sentences: Path, out: Path, plan: SynthesisPlan, workers: int = 1, quiet: bool = False
 ) -> Tally:
     """Write a store of synthetic speech, with labels where the engine gives phoneme times.
 
     Args:
         sentences: a file as `read_sentences` takes it.
         out: the folder of the new store.
-        speakers: how many synthetic speakers to sample.
-        utterances: texts for each of them.
-        seed: of the speakers and their sentences.
+        plan: who speaks, and how many of the sentences.
         workers: processes.
         quiet: no progress bar.
 
@@ -63,19 +54,19 @@ def prepare_synthetic(  # noqa: PLR0913 - options of a command
     writer = StoreWriter(out)
     labels: dict[str, Labels] = {}
     bar = tqdm(desc="synthetic speech", unit="utterance", disable=quiet or None)
-    generated = synthesize_utterances(
-        read_sentences(sentences), speakers, utterances, seed, workers, tally
-    )
+    generated = synthesize_utterances(read_sentences(sentences), plan, workers, tally)
     for number, utterance in enumerate(generated):
         name = f"{utterance.speaker.name}/{number:06d}"
         writer.add(
-            name,
-            f"synthetic-{utterance.speaker.engine}",
-            utterance.speaker.name,
+            UtteranceInfo(
+                name,
+                f"synthetic-{utterance.speaker.engine}",
+                utterance.speaker.name,
+                utterance.text,
+                waveform_is_clean=True,
+                is_synthetic=True,
+            ),
             utterance.samples,
-            utterance.text,
-            waveform_is_clean=True,
-            is_synthetic=True,
         )
         if utterance.frame_symbol is not None:
             labels[name] = Labels(*phonemes_to_ids(utterance.phonemes), utterance.frame_symbol)

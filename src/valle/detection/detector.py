@@ -24,6 +24,10 @@ LIMITATIONS = (
 )
 _SAMPLE_RATE = 16_000  # Hz
 _CHUNK_SECONDS = 20  # per run of the graph: enough context for its normalization over time
+# Reasons to call a verdict unsure.
+_SURE_SECONDS = 2.0  # the length of the segments that it was trained on
+_SURE_PROBABILITY = 0.7  # of the most probable kind
+_CUT_HZ, _CUT_DB = 3600.0, -60.0  # a telephone has nothing above; relative to the whole
 _MIN_LAST_SECOND = 1600  # samples (0.1 s): a shorter remainder is not classified
 
 
@@ -35,6 +39,8 @@ class Verdict:
     """Of the whole recording."""
     seconds: NDArray[np.float64]
     """[S, 3], of each second by itself."""
+    doubts: tuple[str, ...] = ()
+    """Why the verdict is unsure; empty if it is not."""
 
     @property
     def kind(self) -> str:
@@ -62,14 +68,30 @@ def classify(bundle: Bundle, samples: NDArray[np.float32], sample_rate: int) -> 
     second_logits: list[NDArray[np.float64]] = []
     whole_logits: list[NDArray[np.float64]] = []
     weights: list[int] = []
-    for chunk in _split_chunks(resample(samples, sample_rate, _SAMPLE_RATE)):
+    resampled = resample(samples, sample_rate, _SAMPLE_RATE)
+    for chunk in _split_chunks(resampled):
         seconds, whole = session.run(["seconds", "whole"], {"waveform": chunk[None]})
         second_logits.append(seconds[0].astype(np.float64))
         whole_logits.append(whole[0].astype(np.float64))
         weights.append(len(seconds[0]))
     mean = _softmax(np.average(whole_logits, axis=0, weights=weights))
     probabilities = {kind: float(value) for kind, value in zip(KINDS, mean, strict=True)}
-    return Verdict(probabilities, _softmax(np.concatenate(second_logits)))
+    doubts = _find_doubts(resampled, max(probabilities.values()))
+    return Verdict(probabilities, _softmax(np.concatenate(second_logits)), doubts)
+
+
+def _find_doubts(samples: NDArray[np.float32], probability: float) -> tuple[str, ...]:
+    """Return why a verdict on samples [N] at 16 kHz is unsure."""
+    doubts = []
+    if len(samples) < _SURE_SECONDS * _SAMPLE_RATE:
+        doubts.append(f"the recording is shorter than {_SURE_SECONDS:.0f} s")
+    power = np.square(np.abs(np.fft.rfft(samples)))
+    above = power[round(_CUT_HZ / _SAMPLE_RATE * len(samples)) :].sum()
+    if above <= power.sum() * 10 ** (_CUT_DB / 10):
+        doubts.append(f"it has nothing above {_CUT_HZ / 1000:.1f} kHz, where most traces are")
+    if probability < _SURE_PROBABILITY:
+        doubts.append("no kind is much more probable than the others")
+    return tuple(doubts)
 
 
 def _split_chunks(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from valle.errors import UsageError
+from valle.audio.figure import new_figure
 from valle.files import write_atomically
 
 _POINTS = 2000  # of the waveform's outline, however long the recording is
@@ -35,15 +35,9 @@ def save_detection_plot(
         UsageError: Matplotlib is not installed.
         OutputError: The file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError(
-            "--picture needs the package matplotlib: pip install 'valle[plot]'"
-        ) from error
     starts = np.linspace(0, len(samples), min(_POINTS, len(samples)), endpoint=False).astype(int)
     times = starts / sample_rate
-    figure = Figure(figsize=(10, 3), layout="constrained")
+    figure = new_figure((10, 3))
     axes = figure.add_subplot()
     low, high = np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)
     axes.fill_between(times, low, high, color="0.3", linewidth=0)

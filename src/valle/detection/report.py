@@ -8,23 +8,54 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from valle.detection.detector import KINDS, LIMITATIONS, Verdict
+from valle.audio.recording import Recording, load_recording
+from valle.bundle.bundle import Bundle
+from valle.detection.detector import KINDS, LIMITATIONS, Verdict, classify
 from valle.errors import RecordingError, UsageError
 from valle.trust import c2pa as content_credentials
 from valle.trust import keys, ledger, provenance
-from valle.watermark.detect import Detection
+from valle.trust.spoken import was_spoken
+from valle.watermark.detect import Detection, detect_watermark
 from valle.watermark.embed import Payload
 
 MIN_KEY_BYTES, MAX_KEY_BYTES = 16, 4096
+MIN_SECONDS = 0.5  # of sound: in less, a watermark is rarely found
 
 
-def describe_watermark(detection: Detection, in_ledger: bool) -> dict[str, Any]:
+def describe_recording(path: str | Path, bundle: Bundle, key: bytes | None) -> dict[str, Any]:
+    """Report the watermark, the detector's verdict and the provenance of a file.
+
+    Args:
+        path: The file.
+        bundle: The model whose detector is used.
+        key: This machine's own watermark key (`load_watermark_key`); None reads no payload.
+
+    Raises:
+        RecordingError: The recording cannot be used.
+    """
+    recording = load_recording(path, min_seconds=MIN_SECONDS)
+    detection = detect_watermark(recording.samples, recording.sample_rate, key)
+    verdict = classify(bundle, recording.samples, recording.sample_rate)
+    return {
+        "seconds": round(recording.seconds, 3),
+        "watermark": describe_watermark(detection, key is not None, recording),
+        "detector": describe_verdict(verdict),
+        "provenance": describe_provenance(path),
+    }
+
+
+def describe_watermark(
+    detection: Detection, in_ledger: bool, recording: Recording | None = None
+) -> dict[str, Any]:
     """Report the result of a search for the watermark.
 
     Args:
         detection: The result.
         in_ledger: Whether the payload was read with this machine's own key, so that its receipt
             is looked up in this machine's ledger.
+        recording: What was searched. A payload can be laid on any recording, so each receipt is
+            reported with `made`: whether speech like this was spoken under it here, None if that
+            cannot be told.
     """
     spans = [
         {
@@ -38,7 +69,11 @@ def describe_watermark(detection: Detection, in_ledger: bool) -> dict[str, Any]:
     payload = payloads.pop() if len(payloads) == 1 else None
     payload_report = _describe_payload(payload)
     if payload_report is not None and payload is not None:
-        payload_report["ledger"] = find_receipts(payload) if in_ledger else []
+        receipts = find_receipts(payload) if in_ledger else []
+        payload_report["ledger"] = [
+            receipt | {"made": _was_made(receipt["receipt"], detection, recording)}
+            for receipt in receipts
+        ]
     return {
         "found": detection.found,
         "false_positive_bound": detection.false_positive_bound,
@@ -47,6 +82,7 @@ def describe_watermark(detection: Detection, in_ledger: bool) -> dict[str, Any]:
         "payload": payload_report,
         "speed": detection.warp and round(detection.warp.speed, 4),
         "pitch": detection.warp and round(detection.warp.pitch, 4),
+        "by_owner": detection.by_owner,
     }
 
 
@@ -74,6 +110,22 @@ def find_receipts(payload: Payload) -> list[dict[str, Any]]:
     return list(receipts.values())
 
 
+def _was_made(receipt_id: str, detection: Detection, recording: Recording | None) -> bool | None:
+    """Tell whether all that is marked sounds like what was spoken under a receipt."""
+    if recording is None:
+        return None
+    speed = detection.warp.speed if detection.warp else 1.0
+    answers = []
+    for span in detection.spans:
+        if span.payload is not None:
+            first, last = (round(at * recording.sample_rate) for at in (span.start, span.end))
+            samples = recording.samples[first:last]
+            answers.append(was_spoken(receipt_id, samples, round(recording.sample_rate / speed)))
+    if False in answers:
+        return False
+    return True if True in answers else None
+
+
 def describe_verdict(verdict: Verdict | None) -> dict[str, Any]:
     """Report the probabilities of the detector; None means that the bundle has none."""
     if verdict is None:
@@ -81,6 +133,8 @@ def describe_verdict(verdict: Verdict | None) -> dict[str, Any]:
     return {
         "checked": True,
         "kind": verdict.kind,
+        "sure": not verdict.doubts,
+        "doubts": list(verdict.doubts),
         "probability": {kind: round(value, 4) for kind, value in verdict.whole.items()},
         "seconds": [
             {kind: round(float(value), 4) for kind, value in zip(KINDS, second, strict=True)}

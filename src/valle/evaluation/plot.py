@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from valle.audio.figure import new_figure
 from valle.errors import UsageError
 from valle.files import write_atomically
 
@@ -39,20 +40,13 @@ def spectrogram(samples: NDArray[np.floating[Any]], sample_rate: int) -> NDArray
     return np.maximum(levels - levels.max(), -_RANGE_DB).T
 
 
-def new_figure(target: str | Path, inches: tuple[float, float]) -> tuple[Figure, str]:
+def open_figure(target: str | Path, inches: tuple[float, float]) -> tuple[Figure, str]:
     """An empty figure, and the image format by the suffix of `target`.
 
     Raises:
         UsageError: matplotlib is not installed, or the suffix is unknown.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError(
-            "matplotlib is not installed; install the extra: pip install 'valle[plot]'"
-        ) from error
-    # A Figure of its own, not pyplot: no window system, and no state shared between callers.
-    figure = Figure(figsize=inches, layout="constrained")
+    figure = new_figure(inches)
     image_format = Path(target).suffix.lower().removeprefix(".")
     if image_format not in figure.canvas.get_supported_filetypes():
         raise UsageError(f"cannot plot to {str(target)!r}: end its name in .png, .svg or .pdf")
@@ -82,7 +76,7 @@ def save_plot(
     if len(samples) == 0:
         raise UsageError("there are no samples to plot")
     seconds = len(samples) / sample_rate
-    figure, image_format = new_figure(target, (min(40.0, max(8.0, 2.0 * seconds)), 5.0))
+    figure, image_format = open_figure(target, (min(40.0, max(8.0, 2.0 * seconds)), 5.0))
     waves, spectrum, text = figure.subplots(3, 1, sharex=True, height_ratios=(2.0, 4.0, 1.0))
     waves.set_title(title, loc="left")
     waves.plot(np.arange(len(samples)) / sample_rate, samples, linewidth=0.4, color="#205080")

@@ -47,6 +47,22 @@ class Clip:
     phonemes: int = 0
     work_seconds: float | None = None
     """Time it took to synthesize; None for a recording."""
+    key: str = ""
+    """Of the test item; "" in protocols without a list."""
+    seed: int | None = None
+    published_words: WordErrors | None = None
+    """Word errors with the normalization of seed-tts-eval, which published tables use."""
+    similarity_resynthesized: float | None = None
+    """Similarity to the prompt through the codec and back (SIM-r)."""
+    model_similarity: float | None = None
+    """Similarity to the prompt by the speaker model that the user gave (SIM-o)."""
+    model_similarity_resynthesized: float | None = None
+    """The same to the prompt through the codec and back (SIM-r)."""
+    first_seconds: float | None = None
+    """Time to first audio."""
+    failure: str | None = None
+    """Why the clip is no speech of its text: empty, cut off, run on, or an error; "" if it is, None
+    where it was not looked for."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,8 @@ class Metric:
     parts: Callable[[Clip], tuple[float | None, float]]
     """Numerator and denominator of a clip; without a numerator, the clip does not count."""
     median: bool = False
+    direction: int = 0
+    """1 if more is better, -1 if less is better, 0 if neither."""
 
 
 def _per_word(count: Callable[[WordErrors], float]) -> Callable[[Clip], tuple[float | None, float]]:
@@ -89,38 +107,75 @@ def _is_error_free(clip: Clip) -> float | None:
     return float(clip.words.word_edits == 0) if clip.words else None
 
 
+def _published_errors(clip: Clip) -> tuple[float | None, float]:
+    words = clip.published_words
+    return (words.word_edits, words.words) if words else (None, 0.0)
+
+
+def _failed(clip: Clip) -> float | None:
+    return None if clip.failure is None else float(clip.failure != "")
+
+
 METRICS = {
-    "word_error_rate": Metric("WER", _per_word(lambda words: words.word_edits)),
+    "word_error_rate": Metric("WER", _per_word(lambda words: words.word_edits), direction=-1),
     "character_error_rate": Metric(
         "CER",
         lambda clip: (
             (clip.words.character_edits, clip.words.characters) if clip.words else (None, 0.0)
         ),
+        direction=-1,
     ),
-    "error_free_clips": Metric("clips without an error", _per_clip(_is_error_free)),
-    "deletion_rate": Metric("deletions per word", _per_word(lambda words: words.deletions)),
-    "insertion_rate": Metric("insertions per word", _per_word(lambda words: words.insertions)),
+    "error_free_clips": Metric("clips without an error", _per_clip(_is_error_free), direction=1),
+    "deletion_rate": Metric(
+        "deletions per word", _per_word(lambda words: words.deletions), direction=-1
+    ),
+    "insertion_rate": Metric(
+        "insertions per word", _per_word(lambda words: words.insertions), direction=-1
+    ),
     "substitution_rate": Metric(
-        "substitutions per word", _per_word(lambda words: words.substitutions)
+        "substitutions per word", _per_word(lambda words: words.substitutions), direction=-1
     ),
     "sentence_identification_accuracy": Metric(
-        "sentence identification", _per_clip(_is_identified)
+        "sentence identification", _per_clip(_is_identified), direction=1
     ),
-    "speaker_similarity": Metric("speaker similarity", _per_clip(lambda clip: clip.similarity)),
+    "speaker_similarity": Metric(
+        "speaker similarity", _per_clip(lambda clip: clip.similarity), direction=1
+    ),
     "similarity_to_others": Metric(
         "similarity to others", _per_clip(lambda clip: clip.similarity_to_others)
     ),
     "speaker_identification_accuracy": Metric(
-        "speaker identification", _per_clip(lambda clip: float(clip.speaker_identified))
+        "speaker identification",
+        _per_clip(lambda clip: float(clip.speaker_identified)),
+        direction=1,
     ),
-    "dnsmos": Metric("DNSMOS", _per_clip(lambda clip: clip.quality)),
+    "dnsmos": Metric("DNSMOS", _per_clip(lambda clip: clip.quality), direction=1),
     "pitch_range_semitones": Metric(
         "pitch range, semitones", _per_clip(lambda clip: clip.pitch_range), median=True
     ),
     "phoneme_error_rate": Metric(
-        "phoneme error rate", lambda clip: (clip.phoneme_errors, float(clip.phonemes))
+        "phoneme error rate", lambda clip: (clip.phoneme_errors, float(clip.phonemes)), direction=-1
     ),
     "rtf": Metric("RTF", lambda clip: (clip.work_seconds, clip.seconds)),
+    "published_word_error_rate": Metric("WER as published", _published_errors, direction=-1),
+    "similarity_resynthesized": Metric(
+        "SIM-r, Resemblyzer", _per_clip(lambda clip: clip.similarity_resynthesized), direction=1
+    ),
+    "model_similarity": Metric(
+        "SIM-o, --speaker-model", _per_clip(lambda clip: clip.model_similarity), direction=1
+    ),
+    "model_similarity_resynthesized": Metric(
+        "SIM-r, --speaker-model",
+        _per_clip(lambda clip: clip.model_similarity_resynthesized),
+        direction=1,
+    ),
+    "first_seconds": Metric(
+        "first audio, seconds", _per_clip(lambda clip: clip.first_seconds), median=True
+    ),
+    "failure_rate": Metric("failures", _per_clip(_failed), direction=-1),
+    "words_per_second": Metric(
+        "words per second", lambda clip: (float(len(clip.text.split())), clip.seconds)
+    ),
 }
 WORD_METRICS = (
     "word_error_rate",
@@ -135,6 +190,19 @@ WORD_METRICS = (
 def summarize(clips: Sequence[Clip]) -> dict[str, Figure | None]:
     """All figures of some clips; None where no clip has what a figure is made of."""
     return {name: _figure(metric, clips) for name, metric in METRICS.items()}
+
+
+def summarize_values(clips: Sequence[Clip]) -> dict[str, float]:
+    """All figures that were measured, without their intervals, which cost much more."""
+    values: dict[str, float] = {}
+    for name, metric in METRICS.items():
+        parts = [(top, bottom) for top, bottom in map(metric.parts, clips) if top is not None]
+        if metric.median and parts:
+            values[name] = float(np.median([top for top, _ in parts]))
+        elif sum(bottom for _, bottom in parts):
+            tops, bottoms = zip(*parts, strict=True)
+            values[name] = float(sum(tops) / sum(bottoms))
+    return values
 
 
 def _figure(metric: Metric, clips: Sequence[Clip]) -> Figure | None:
@@ -193,10 +261,8 @@ def clip_rows(clips: Sequence[Clip]) -> dict[str, Any]:
 
 def _values(clips: Sequence[Clip]) -> dict[str, float | None]:
     """Figures without their intervals, to four digits."""
-    return {
-        name: None if figure is None else round(figure.value, 4)
-        for name, figure in summarize(clips).items()
-    }
+    values = summarize_values(clips)
+    return {name: round(values[name], 4) if name in values else None for name in METRICS}
 
 
 def report(protocol: str, content: dict[str, Any], **settings: Any) -> dict[str, Any]:

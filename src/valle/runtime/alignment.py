@@ -62,26 +62,45 @@ def align_frames(
     Returns:
         None if there are fewer frames than the symbols need.
     """
-    ctc, classes = posteriors.ctc, posteriors.classes
-    frame = posteriors.frame.copy()
-    frame[:, classes.index(PAUSE)] -= _PAUSE_PRIOR + _LOUD_PAUSE_PENALTY * is_loud
-    # "<unknown>" explains every frame half as well as the best phoneme: it takes the frames that
-    # its neighbors do not explain, and no more.
-    unknown = frame[:, _FIRST_PHONEME:].max(-1, keepdims=True) - np.log(2.0, dtype=np.float32)
-    log_probs = np.concatenate([frame, unknown], axis=-1)
+    log_probs, emissions = score_classes(posteriors, is_loud)
+    symbol_classes = find_classes(symbols, posteriors.classes)
     optional = np.array([symbol in BORDERS for symbol in symbols], bool)
-    columns = {symbol: column for column, symbol in enumerate(classes)}
-    columns |= dict.fromkeys(BORDERS, columns[PAUSE])
-    symbol_classes = np.array([columns.get(symbol, len(classes)) for symbol in symbols], np.int64)
-    unknown_ctc = ctc[:, _FIRST_PHONEME:].max(-1, keepdims=True)
-    clipped_ctc = np.maximum(np.concatenate([ctc, unknown_ctc], -1), _MIN_CTC)
-    path = viterbi(log_probs + clipped_ctc, symbol_classes, optional)
+    path = viterbi(emissions, symbol_classes, optional)
     if path is None:
         return None
     frame_scores = log_probs[np.arange(len(path)), symbol_classes[path]]
     count = np.bincount(path, minlength=len(symbols))
     total = np.bincount(path, weights=frame_scores, minlength=len(symbols))
     return Alignment(path, (total / np.maximum(count, 1)).astype(np.float32))
+
+
+def score_classes(posteriors: Posteriors, is_loud: Bools) -> tuple[Floats, Floats]:
+    """Return how well each class, and "<unknown>" after them, explains each frame.
+
+    Returns:
+        Log-probabilities of the frame head without the prior of pauses, and the same with those of
+        the CTC head added, both [frames, classes + 1].
+    """
+    frame = posteriors.frame.copy()
+    pause = posteriors.classes.index(PAUSE)
+    frame[:, pause] -= _PAUSE_PRIOR + _LOUD_PAUSE_PENALTY * is_loud
+    # "<unknown>" explains every frame half as well as the best phoneme: it takes the frames that
+    # its neighbors do not explain, and no more.
+    unknown = frame[:, _FIRST_PHONEME:].max(-1, keepdims=True) - np.log(2.0, dtype=np.float32)
+    log_probs = np.concatenate([frame, unknown], axis=-1)
+    unknown_ctc = posteriors.ctc[:, _FIRST_PHONEME:].max(-1, keepdims=True)
+    clipped_ctc = np.maximum(np.concatenate([posteriors.ctc, unknown_ctc], -1), _MIN_CTC)
+    return log_probs, log_probs + clipped_ctc
+
+
+def find_classes(symbols: Sequence[str], classes: Sequence[str]) -> Ints:
+    """Return the column of `score_classes` for each of some symbols.
+
+    Borders are pauses, and what is not a class is "<unknown>".
+    """
+    columns = {symbol: column for column, symbol in enumerate(classes)}
+    columns |= dict.fromkeys(BORDERS, columns[PAUSE])
+    return np.array([columns.get(symbol, len(classes)) for symbol in symbols], np.int64)
 
 
 def find_loud_frames(samples: Samples, hop: int) -> Bools:

@@ -7,14 +7,13 @@ time share the model's steps (`ContinuousBatch`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from valle.arrays import Bools, Codes, Embedding, Floats, Ints
+from valle.arrays import Codes, Embedding, Floats, Ints
 from valle.errors import UsageError
-from valle.runtime.batching import ContinuousBatch, FrameStream, Request
+from valle.runtime.batching import ContinuousBatch, EncodedText, FrameStream, Request
 from valle.runtime.conditioning import make_style_input
 from valle.runtime.kv_cache import BoundGraph, Cache, PromptCache, StepBuffers, allocate_cache
 from valle.runtime.pointer import FRAMES_ON_SYMBOL_BINS, Pointer
@@ -24,20 +23,9 @@ if TYPE_CHECKING:
     from valle.bundle.bundle import Bundle
 
 
-@dataclass(frozen=True)
-class EncodedText:
-    """The symbols of a sentence, as the AR model reads them.
-
-    Attributes:
-        encoded: [symbols, width] from `ARDecoder.encode`.
-        borders: [symbols] True for those that may be skipped.
-        unconditional: [symbols, width] the same symbols encoded without the style; the style is
-            then strengthened by classifier-free guidance, for twice the work. None: no guidance.
-    """
-
-    encoded: Floats
-    borders: Bools
-    unconditional: Floats | None = None
+RIGHT_CONTEXT = 6  # symbols after one that the phoneme encoder reads: three convolutions of 5
+ENCODED_WINDOW = 32  # symbols that are encoded at once
+_PADDING = -1  # symbol id where there is no symbol
 
 
 class ARDecoder:
@@ -55,6 +43,9 @@ class ARDecoder:
     ) -> Floats:
         """Encode the symbols of a sentence or a prompt.
 
+        They are encoded in windows of a fixed size, so that a row has the same bits whether or not
+        the symbols more than `RIGHT_CONTEXT` after it are known yet.
+
         Args:
             symbols: [symbols] ids.
             stress: [symbols] 0 to 2.
@@ -68,10 +59,23 @@ class ARDecoder:
         Raises:
             UsageError: A style that the bundle does not know.
         """
-        feeds = {"symbols": symbols[None], "stress": stress[None], "voice": speaker[None]}
-        feeds |= make_style_input(self._bundle.config, style)
-        encoded: Floats = self._bundle.session("phonemes").run(["encoded"], feeds)[0][0]
-        return encoded
+        session = self._bundle.session("phonemes")
+        styled = make_style_input(self._bundle.config, style)
+        count = len(symbols)
+        margin = (RIGHT_CONTEXT, RIGHT_CONTEXT + ENCODED_WINDOW)
+        padded_symbols = np.pad(symbols, margin, constant_values=_PADDING)
+        padded_stress = np.pad(stress, margin)
+        rows: list[Floats] = []
+        for start in range(0, count, ENCODED_WINDOW):
+            window = slice(start, start + ENCODED_WINDOW + 2 * RIGHT_CONTEXT)
+            feeds = {
+                "symbols": padded_symbols[None, window],
+                "stress": padded_stress[None, window],
+                "voice": speaker[None],
+            }
+            encoded: Floats = session.run(["encoded"], feeds | styled)[0][0]
+            rows.append(encoded[RIGHT_CONTEXT : RIGHT_CONTEXT + min(ENCODED_WINDOW, count - start)])
+        return np.concatenate(rows) if rows else np.zeros((0, self._config.width), np.float32)
 
     def prefill(
         self, codes: Codes, encoded: Floats, frames_on_symbol: Ints, prefix: int | None = None
@@ -117,6 +121,11 @@ class ARDecoder:
         last_codes = codes[prefix - 1].copy() if prefix else no_codes
         return PromptCache(_copy_rows(cache, frames), last_codes)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether so many sentences are being generated that later ones should not start yet."""
+        return self._batch.is_busy
+
     def generate(
         self,
         prompt: PromptCache,
@@ -152,12 +161,13 @@ class ARDecoder:
             self._config.max_stay_border,
             limit=room if duration is None else min(room, duration.target_frames),
         )
+        pointer.extend(text.borders, text.still_coming)
         transitions = TransitionSampler(pointer, sampling, rng, duration)
         unconditional = None
         if text.unconditional is not None:
             unconditional = Request(text.unconditional, pointer, None, sampling, rng)
         request = Request(text.encoded, pointer, transitions, sampling, rng, unconditional)
-        return self._batch.add(prompt, request)
+        return self._batch.add(prompt, request, text.read_more)
 
 
 def _copy_rows(cache: Cache, rows: int) -> Cache:

@@ -13,15 +13,17 @@ texts of several threads share the same steps.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from valle.arrays import Floats
+from valle.arrays import Bools, Floats
 from valle.bundle.session import count_processors, is_small
+from valle.runtime.cancellation import Cancellation, CancelledError, current_cancellation
 from valle.runtime.kv_cache import Cache, ParallelSteps, StepBuffers, allocate_cache
 from valle.runtime.pointer import FRAMES_ON_SYMBOL_BINS, Pointer
 from valle.runtime.sampling import Sampling, TransitionSampler, sample
@@ -32,8 +34,30 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 16  # sequences at once; further sentences wait until one has ended
 STEPS_PER_TURN = 10  # before another thread gets its turn
+_TEXT_POLL = 0.005  # seconds: how often a full batch looks whether one of its texts has gone on
 
 Frame = tuple[int, int]  # the code of codebook 1, and the index of the symbol that the frame is at
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """The symbols of a sentence, as the AR model reads them.
+
+    Attributes:
+        encoded: [symbols, width] from `ARDecoder.encode`. Of a sentence that is still coming, only
+            the rows that further symbols do not change.
+        borders: [symbols] True for those that may be skipped.
+        unconditional: [symbols, width] the same symbols encoded without the style; the style is
+            then strengthened by classifier-free guidance, for twice the work. None: no guidance.
+        still_coming: The most symbols that may still come; 0 for a sentence that is complete.
+        read_more: Waits for more of the sentence, and returns all of it so far.
+    """
+
+    encoded: Floats
+    borders: Bools
+    unconditional: Floats | None = None
+    still_coming: int = 0
+    read_more: Callable[[], EncodedText] | None = None
 
 
 @dataclass(eq=False)
@@ -55,6 +79,7 @@ class Request:
         codes: All codes that it has generated.
         unread: Frames that its caller has not taken yet.
         cancelled: Whether its caller has dropped it.
+        cancellation: That of the work it belongs to, if that can be cancelled.
     """
 
     encoded: Floats
@@ -67,26 +92,59 @@ class Request:
     codes: list[int] = field(default_factory=list)
     unread: list[Frame] = field(default_factory=list)
     cancelled: bool = False
+    cancellation: Cancellation | None = field(default_factory=current_cancellation)
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether nobody will take its frames."""
+        return self.cancelled or (self.cancellation is not None and self.cancellation.cancelled)
 
     @property
     def cfg_pair(self) -> list[Request]:
         """The requests that take a row each: itself, and the unconditional one if there is one."""
         return [self] if self.unconditional is None else [self, self.unconditional]
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it cannot go on before more of its text has come."""
+        return self.pointer.still_coming > 0 and self.pointer.index >= len(self.encoded)
+
+    def extend(self, text: EncodedText) -> None:
+        """Take more of a text of which it has the beginning."""
+        self.encoded = text.encoded
+        if self.unconditional is not None and text.unconditional is not None:
+            self.unconditional.encoded = text.unconditional
+        self.pointer.extend(text.borders, text.still_coming)
+
 
 class FrameStream(Iterator[Frame]):
     """The frames of one sentence as they are generated. Dropping it cancels the sentence."""
 
-    def __init__(self, batch: ContinuousBatch, request: Request) -> None:
+    def __init__(
+        self,
+        batch: ContinuousBatch,
+        request: Request,
+        read_more: Callable[[], EncodedText] | None = None,
+    ) -> None:
         self._batch = batch
         self._request = request
+        self._read_more = read_more
         self._ready: deque[Frame] = deque()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the next frame has to wait for its text."""
+        return not self._ready and not self._request.unread and self._request.is_waiting
+
     def __next__(self) -> Frame:
-        if not self._ready:
-            self._ready.extend(self._batch.take_frames(self._request))
-        if not self._ready:
-            raise StopIteration
+        while not self._ready:
+            if frames := self._batch.take_frames(self._request):
+                self._ready.extend(frames)
+            elif self._read_more is not None and self._request.is_waiting:
+                # Outside of the batch's lock: others go on while this text is awaited.
+                self._batch.extend(self._request, self._read_more())
+            else:
+                raise StopIteration
         return self._ready.popleft()
 
     def __del__(self) -> None:
@@ -99,6 +157,7 @@ class ContinuousBatch:
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
+        precision = bundle.graph("ar").precision
         self._guidance_scale = np.float32(bundle.config.ar.guidance_scale)
         self._lock = threading.Lock()
         self._requests: list[Request] = []  # each at its index in the buffers and the cache
@@ -111,27 +170,68 @@ class ContinuousBatch:
         self._steps = ParallelSteps(bundle, self._buffers, threads)
         # Without AVX-512, ONNX Runtime multiplies a single row by 4-bit weights in another order
         # than several rows, so a sentence that is alone gets an empty row next to it.
-        self._min_rows = 2 if bundle.config.graphs["ar"].precision == "int4" else 1
+        self._min_rows = 2 if precision == "int4" else 1
 
-    def add(self, prompt: PromptCache, request: Request) -> FrameStream:
-        """Add a sentence that continues a prompt. Waits while the batch is full."""
+    @property
+    def is_busy(self) -> bool:
+        """Whether half of its places are taken, so that what is not urgent should wait."""
+        return len(self._requests) >= MAX_BATCH // 2
+
+    def add(
+        self,
+        prompt: PromptCache,
+        request: Request,
+        read_more: Callable[[], EncodedText] | None = None,
+    ) -> FrameStream:
+        """Add a sentence that continues a prompt. Waits while the batch is full.
+
+        Args:
+            prompt: What it continues.
+            request: The sentence, or as much of it as is known.
+            read_more: See `EncodedText`.
+
+        Raises:
+            CancelledError: Its work was cancelled.
+        """
         while True:
             with self._lock:
+                if request.is_unwanted:
+                    raise CancelledError
                 self._remove_finished()
                 if len(self._requests) + len(request.cfg_pair) <= MAX_BATCH:
                     for member in request.cfg_pair:
                         self._insert(prompt, member)
-                    return FrameStream(self, request)
+                    return FrameStream(self, request, read_more)
                 for _ in range(STEPS_PER_TURN):
                     self._step()
+                all_wait = all(other.is_waiting for other in self._requests)
+            if all_wait:
+                time.sleep(_TEXT_POLL)
+
+    def extend(self, request: Request, text: EncodedText) -> None:
+        """Give a sentence more of its text.
+
+        Raises:
+            CancelledError: Its work was cancelled.
+        """
+        with self._lock:
+            if request.is_unwanted:
+                raise CancelledError
+            request.extend(text)
 
     def take_frames(self, request: Request) -> list[Frame]:
-        """Return the unread frames of a sentence; none if it has ended."""
+        """Return the unread frames of a sentence; none if it has ended.
+
+        Raises:
+            CancelledError: Its work was cancelled.
+        """
         with self._lock:
             if not request.unread:
                 for _ in range(STEPS_PER_TURN):
-                    if request.pointer.done:
+                    if request.pointer.done or request.is_waiting:
                         break
+                    if request.is_unwanted:
+                        raise CancelledError
                     self._step()
             frames, request.unread = request.unread, []
             return frames
@@ -147,14 +247,22 @@ class ContinuousBatch:
         self._requests.append(request)
 
     def _step(self) -> None:
-        """Generate the next frame of every sentence."""
+        """Generate the next frame of every sentence that does not wait for its text.
+
+        One that waits is computed too, as it is in the middle of the batch, but nothing is sampled
+        for it, and its next step writes over the same row of the cache.
+        """
         requests, buffers = self._requests, self._buffers
         count = len(requests)
-        if not count:
+        if all(request.is_waiting for request in requests):
             return
         total_length = 0
         for index, request in enumerate(requests):
             pointer = request.pointer
+            if request.is_waiting:
+                buffers.seqlens_k[index] = request.rows
+                total_length = max(total_length, request.rows + 1)
+                continue
             if pointer.frames_on_symbol == 0:  # otherwise the symbol is still in the buffer
                 buffers.encoded[index, 0] = request.encoded[pointer.index]
             buffers.frames_on_symbol[index, 0] = min(
@@ -179,7 +287,7 @@ class ContinuousBatch:
         ].tolist()
         index_of = {id(request): index for index, request in enumerate(requests)}
         for index, request in enumerate(requests):
-            if request.transitions is None:
+            if request.transitions is None or request.is_waiting:
                 continue
             logits, transitions = buffers.logits[index, 0], transition_logits[index]
             if request.unconditional is not None:
@@ -202,7 +310,7 @@ class ContinuousBatch:
     def _remove_finished(self) -> None:
         """Remove the requests that have ended or were cancelled; the last ones take their rows."""
         finished = [
-            request for request in self._requests if request.pointer.done or request.cancelled
+            request for request in self._requests if request.pointer.done or request.is_unwanted
         ]
         leaving = {id(member) for request in finished for member in request.cfg_pair}
         index = 0

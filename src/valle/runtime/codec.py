@@ -1,22 +1,25 @@
 """The codec: audio to codes and back, whole or as a stream.
 
 Codes are int64 [frames, codebooks], each from 0 to codebook_size - 1; codebook_size means "no
-code". The decoder is causal, with a delay: its output for the latest frame belongs to the frame
-`decoder_delay` before it. `CodecStream` compensates for that. `Codec.decode` is one such stream, so
-that whole and streamed audio come from the same computation.
+code". `Codec.decode` is one `CodecStream`, so that whole and streamed audio come from the same
+computation. All samples that come from codes carry the watermark, whichever way they take: it is
+embedded here, and not where a text is spoken.
 """
 
 from __future__ import annotations
 
-from copy import copy, deepcopy
+from copy import copy
 
 import numpy as np
 import numpy.typing as npt
 
 from valle.arrays import AnyFloats, Codes, Embedding, Samples
+from valle.audio.shaping_stream import ShapingStream
 from valle.bundle.bundle import Bundle
 from valle.errors import RecordingError, UsageError
-from valle.runtime.speaker_encoder import EMBEDDING_DIM
+from valle.runtime.codec_decoder import CodecDecoder
+from valle.styles import StyleShift
+from valle.watermark.embed import WatermarkEmbedder
 
 _DECODE_FRAMES = 1500  # frames decoded at once; bounds the memory that a long text takes
 
@@ -25,6 +28,7 @@ class Codec:
     """The encoder and decoder of a bundle; their graphs are loaded at their first use.
 
     Attributes:
+        bundle: Whose graphs it runs.
         sample_rate: In Hz.
         hop: Samples per frame.
         codebooks: Codes per frame.
@@ -32,7 +36,7 @@ class Codec:
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
+        self.bundle = bundle
         self.sample_rate = bundle.config.sample_rate
         self.hop = bundle.config.hop
         self.codebooks = bundle.config.codebooks
@@ -61,12 +65,12 @@ class Codec:
         if samples.size == 0:
             return np.zeros((0, self.codebooks), np.int64)
         padded = np.pad(samples.astype(np.float32), (0, -samples.size % self.hop))
-        session = self._bundle.session("codec_encoder")
+        session = self.bundle.session("codec_encoder")
         codes: Codes = session.run(["codes"], {"waveform": padded[None]})[0][0]
         return codes
 
     def decode(self, codes: npt.NDArray[np.integer], voice: Embedding | None = None) -> Samples:
-        """Decode codes to audio.
+        """Decode codes to audio with the watermark, which names no receipt here.
 
         Args:
             codes: [frames, codebooks].
@@ -87,9 +91,18 @@ class Codec:
         ]
         return np.concatenate([*chunks, stream.finish()])
 
-    def stream(self, voice: Embedding | None = None) -> CodecStream:
-        """Return a decoder that takes codes as they arrive; `voice` as for `decode`."""
-        return CodecStream(self, self._bundle, voice)
+    def stream(
+        self, voice: Embedding | None = None, watermark: WatermarkEmbedder | None = None
+    ) -> CodecStream:
+        """Return a decoder that takes codes as they arrive.
+
+        Args:
+            voice: As for `decode`.
+            watermark: What embeds the watermark; None for one without a payload.
+        """
+        if watermark is None:
+            watermark = WatermarkEmbedder(self.sample_rate)
+        return CodecStream(CodecDecoder(self, voice), watermark, self.sample_rate, self.hop)
 
     def validate_codes(self, codes: npt.NDArray[np.integer]) -> Codes:
         """Return codes as int64.
@@ -112,20 +125,21 @@ class Codec:
 class CodecStream:
     """Decodes codes as they arrive; all samples together equal `Codec.decode` of all codes.
 
-    `feed` returns the samples that are complete (`decoder_delay` frames late), and `finish` the
-    rest: together frames * hop samples. For one thread at a time.
+    `feed` returns the samples that are complete, `decoder_delay` frames and up to 50 ms late, and
+    `finish` the rest: together frames * hop samples. For one thread at a time.
+
+    Frames between `begin_style` and `end_style` are said in a style. Their samples come once all of
+    them are decoded, and get the watermark afterwards.
     """
 
-    def __init__(self, codec: Codec, bundle: Bundle, voice: Embedding | None) -> None:
-        self._codec = codec
-        self._voice = np.zeros(EMBEDDING_DIM, np.float32) if voice is None else voice
-        self._session = bundle.session("codec_decoder")
-        self._state = np.zeros((1, bundle.config.decoder_state), np.float32)
-        self._noise = bundle.config.decoder_noise
-        self._rng = np.random.default_rng(0)  # the same samples from the same codes
-        self._delay = bundle.config.decoder_delay
-        self._samples_to_drop = self._delay * codec.hop  # they precede frame 0
-        self._finished = False
+    def __init__(
+        self, decoder: CodecDecoder, watermark: WatermarkEmbedder, sample_rate: int, hop: int
+    ) -> None:
+        self._decoder = decoder
+        self._watermark = watermark
+        self._shaping = ShapingStream(sample_rate)
+        self._hop = hop
+        self._frames = 0  # fed
 
     def feed(self, codes: npt.NDArray[np.integer]) -> Samples:
         """Return the samples that codes [frames, codebooks] complete; possibly none.
@@ -133,9 +147,25 @@ class CodecStream:
         Raises:
             UsageError: The stream is finished, or codes of another shape, type or range.
         """
-        if self._finished:
-            raise UsageError("this stream is finished; start another with Codec.stream()")
-        return self._decode(self._codec.validate_codes(codes))
+        samples = self._decoder.feed(codes)
+        self._frames += len(codes)
+        return self._watermark.feed(self._shaping.feed(samples))
+
+    def begin_style(self, shift: StyleShift) -> None:
+        """Say the frames that are fed from now on in a style."""
+        self._shaping.begin(self._frames * self._hop, shift)
+
+    def end_style(self, frames: int) -> None:
+        """End the style; the frames since its beginning last as long as `frames` frames."""
+        self._shaping.end(self._frames * self._hop, frames * self._hop)
+
+    def peek_unstyled(self) -> Samples:
+        """Return the samples of the latest frames in a style, as they are without it.
+
+        They have no watermark: the recognizer hears them, and nobody else. Once `feed` follows
+        `end_style`, they may be gone.
+        """
+        return self._shaping.peek_part(self._decoder.copy().finish())
 
     def finish(self) -> Samples:
         """Return the remaining samples; the stream takes no codes afterward.
@@ -143,36 +173,16 @@ class CodecStream:
         Raises:
             UsageError: The stream is finished already.
         """
-        if self._finished:
-            raise UsageError("this stream is finished already")
-        self._finished = True
-        shape = (self._delay, self._codec.codebooks)
-        return self._decode(np.full(shape, self._codec.codebook_size, np.int64))
+        samples = self._watermark.feed(self._shaping.feed(self._decoder.finish()))
+        return np.concatenate([samples, self._watermark.finish()])
 
     def copy(self) -> CodecStream:
         """Return an independent stream in the same state."""
-        other = copy(self)  # the state array is replaced at every call, never changed
-        other._rng = deepcopy(self._rng)
+        other = copy(self)
+        other._decoder, other._watermark = self._decoder.copy(), copy(self._watermark)
+        other._shaping = self._shaping.copy()
         return other
 
     def peek(self) -> Samples:
         """Return the samples that `finish` would return now, without finishing the stream."""
         return self.copy().finish()
-
-    def _decode(self, codes: Codes) -> Samples:
-        if not len(codes):
-            return np.zeros(0, np.float32)
-        shape = (1, len(codes), self._noise)
-        samples, self._state = self._session.run(
-            ["waveform", "state_out"],
-            {
-                "codes": codes[None],
-                "state": self._state,
-                "voice": self._voice[None],
-                "noise": self._rng.standard_normal(shape, np.float32),
-            },
-        )
-        dropped = min(self._samples_to_drop, samples.shape[1])
-        self._samples_to_drop -= dropped
-        remaining: Samples = samples[0, dropped:]
-        return remaining

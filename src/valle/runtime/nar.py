@@ -20,6 +20,8 @@ from valle.runtime.conditioning import is_style_set, make_style_input
 if TYPE_CHECKING:
     from valle.bundle.bundle import Bundle
 
+# Frames of a block that is not held back. The first one must last until the next word has come.
+MIN_FIRST_BLOCK, MIN_BLOCK = 24, 8
 _PROMPT, _TARGET = 0, 1  # kinds of rows
 
 
@@ -105,7 +107,7 @@ class NAR:
     def predict_residuals(
         self,
         prompt: NARPrompt,
-        frames: Iterable[tuple[int, int, int]],
+        frames: Iterable[tuple[int, int, int] | None],
         style: Ints | None = None,
     ) -> Iterator[Codes]:
         """Predict the residual codebooks of frames as they arrive, one block at a time.
@@ -116,7 +118,9 @@ class NAR:
 
         Args:
             prompt: From `prefill`.
-            frames: Of each frame the code of codebook 1, the symbol's id and its stress.
+            frames: Of each frame the code of codebook 1, the symbol's id and its stress. None says
+                that the next frame has to wait for its text, so that a block is not held back for
+                it: the block then has the frames that `ahead` frames are known after.
             style: [5] classes as in `valle.audio.prosody`; None leaves all unset.
 
         Yields:
@@ -127,16 +131,20 @@ class NAR:
         past, size = 0, first_block_frames(config.block)
         source = iter(frames)
         while True:
-            ended = False
+            ended, block = False, size
             while past + size + config.ahead > len(rows):
-                frame = next(source, None)
-                if frame is None:
-                    ended = True
+                try:
+                    frame = next(source)
+                except StopIteration:
+                    ended, block = True, len(rows) - past
                     break
-                rows.append(frame)
+                if frame is not None:
+                    rows.append(frame)
+                elif len(rows) - past - config.ahead >= (MIN_BLOCK if past else MIN_FIRST_BLOCK):
+                    block = len(rows) - past - config.ahead
+                    break
             if past == len(rows):
                 return
-            block = len(rows) - past if ended else size
             yield self._predict_window(prompt, np.array(rows), style)[past : past + block]
             if ended:
                 return

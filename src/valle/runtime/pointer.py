@@ -29,6 +29,7 @@ class Pointer:
         frames_on_symbol: How many frames have been generated at that symbol.
         frames: How many frames have been generated in all.
         done: Whether the pointer has passed the last symbol.
+        still_coming: The most symbols that may still be added; it must not pass those it has.
     """
 
     def __init__(
@@ -56,11 +57,8 @@ class Pointer:
             raise TextError("there is nothing to say: the sentence has no phonemes")
         if min(max_frames_phoneme, max_frames_border) < 1:
             raise UsageError("the most frames on a symbol must be 1 or more")
-        self._optional = optional
-        self._max_frames = [
-            max_frames_border if border else max_frames_phoneme for border in optional
-        ]
-        self._min_frames_left = _min_frames_left(optional)
+        self._max_frames_by_kind = (max_frames_phoneme, max_frames_border)
+        self.extend(optional)
         if limit is not None and limit < self._min_frames_left[0]:
             raise UsageError(
                 f"{limit} frames are too few for this sentence: its phonemes need at least "
@@ -71,6 +69,20 @@ class Pointer:
         self.frames_on_symbol = 0
         self.frames = 0
         self.done = False
+
+    def extend(self, borders: Sequence[bool] | Bools, still_coming: int = 0) -> None:
+        """Set the symbols, of which those that it has already are the beginning.
+
+        Args:
+            borders: [symbols] as at the start.
+            still_coming: The most symbols that may be added later. Frames are kept for them.
+        """
+        self._optional = [bool(border) for border in borders]
+        self._max_frames = [self._max_frames_by_kind[border] for border in self._optional]
+        self._min_frames_left = [
+            frames + still_coming for frames in _min_frames_left(self._optional)
+        ]
+        self.still_coming = still_coming
 
     def allowed_transitions(self) -> tuple[bool, bool, bool]:
         """Return whether stay, advance and skip may follow the next frame; at least one may."""

@@ -45,18 +45,24 @@ class PhonemeRecognizer:
     """The phoneme recognizer of a bundle.
 
     All samples are [N] mono float32 in [-1, 1] at the bundle's sample rate.
+
+    Attributes:
+        sample_rate: In Hz.
+        hop: Samples per frame.
+        classes: The columns of its posteriors.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
-        self._hop = bundle.config.hop
-        self._classes = bundle.config.listener_symbols
+        self.sample_rate = bundle.config.sample_rate
+        self.hop = bundle.config.hop
+        self.classes = bundle.config.listener_symbols
 
     def compute_posteriors(self, samples: Samples) -> Posteriors:
         """Run both heads over a recording; the last frame is padded with silence."""
         session = self._bundle.session("listener")
         ctc, frame = session.run(["ctc", "frame"], {"waveform": self._pad(samples)[None]})
-        return Posteriors(ctc[0], frame[0], self._classes)
+        return Posteriors(ctc[0], frame[0], self.classes)
 
     def transcribe(self, samples: Samples) -> Recognition:
         """Recognize the phonemes of a recording, without its text."""
@@ -73,7 +79,7 @@ class PhonemeRecognizer:
         Returns:
             None if the recording has fewer frames than the symbols need.
         """
-        return align_frames(self.compute_posteriors(samples), self._find_loud(samples), symbols)
+        return align_frames(self.compute_posteriors(samples), self.find_loud(samples), symbols)
 
     def check(self, samples: Samples, symbols: Sequence[str], words: Sequence[str]) -> Check:
         """Compare a recording with the text that it should say.
@@ -85,7 +91,7 @@ class PhonemeRecognizer:
                 alike are told apart by the border between them.
         """
         posteriors = self.compute_posteriors(samples)
-        alignment = align_frames(posteriors, self._find_loud(samples), symbols)
+        alignment = align_frames(posteriors, self.find_loud(samples), symbols)
         is_phoneme = np.array([symbol not in BORDERS for symbol in symbols])
         score = 0.0
         if alignment is not None and is_phoneme.any():
@@ -93,10 +99,11 @@ class PhonemeRecognizer:
         return compare(symbols, words, _recognize_ctc(posteriors).symbols, score)
 
     def _pad(self, samples: Samples) -> Samples:
-        return np.pad(np.asarray(samples, np.float32), (0, -len(samples) % self._hop))
+        return np.pad(np.asarray(samples, np.float32), (0, -len(samples) % self.hop))
 
-    def _find_loud(self, samples: Samples) -> Bools:
-        return find_loud_frames(self._pad(samples), self._hop)
+    def find_loud(self, samples: Samples) -> Bools:
+        """Find the frames that are too loud to be a pause, see `find_loud_frames`."""
+        return find_loud_frames(self._pad(samples), self.hop)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ from valle.errors import UsageError
 from valle.runtime.pointer import ADVANCE, SKIP, STAY, Pointer
 
 GAIN = 0.5  # log-odds of leaving a symbol, per frame that the pointer is behind its plan
+# The same where each symbol has a time of its own; by default the model would rather stay, which is
+# made up for by frames of lead.
+TIMED_GAIN, TIMED_LEAD = 0.8, 3.0
 LANDING_FRAMES = 20  # before the target, from where on the plan is followed more and more strictly
 TYPICAL_PHONEME, TYPICAL_BORDER = 4.5, 2.0  # frames; the prior of a voice's means
 PRIOR_COUNT = 3.0  # observations that a prior mean counts as
@@ -101,12 +104,13 @@ class DurationController:
     the end is exact.
     """
 
-    def __init__(self, target_frames: int, expected: AnyFloats) -> None:
+    def __init__(self, target_frames: int, expected: AnyFloats, is_timed: bool = False) -> None:
         """Plan the end of each symbol.
 
         Args:
             target_frames: Frames of the whole sentence.
             expected: [symbols] frames that each would take by itself (`expected_frames`).
+            is_timed: Whether each symbol has to end when it is planned to, nearly to the frame.
 
         Raises:
             UsageError: The target is below 1 frame, or there are no symbols.
@@ -114,13 +118,25 @@ class DurationController:
         if target_frames < 1 or not len(expected):
             raise UsageError("a sentence takes at least one frame; ask for a longer duration")
         self.target_frames = target_frames
+        self._is_timed = is_timed
+        self._gain = TIMED_GAIN if is_timed else GAIN
+        self._lead = TIMED_LEAD if is_timed else 0.0
         ends = np.cumsum(np.maximum(expected, 1e-3))
         self._ends: list[float] = (ends * (target_frames / ends[-1])).tolist()
 
     def bias(self, index: int, frames: int) -> float:
         """Return what to add to the log-odds of leaving symbol `index` after `frames` frames."""
-        gain = GAIN * max(1.0, LANDING_FRAMES / max(1, self.target_frames - frames))
-        return gain * (frames - self._ends[index])
+        gain = self._gain * max(1.0, LANDING_FRAMES / max(1, self.target_frames - frames))
+        return gain * (frames + self._lead - self._ends[index])
+
+    def bias_skip(self, index: int, frames: int) -> float:
+        """Return the same for leaving it and skipping the border after it.
+
+        Where each symbol has its own time, a word must not begin before the pause that is skipped
+        would have ended.
+        """
+        skipped = min(index + 1, len(self._ends) - 1) if self._is_timed else index
+        return self.bias(skipped, frames)
 
 
 class TransitionSampler:
@@ -165,12 +181,13 @@ class TransitionSampler:
             self._threshold = self._sample_quantile()
             self._survival = 1.0
         may_stay, may_advance, may_skip = self._choices()
-        bias = 0.0
+        bias = skip_bias = 0.0
         if self._duration is not None:
             bias = self._duration.bias(pointer.index, pointer.frames + 1)
+            skip_bias = self._duration.bias_skip(pointer.index, pointer.frames + 1)
         stay = float(logits[STAY]) if may_stay else -math.inf
         advance = float(logits[ADVANCE]) + bias if may_advance else -math.inf
-        skip = float(logits[SKIP]) + bias if may_skip else -math.inf
+        skip = float(logits[SKIP]) + skip_bias if may_skip else -math.inf
         highest = max(stay, advance, skip)
         stay_weight = math.exp(stay - highest)
         advance_weight, skip_weight = math.exp(advance - highest), math.exp(skip - highest)

@@ -12,29 +12,31 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from valle.arrays import Codes, Embedding, Ints
+from valle.arrays import Codes, Embedding, Floats, Ints
 from valle.audio.recording import resample
 from valle.bundle.bundle import Bundle
-from valle.runtime.ar import ARDecoder, EncodedText
+from valle.runtime.ar import ARDecoder
 from valle.runtime.batching import FrameStream
 from valle.runtime.codec import Codec
-from valle.runtime.conditioning import is_style_set
 from valle.runtime.kv_cache import PromptCache
 from valle.runtime.nar import NAR, FrameInputs, NARPrompt
 from valle.runtime.pointer import count_frames_on_symbol, measure_durations
 from valle.runtime.sampling import DurationController, expected_frames
 from valle.runtime.speaker_encoder import SpeakerEncoder
+from valle.synthesis.sentence_cache import cache_key
+from valle.synthesis.symbol_reader import SymbolReader
 from valle.synthesis.utterance import Symbols, Utterance
+from valle.text.phonemes import Phoneme
 from valle.text.segmentation import Sentence
 from valle.text.symbols import BORDERS
 from valle.voices.voice import Voice
 
+MAX_MEASURED = 4_096  # utterances whose lengths are kept, some 100 bytes each
 MAX_CACHED_PROMPTS = 8  # voices; with the default bundle, a prompt of 10 s takes about 10 MB
 
 
@@ -64,6 +66,7 @@ class PendingUtterance:
     utterance: Utterance
     prompt: VoicePrompt
     frames: FrameStream
+    reader: SymbolReader
 
 
 class AcousticModel:
@@ -81,6 +84,7 @@ class AcousticModel:
         self._symbol_ids = {symbol: index for index, symbol in enumerate(bundle.config.symbols)}
         self._prompts: OrderedDict[str, VoicePrompt] = OrderedDict()  # least recently used first
         self._prompts_lock = threading.Lock()
+        self._measured: OrderedDict[str, Ints] = OrderedDict()  # in the order they were made
         graphs = sorted((name, graph.sha256) for name, graph in bundle.config.graphs.items())
         self.version = hashlib.sha256(repr(graphs).encode()).hexdigest()  # of all graphs
 
@@ -90,7 +94,7 @@ class AcousticModel:
         It is looked up by what it is computed from, so a voice that is loaded from its file for
         every text finds it too. The codes and the embedding are stored in the voice itself.
         """
-        codes, embedding = self._codes(voice), self.embedding(voice)
+        codes, embedding = self.codes(voice), self.embedding(voice)
         key = _prompt_key(voice, codes, embedding)
         with self._prompts_lock:
             if key in self._prompts:
@@ -112,6 +116,10 @@ class AcousticModel:
         )
         return np.asarray(embedding, np.float32)
 
+    def is_busy(self) -> bool:
+        """Return whether so many sentences are being generated that later ones should wait."""
+        return self._ar.is_busy
+
     def encode_symbols(self, symbols: Sequence[str], stress: Sequence[int]) -> Symbols:
         """Return symbols and their stress (0 to 2) as the models read them.
 
@@ -125,8 +133,7 @@ class AcousticModel:
 
     def prepare(self, sentence: Sentence, prompt: VoicePrompt) -> Utterance:
         """Return an utterance of a sentence in a voice, with the length expected of it."""
-        phonemes = sentence.phonemes
-        symbols = self.encode_symbols([p.symbol for p in phonemes], [p.stress for p in phonemes])
+        symbols = self._to_symbols(sentence.phonemes)
         frames = expected_frames(
             symbols.ids,
             symbols.borders,
@@ -135,6 +142,9 @@ class AcousticModel:
             prompt.durations,
         )
         return Utterance(sentence, symbols, frames)
+
+    def _to_symbols(self, phonemes: Sequence[Phoneme]) -> Symbols:
+        return self.encode_symbols([p.symbol for p in phonemes], [p.stress for p in phonemes])
 
     def start(self, utterance: Utterance, prompt: VoicePrompt) -> PendingUtterance:
         """Start to sample an utterance.
@@ -146,17 +156,20 @@ class AcousticModel:
             UsageError: The target length is too short for the phonemes, or the bundle has no
                 styles and one is requested.
         """
-        symbols, target = utterance.symbols, utterance.target_frames
-        encode = partial(self._ar.encode, symbols.ids, symbols.stress, prompt.embedding)
-        unconditional = encode() if is_style_set(utterance.style) else None
+
+        def encode(symbols: Symbols, style: Ints | None) -> Floats:
+            return self._ar.encode(symbols.ids, symbols.stress, prompt.embedding, style)
+
+        reader = SymbolReader(utterance, self._to_symbols, encode)
         controller = None
-        if target is not None:
-            controller = DurationController(target, utterance.expected_frames)
-        text = EncodedText(encode(utterance.style), symbols.borders, unconditional)
+        if utterance.target_frames is not None:
+            controller = DurationController(
+                utterance.target_frames, utterance.expected_frames, utterance.is_timed
+            )
         frames = self._ar.generate(
-            prompt.ar, text, utterance.sampling, utterance.make_rng(), controller
+            prompt.ar, reader.encode(), utterance.sampling, utterance.make_rng(), controller
         )
-        return PendingUtterance(utterance, prompt, frames)
+        return PendingUtterance(utterance, prompt, frames, reader)
 
     def generate(
         self, pending: PendingUtterance, after_block: Callable[[], None] = lambda: None
@@ -171,13 +184,19 @@ class AcousticModel:
         Yields:
             Codes [frames, codebooks], and [frames] the index of the symbol that each frame is at.
         """
-        ids, stress = pending.utterance.symbols.ids, pending.utterance.symbols.stress
         visited: list[int] = []  # the symbol of each frame
 
-        def read_frames() -> Iterator[tuple[int, int, int]]:
-            for code, symbol in pending.frames:
+        def read_frames() -> Iterator[tuple[int, int, int] | None]:
+            while True:
+                if pending.frames.is_waiting:
+                    yield None
+                frame = next(pending.frames, None)
+                if frame is None:
+                    return
+                code, symbol = frame
                 visited.append(symbol)
-                yield code, int(ids[symbol]), int(stress[symbol])
+                symbols = pending.reader.symbols
+                yield code, int(symbols.ids[symbol]), int(symbols.stress[symbol])
 
         done = 0
         style = pending.utterance.style
@@ -185,13 +204,30 @@ class AcousticModel:
             yield codes, np.array(visited[done : done + len(codes)], np.int64)
             done += len(codes)
             after_block()
+        if pending.utterance.target_frames is None and pending.utterance.opened is None:
+            self._keep_measure(pending.utterance, pending.prompt, visited)
 
     def measure(self, utterance: Utterance, prompt: VoicePrompt) -> Ints:
-        """Return the frames [symbols] that an utterance takes if no length is asked for."""
-        pending = self.start(replace(utterance, target_frames=None), prompt)
-        frames = np.zeros(len(utterance.symbols.ids), np.int64)
-        for _, symbol in pending.frames:
-            frames[symbol] += 1
+        """Return the frames [symbols] that an utterance takes if no length is asked for.
+
+        What was generated or measured before is not computed again.
+        """
+        utterance = replace(utterance, target_frames=None)
+        known = self._measured.get(cache_key(utterance, prompt.key))
+        if known is not None:
+            return known
+        pending = self.start(utterance, prompt)
+        return self._keep_measure(utterance, prompt, [symbol for _, symbol in pending.frames])
+
+    def _keep_measure(
+        self, utterance: Utterance, prompt: VoicePrompt, visited: Sequence[int]
+    ) -> Ints:
+        """Return the frames of each symbol [symbols], and keep them for `measure`."""
+        frames = np.bincount(np.array(visited, np.int64), minlength=len(utterance.symbols.ids))
+        with self._prompts_lock:
+            self._measured[cache_key(utterance, prompt.key)] = frames
+            if len(self._measured) > MAX_MEASURED:
+                self._measured.popitem(last=False)
         return frames
 
     def generate_codes(self, utterance: Utterance, prompt: VoicePrompt) -> Codes:
@@ -220,7 +256,8 @@ class AcousticModel:
             key,
         )
 
-    def _codes(self, voice: Voice) -> Codes:
+    def codes(self, voice: Voice) -> Codes:
+        """Return the codes [frames, codebooks] of a voice's recording."""
         codes: Any = voice.derive(
             "codes",
             self._bundle.graph_hash("codec_encoder"),

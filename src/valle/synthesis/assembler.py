@@ -11,6 +11,7 @@ import numpy as np
 from valle.arrays import Codes, Embedding, Ints, Samples
 from valle.runtime.check import Check
 from valle.runtime.codec import Codec
+from valle.styles import StyleShift
 from valle.synthesis.speech import Speech, SpokenPhoneme, SpokenSentence, SpokenWord
 from valle.synthesis.utterance import Utterance
 from valle.text.segmentation import Sentence
@@ -138,13 +139,13 @@ class StreamAssembler:
             provenance: What every piece states about where it came from.
         """
         self._codec = codec
-        self._decoder = codec.stream(embedding)
-        self._watermark = watermark
+        self._decoder = codec.stream(embedding, watermark)
         self._provenance = provenance
         self._timeline = Timeline(codec.sample_rate / codec.hop)
-        self._pending_audio = np.zeros(0, np.float32)  # watermarked, less than a frame
+        self._pending_audio = np.zeros(0, np.float32)  # less than a frame
         self._pending_codes: Codes = np.zeros((0, codec.codebooks), np.int64)  # in no piece yet
-        self._sentence_audio: list[Samples] = []  # decoded since its beginning, not watermarked
+        self._sentence_audio: list[Samples] = []  # decoded since its beginning
+        self._sentence_blocks: list[tuple[Codes, Ints]] = []  # of one that is said in a style
         self._sentence_frames = 0
         self._utterance: Utterance | None = None
         self._check: Check | None = None
@@ -156,6 +157,12 @@ class StreamAssembler:
         """Frames of silence since the last word."""
         return self._timeline.trailing_frames
 
+    def go_on_after(self, before: StreamAssembler) -> None:
+        """Continue the times of an assembler that has finished, as another voice takes over."""
+        self._timeline = before._timeline
+        self._check, self._sentences = before._check, before._sentences
+        self._skipped = before._skipped
+
     def skip(self, skipped: list[Skipped]) -> None:
         """Report parts of the text that are not spoken."""
         self._skipped += skipped
@@ -165,6 +172,9 @@ class StreamAssembler:
         self._timeline.begin(utterance.sentence)
         self._utterance = utterance
         self._sentence_audio, self._sentence_frames = [], 0
+        self._sentence_blocks = []
+        if utterance.shift is not None:
+            self._decoder.begin_style(utterance.shift)
 
     def feed(self, codes: Codes, frame_symbol: Ints) -> Iterator[Speech]:
         """Add frames of the sentence.
@@ -176,24 +186,32 @@ class StreamAssembler:
         Yields:
             At most one piece, once it has a whole frame of audio.
         """
-        self._timeline.feed(frame_symbol)
         self._sentence_frames += len(codes)
+        if self._shift is not None:  # how many frames it lasts is known at its end
+            self._sentence_blocks.append((codes, frame_symbol))
+        else:
+            self._timeline.feed(frame_symbol)
+            self._pending_codes = np.concatenate((self._pending_codes, codes))
         yield from self._decode(codes)
 
     def peek_sentence(self) -> Samples:
-        """Return the sentence so far as decoded, [frames * hop], without the watermark.
+        """Return the sentence so far, [frames * hop], without its style.
 
         That includes the samples that the decoder would hold back until more codes come.
         """
+        if self._shift is not None:
+            return self._decoder.peek_unstyled()
         samples = np.concatenate([*self._sentence_audio, self._decoder.peek()])
         return samples[len(samples) - self._sentence_frames * self._codec.hop :]
 
     def end(self, check: Check) -> None:
         """End the sentence, with the recognizer's check of it."""
+        if self._shift is not None:
+            self._end_style(self._shift.rate)
         self._timeline.end()
         self._check = check
-        utterance = self._utterance
-        assert utterance is not None
+        assert self._utterance is not None
+        utterance = self._utterance.completed()
         sentence, written = utterance.sentence, utterance.written
         start, end = self._timeline.word_span
         self._sentences.append(
@@ -207,37 +225,52 @@ class StreamAssembler:
                 end=end,
                 check=check,
                 speed=utterance.speed,
+                voice=self._provenance["voice"],
             )
         )
 
     def add_pause(self, codes: Codes) -> Iterator[Speech]:
         """Add codes [frames, codebooks] between sentences, and yield as `feed` does."""
         self._timeline.add_pause(len(codes))
+        self._pending_codes = np.concatenate((self._pending_codes, codes))
         yield from self._decode(codes)
 
     def finish(self) -> Speech:
         """Return the last piece; the assembler takes no codes afterwards."""
-        audio = self._watermark.feed(self._decoder.finish())
-        return self._make_piece(
-            np.concatenate((self._pending_audio, audio, self._watermark.finish()))
-        )
+        return self._make_piece(np.concatenate((self._pending_audio, self._decoder.finish())))
 
     def copy(self) -> StreamAssembler:
         """Return an assembler that continues independently from here."""
         branch = copy(self)
         branch._decoder = self._decoder.copy()
-        branch._watermark = copy(self._watermark)
         branch._timeline = self._timeline.copy()
         branch._sentence_audio = self._sentence_audio[:]
+        branch._sentence_blocks = self._sentence_blocks[:]
         branch._skipped = self._skipped[:]
         branch._sentences = self._sentences[:]
         return branch
 
+    @property
+    def _shift(self) -> StyleShift | None:
+        """The style of the latest sentence."""
+        return self._utterance.shift if self._utterance else None
+
+    def _end_style(self, rate: float) -> None:
+        """Say how long the sentence lasts at its rate, and when each of its sounds comes then."""
+        frames = max(min(1, self._sentence_frames), round(self._sentence_frames / rate))
+        self._decoder.end_style(frames)
+        if self._sentence_blocks:
+            at = np.arange(frames) * self._sentence_frames // frames
+            codes, frame_symbol = (
+                np.concatenate(p) for p in zip(*self._sentence_blocks, strict=True)
+            )
+            self._timeline.feed(frame_symbol[at])
+            self._pending_codes = np.concatenate((self._pending_codes, codes[at]))
+
     def _decode(self, codes: Codes) -> Iterator[Speech]:
-        self._pending_codes = np.concatenate((self._pending_codes, codes))
         audio = self._decoder.feed(codes)
         self._sentence_audio.append(audio)
-        audio = np.concatenate((self._pending_audio, self._watermark.feed(audio)))
+        audio = np.concatenate((self._pending_audio, audio))
         complete = len(audio) - len(audio) % self._codec.hop
         self._pending_audio = audio[complete:]
         if complete:

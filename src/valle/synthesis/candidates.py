@@ -70,7 +70,7 @@ class CandidateSelector:
         first_attempt = self._redo.count(utterance.index + 1) * self._max_candidates
         utterance = replace(utterance, attempt=first_attempt)
         key = ""
-        if self._cache is not None:
+        if self._cache is not None and utterance.opened is None:
             limits = self._best_of, self._max_candidates
             key = cache_key(utterance, self._acoustic_model.version, self._prompt.key, limits)
             if cached := self._cache.load(key):
@@ -140,7 +140,7 @@ class CandidateSelector:
     def _store(
         self, started: StartedSentence, blocks: list[tuple[Codes, Ints]], check: Check
     ) -> None:
-        if self._cache is not None:
+        if self._cache is not None and started.key:
             self._cache.store(started.key, CachedSentence(blocks, check))
 
     def _assemble_all(

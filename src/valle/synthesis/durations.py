@@ -19,7 +19,7 @@ from valle.errors import UsageError
 from valle.options import SpeakOptions
 from valle.synthesis.utterance import BorderLimits, Utterance
 
-LEAD_FRAMES = 2  # of silence that a sentence after another keeps before its first word
+LEAD_FRAMES = 2  # of silence, at most, that a sentence after another keeps before its first word
 CLAUSE_PAUSE = 0.25  # seconds, at most, between the parts of a sentence too long to speak at once
 
 FrameCounts = NDArray[np.float64]
@@ -51,7 +51,10 @@ def schedule(
     paused = _set_pauses(utterances, options, frame_rate)
     if options.duration is not None:
         natural = list(_measure_lengths(paused, measure))
-        total = sum(added + measured.sum() for added, measured, _ in natural)
+        total = sum(
+            added + measured.sum() / utterance.delivery.rate
+            for added, measured, utterance in natural
+        )
         frames = options.duration * frame_rate
         planned = list(_stretch(natural, frames / float(total)))
         shortest = sum((u.added_frames or 0) + (u.target_frames or 0) for u in planned)
@@ -64,32 +67,52 @@ def schedule(
     elif options.speed != 1.0:
         yield from _stretch(_measure_lengths(paused, measure), 1 / options.speed)
     else:
-        yield from paused
+        for utterance in paused:
+            yield utterance if utterance.delivery.rate == 1.0 else _set_rate(utterance, measure)
+
+
+def _set_rate(utterance: Utterance, measure: Callable[[Utterance], Ints]) -> Utterance:
+    """Set the length of an utterance at its own rate; the pause before it stays as it is."""
+    ((_, measured, unlimited),) = _measure_lengths([utterance], measure)
+    (planned,) = _stretch([(0, measured, unlimited)], 1.0)
+    return replace(planned, added_frames=None)
 
 
 def _set_pauses(
     utterances: Iterable[Utterance], options: SpeakOptions, frame_rate: float
 ) -> Iterator[Utterance]:
-    """Set `pause_frames` and `borders`: no pause may be shorter than the silence that is kept."""
+    """Set `pause_frames` and `borders`: no pause is shorter than the silence that is kept."""
     sentence, paragraph = (options.pause[kind] * frame_rate for kind in ("sentence", "paragraph"))
     clause = min(sentence, CLAUSE_PAUSE * frame_rate)
-    after_clause = False
+    previous: Utterance | None = None
     for index, utterance in enumerate(utterances):
-        pause = sentence
-        if utterance.written is not None and utterance.written.begins_paragraph:
+        # Only now: the sentence before may not have been complete when it began.
+        after_clause = previous is not None and _ends_clause(previous)
+        previous = utterance
+        pause = sentence if index else 0.0
+        if utterance.pause_before is not None:
+            pause = utterance.pause_before * frame_rate
+        elif index and utterance.written is not None and utterance.written.begins_paragraph:
             pause = paragraph
-        elif after_clause:
+        elif index and after_clause:
             pause = clause
-        after_clause = utterance.sentence.phonemes[-1].symbol == ","
-        shortest = clause if after_clause else min(sentence, paragraph)
+        ends_clause = utterance.opened is None and _ends_clause(utterance)
+        shortest = clause if ends_clause else min(sentence, paragraph)
+        if utterance.pause_after is not None:
+            shortest = min(shortest, utterance.pause_after * frame_rate)
         yield replace(
             utterance,
-            pause_frames=round(pause) if index else 0,
+            pause_frames=round(pause),
             borders=BorderLimits(
-                lead=LEAD_FRAMES if index else None,
-                trail=max(1, round(shortest) - LEAD_FRAMES),
+                lead=min(LEAD_FRAMES, round(pause)) if index else None,
+                trail=max(0, round(shortest) - LEAD_FRAMES),
             ),
         )
+
+
+def _ends_clause(utterance: Utterance) -> bool:
+    """Return whether an utterance ends within a sentence."""
+    return utterance.sentence.phonemes[-1].symbol == ","
 
 
 def _measure_lengths(
@@ -104,7 +127,7 @@ def _measure_lengths(
         if limits.lead is not None:
             frames[0] = min(frames[0], limits.lead)
         frames[-1] = min(frames[-1], limits.trail)
-        added = max(0, utterance.pause_frames - LEAD_FRAMES - trail)
+        added = max(0, utterance.pause_frames - (limits.lead or 0) - trail)
         trail = int(frames[-1])
         yield added, frames, replace(utterance, borders=None)
 
@@ -122,14 +145,16 @@ def _stretch(
         end += added * factor
         added_frames = max(0, round(end) - frames)
         frames += added_frames
-        natural_frames = float(measured.sum())
+        natural_frames = float(measured.sum()) / utterance.delivery.rate
         end += natural_frames * factor
         phonemes = int((~utterance.symbols.borders).sum())
         target = max(1, phonemes, round(end) - frames)
         frames += target
         yield replace(
             utterance,
-            expected_frames=_plan_symbols(measured, utterance.expected_frames, factor),
+            expected_frames=_plan_symbols(
+                measured, utterance.expected_frames, factor / utterance.delivery.rate
+            ),
             added_frames=added_frames,
             target_frames=target,
             speed=natural_frames / target,
@@ -165,7 +190,7 @@ def trim_borders(
     if limits is None:
         yield from blocks
         return
-    last, trail = len(utterance.sentence.phonemes) - 1, 0
+    trail = 0
     leading = limits.lead is not None
     pending: tuple[Codes, Ints] | None = None
     for codes, symbols in blocks:
@@ -180,7 +205,7 @@ def trim_borders(
                 pending = codes, symbols
                 continue
             leading = False
-        at_end = symbols == last
+        at_end = symbols == len(utterance.sentence.phonemes) - 1  # more may have come meanwhile
         keep = ~at_end | (trail + np.cumsum(at_end) <= limits.trail)
         trail += int(at_end.sum())
         if keep.any():

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valle.arrays import Codes, Embedding, Ints
-from valle.runtime.ar import ARDecoder, EncodedText
+from valle.runtime.ar import ARDecoder
+from valle.runtime.batching import EncodedText
 from valle.runtime.nar import NAR, FrameInputs
 from valle.runtime.pointer import count_frames_on_symbol
 from valle.runtime.sampling import Sampling

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +13,27 @@ from numpy.typing import NDArray
 
 from valle.arrays import Embedding
 from valle.audio.loudness import DEFAULT_LOUDNESS, measure_loudness
+from valle.audio.whole_recording import read_mono
+from valle.bundle.adapter import Adapter
 from valle.bundle.bundle import Bundle
-from valle.consent.issuing import build_issuer, check_given, record_enrollment
-from valle.consent.validity import check_usable
-from valle.errors import UsageError
+from valle.consent.issuing import GivenConsent, build_issuer, record_enrollment
+from valle.consent.training_consent import check_training_receipts
+from valle.errors import TextError, UsageError
 from valle.options import SpeakKeywords, SpeakOptions
 from valle.runtime.codec import Codec
-from valle.synthesis.pipeline import Pipeline, SpeechRequest
+from valle.runtime.transcript import TimedTranscript, align_transcript
+from valle.synthesis.cast import VoiceFinder
+from valle.synthesis.pipeline import Pipeline
+from valle.synthesis.request import SpeechRequest
 from valle.synthesis.sentence_cache import SentenceCache
 from valle.synthesis.source_text import SourceText
 from valle.synthesis.speech import Speech
+from valle.synthesis.timing import split_phrases
+from valle.text.delivery import DirectedText
+from valle.text.live import LiveReader
+from valle.text.notations import parse_text
+from valle.text.passages import Segment, read_passages
 from valle.text.reading import make_reading
-from valle.text.segmentation import stream_sentences
 from valle.voices import registry
 from valle.voices.enrollment import Source, enroll
 from valle.voices.voice import Voice
@@ -38,17 +47,24 @@ UNNAMED = "unnamed"
 _QUIETER_THAN_VOICE = 2.1
 
 
-def load(source: str | Path | None = None, threads: int | None = None) -> Model:
+def load(
+    source: str | Path | None = None,
+    threads: int | None = None,
+    adapter: str | Path | None = None,
+) -> Model:
     """Load a model.
 
     Args:
         source: A bundle's folder or `hf://owner/name`; None for the default bundle.
         threads: Upper bound of the processor threads that it uses; None for one per core.
+        adapter: The file of an adapter, which `valle train adapt` wrote for this bundle.
 
     Raises:
-        BundleError: There is no such bundle, or it cannot be used.
+        BundleError: There is no such bundle or adapter, or it cannot be used.
+        ConsentError: It was fine-tuned on a voice whose consent is not valid, or was revoked.
     """
-    return Model(Bundle.load(source, threads))
+    bundle = Bundle.load(source, threads)
+    return Model(bundle if adapter is None else bundle.with_adapter(Adapter.load(adapter)))
 
 
 def find_voice(voice: Voice | str | Path) -> Voice:
@@ -71,16 +87,21 @@ def find_voice(voice: Voice | str | Path) -> Voice:
 
 
 class Model:
-    """A bundle that speaks. Safe to share between threads; graphs are loaded at first use."""
+    """A bundle that speaks. Safe to share between threads; graphs are loaded at first use.
+
+    Raises:
+        ConsentError: It was fine-tuned on a voice whose consent is not valid, or was revoked.
+    """
 
     def __init__(self, bundle: Bundle) -> None:
+        check_training_receipts(bundle.config.consents)
         self.bundle = bundle
         self.codec = Codec(bundle)
         self.sample_rate = bundle.config.sample_rate  # Hz
         self.frame_rate = bundle.config.sample_rate / bundle.config.hop  # frames per second
         self._pipeline = Pipeline(bundle, self.codec)
 
-    def enroll(  # noqa: PLR0913 - public options
+    def enroll(  # noqa: PLR0913 - the public options of a voice, by keyword
         self,
         recording: Source | NDArray[np.generic],
         name: str | None = None,
@@ -115,11 +136,8 @@ class Model:
             UsageError: The name is not allowed, or arguments exclude each other.
             OutputError: The ledger cannot be written.
         """
-        check_given(attest, consent, challenge, speaker)
-        speaker_name = name if speaker is None else speaker
-        issue_receipt = build_issuer(
-            self.bundle, speaker_name, attest, consent, challenge, voice=name
-        )
+        given = GivenConsent(attest, consent, challenge, speaker)
+        issue_receipt = build_issuer(self.bundle, given, name)
         if isinstance(recording, np.ndarray):
             recording = (recording, self.sample_rate)
         voice_name = UNNAMED if name is None else name
@@ -168,8 +186,9 @@ class Model:
 
     def speak(
         self,
-        text: str | Iterable[str],
+        text: str | Iterable[str] | DirectedText,
         voice: Voice | str | Path,
+        voices: Mapping[str, Voice | str | Path] | None = None,
         **options: Unpack[SpeakKeywords],
     ) -> Speech:
         """Synthesize a text: the joined pieces of `stream` with the same options.
@@ -181,18 +200,20 @@ class Model:
         Args:
             text: See `stream`.
             voice: See `stream`.
+            voices: See `stream`.
             options: Fields of `valle.options.SpeakOptions`.
 
         Raises:
             Error: What `stream` raises.
         """
         chosen = SpeakOptions.from_keywords(**options)
-        return Speech.join(self.stream(text, voice, **chosen.as_keywords()))
+        return Speech.join(self.stream(text, voice, voices, **chosen.as_keywords()))
 
     def stream(
         self,
-        text: str | Iterable[str],
+        text: str | Iterable[str] | DirectedText,
         voice: Voice | str | Path,
+        voices: Mapping[str, Voice | str | Path] | None = None,
         **options: Unpack[SpeakKeywords],
     ) -> Iterator[Speech]:
         """Synthesize a text piece by piece, each as soon as it is complete.
@@ -202,8 +223,10 @@ class Model:
 
         Args:
             text: A whole text, or its parts as they come: a sentence starts once it is complete.
-                `[[...]]` is IPA, spoken as given.
+                `[[...]]` is IPA, spoken as given, and `[voice:NAME]`, `[pause:1.5s]`, `[rate:1.1]`
+                and `[style:NAME]` direct how it is spoken. With `ssml`, a document in SSML.
             voice: From `enroll`, or a voice's name in the registry or its file.
+            voices: Those that `[voice:NAME]` names; other names are looked up in the registry.
             options: Fields of `valle.options.SpeakOptions`. The same text, voice and options give
                 the same samples.
 
@@ -222,21 +245,112 @@ class Model:
         chosen = SpeakOptions.from_keywords(**{"retries": STREAM_RETRIES, **options})
         if chosen.duration is not None and not isinstance(text, str):
             raise UsageError("--duration needs the whole text at once, not parts of it")
+        if chosen.ssml and not isinstance(text, str):
+            raise UsageError("--ssml needs a whole document in SSML, not a script or parts of it")
+        named = {name: find_voice(other) for name, other in (voices or {}).items()}
+        find = VoiceFinder(find_voice(voice), named, self.bundle.config.language)
+        find(None)
+        if isinstance(text, str):
+            text = parse_text(text, chosen.plain, chosen.ssml)
+        if isinstance(text, DirectedText):
+            return self._pipeline.stream(self._request_whole(text, find, chosen))
         reading = make_reading(chosen.plain, chosen.lexicon)
-        language = self.bundle.config.language
-        voice = find_voice(voice)
-        check_usable(voice, language=language)
-        whole_text = text if isinstance(text, str) else None
         source = SourceText(text)
-        segments = stream_sentences(source.read(), language, reading)
-        count = None
-        if whole_text is not None:  # a text without words is refused here, before iterating
-            known = list(segments)
-            segments, count = iter(known), sum(segment.sentence is not None for segment in known)
-            if max(chosen.redo, default=0) > count:
-                raise UsageError(
-                    f"--redo {max(chosen.redo)}: the text has {count} sentences, counted from 1"
-                )
+        # What needs the whole of a sentence cannot begin before its end.
+        early = not chosen.retries and chosen.best_of == 1 and chosen.speed == 1.0
+        segments = LiveReader(source.read(), self.bundle.config.language, reading, early)
+        return self._pipeline.stream(SpeechRequest(segments, None, source, None, find, chosen))
+
+    def align(
+        self,
+        recording: Source | NDArray[np.generic],
+        text: str,
+        lexicon: str | dict[str, str] | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> TimedTranscript:
+        """Find when each word of a text is said in a recording of any length.
+
+        Music, noise and speech that is not in the text are passed over; words that are not said
+        have no times.
+
+        Args:
+            recording: See `enroll`.
+            text: What is said in it.
+            lexicon: How words are said, as in `valle.options.SpeakOptions`.
+            progress: Called with the seconds that were heard since the last call.
+
+        Raises:
+            RecordingError: The recording cannot be read.
+            TextError: Nothing in the text can be spoken, or none of it is said in the recording.
+        """
+        if isinstance(recording, np.ndarray):
+            recording = (recording, self.sample_rate)
+        samples = read_mono(recording, self.sample_rate)
+        recognizer = self._pipeline.recognizer
+        return align_transcript(recognizer, samples, text, make_reading(False, lexicon), progress)
+
+    def stream_timed(
+        self,
+        transcript: TimedTranscript,
+        voice: Voice | str | Path,
+        **options: Unpack[SpeakKeywords],
+    ) -> Iterator[Speech]:
+        """Speak a transcript when it is said in a recording, in another voice.
+
+        Every word begins when it begins there, as far as the phonemes allow; words that are not
+        said there are left out.
+
+        Args:
+            transcript: From `align`.
+            voice: See `stream`.
+            options: Fields of `valle.options.SpeakOptions`; there is nothing for `speed`,
+                `duration` and `pause` to change.
+
+        Returns:
+            The pieces; together they are as long as the recording up to its last word.
+
+        Raises:
+            UsageError: An option is unknown, out of range or of no use, or there is no such voice.
+            TextError: Nothing of the transcript is said in the recording.
+            RecordingError: The voice file cannot be used.
+            ConsentError: The voice may not be used.
+            OutputError: The ledger cannot be written.
+        """
+        chosen = SpeakOptions.from_keywords(**options)
+        if chosen.speed != 1.0 or chosen.duration is not None:
+            raise UsageError("the times of the recording leave nothing for --speed or --duration")
+        find = VoiceFinder(find_voice(voice), {}, self.bundle.config.language)
+        find(None)
+        phrases = split_phrases(transcript)
+        if not phrases:
+            raise TextError(
+                "no word of the text was heard in the recording; give the text that is said in it"
+            )
+        segments = [Segment(phrase.sentence) for phrase in phrases]
+        source = SourceText(transcript.text)
         return self._pipeline.stream(
-            SpeechRequest(segments, whole_text, source, count, voice, chosen)
+            SpeechRequest(
+                segments, transcript.text, source, len(segments), find, chosen, phrases=phrases
+            )
+        )
+
+    def _request_whole(
+        self, text: DirectedText, find_voice: VoiceFinder, options: SpeakOptions
+    ) -> SpeechRequest:
+        """Return the request of a whole text; what is wrong with it is said before any sound."""
+        for passage in text.passages:
+            try:
+                find_voice(passage.delivery.voice)
+            except UsageError as error:
+                raise UsageError(f"line {passage.line}: {error}") from None
+        reading = make_reading(options.plain, options.lexicon)
+        segments = list(read_passages(text, self.bundle.config.language, reading))
+        count = sum(segment.sentence is not None for segment in segments)
+        if max(options.redo, default=0) > count:
+            raise UsageError(
+                f"--redo {max(options.redo)}: the text has {count} sentences, counted from 1"
+            )
+        source = SourceText(text.text)
+        return SpeechRequest(
+            segments, text.text, source, count, find_voice, options, marks=text.marks
         )

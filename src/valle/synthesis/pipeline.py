@@ -6,53 +6,38 @@ samples (codec decoder), to watermarked samples. Whole texts take the same path 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from valle.arrays import Ints
 from valle.bundle.bundle import Bundle
 from valle.consent.validity import check_usable
 from valle.options import SpeakOptions
 from valle.runtime.codec import Codec
 from valle.runtime.recognizer import PhonemeRecognizer
-from valle.runtime.sampling import Sampling
-from valle.synthesis.acoustic_model import AcousticModel, VoicePrompt
+from valle.synthesis.acoustic_model import AcousticModel
 from valle.synthesis.assembler import StreamAssembler
 from valle.synthesis.candidates import CandidateSelector
-from valle.synthesis.durations import LEAD_FRAMES, schedule
+from valle.synthesis.cast import Cast, Speaker
+from valle.synthesis.durations import schedule
+from valle.synthesis.marks import time_marks
 from valle.synthesis.prefetcher import Prefetcher
+from valle.synthesis.request import SpeechRequest
 from valle.synthesis.sentence_cache import SentenceCache
-from valle.synthesis.source_text import SourceText
 from valle.synthesis.speech import Speech
+from valle.synthesis.timing import keep_times
 from valle.synthesis.utterance import Utterance
-from valle.text.segmentation import TextSegment
-from valle.text.tokens import Skipped
+from valle.synthesis.utterance_reader import UtteranceReader
 from valle.trust import ledger
+from valle.trust.spoken import SpokenPrints
 from valle.version import __version__
 from valle.voices.voice import Voice
 from valle.watermark.embed import Payload, WatermarkEmbedder
 
 PREFETCH_SENTENCES = 3  # started before their turn, so that the AR model computes them in a batch
-
-
-@dataclass(frozen=True)
-class SpeechRequest:
-    """A text to be synthesized."""
-
-    segments: Iterable[TextSegment]
-    """Its sentences, as they come."""
-    text: str | None
-    """The whole text, or None where it comes in parts."""
-    source: SourceText
-    """The text as far as it has come."""
-    count: int | None
-    """Number of sentences, or None where the text comes in parts."""
-    voice: Voice
-    options: SpeakOptions
 
 
 class Pipeline:
@@ -68,100 +53,143 @@ class Pipeline:
     def stream(self, request: SpeechRequest) -> Iterator[Speech]:
         """Synthesize a text piece by piece.
 
-        What is spoken is entered in the ledger first, and the voice's receipt is checked before
-        every sentence.
+        What is spoken is entered in the ledger first, and the receipt of a voice is checked before
+        each piece. A fingerprint of the sound is kept under the receipt.
 
         Raises:
-            UsageError: A sentence does not fit into the duration.
+            UsageError: A sentence does not fit into the duration, or there is no such voice.
             TextError: The text comes in parts, and none has words.
-            ConsentError: The voice may not be used.
+            ConsentError: A voice may not be used.
         """
-        prompt = self.acoustic_model.prompt(request.voice)
-        assembler = self._make_assembler(request, prompt)
-        selector = CandidateSelector(
-            self.acoustic_model, self.recognizer, prompt, request.options, self.cache
-        )
-        skipped: list[Skipped] = []  # of the text read so far, not reported yet
-        utterances = self._read_utterances(request, prompt, skipped)
+        with SpokenPrints(self._codec.sample_rate) as prints:
+            for piece in time_marks(self._generate(request), request.marks):
+                prints.add(piece.provenance["consent"]["id"], piece.audio)
+                yield piece
+
+    def _generate(self, request: SpeechRequest) -> Iterator[Speech]:
+        cast = Cast(request.find_voice, partial(self._prepare_speaker, options=request.options))
+        speaker = cast[None]
+        assembler = self._make_assembler(request, speaker)
+        reader = UtteranceReader(request, cast, self.acoustic_model)
         # Of a text that comes in parts, the next sentence may not be there yet.
         depth = PREFETCH_SENTENCES if request.text is not None else 0
-        queue = Prefetcher(utterances, selector.start, depth)
+        utterances = self._schedule(reader, request, cast)
+        queue = Prefetcher(
+            utterances,
+            lambda utterance: cast[utterance.delivery.voice].selector.start(utterance),
+            depth,
+            self.acoustic_model.is_busy,
+        )
+        recorded: set[str] = set()  # receipts under which the whole text is in the ledger
         for utterance, started in queue:
-            check_usable(request.voice, language=self._bundle.config.language)
-            if utterance.index == 0 or request.text is None:
-                self._record(request, utterance)
-            assembler.skip(skipped)
-            skipped.clear()
-            if utterance.index:
+            if utterance.pause_frames:
                 yield from self._add_pause(utterance, assembler)
+            if cast[utterance.delivery.voice] is not speaker:
+                if utterance.index:
+                    yield assembler.finish()
+                speaker = cast[utterance.delivery.voice]
+                assembler = self._make_assembler(request, speaker, assembler)
+            check_usable(speaker.voice, language=self._bundle.config.language)
+            if request.text is None or speaker.voice.consent["id"] not in recorded:
+                self._record(request, utterance, speaker.voice)
+                recorded.add(speaker.voice.consent["id"])
+            assembler.skip(reader.skipped)
+            reader.skipped.clear()
             assembler.begin(utterance)
-            assembler = yield from selector.generate(started, assembler, queue.prefetch)
-        assembler.skip(skipped)
+            pieces = speaker.selector.generate(started, assembler, queue.prefetch)
+            assembler = yield from self._while_usable(pieces, speaker.voice)
+            if utterance.opened is not None:  # only its beginning was known before
+                self._record(request, utterance.completed(), speaker.voice)
+        assembler.skip(reader.skipped)
+        if reader.pause_after:
+            frames = round(reader.pause_after * self._frame_rate) - assembler.trailing_frames
+            yield from self._add_silence(frames, assembler)
         yield assembler.finish()
+
+    def _while_usable(
+        self, pieces: Generator[Speech, None, StreamAssembler], voice: Voice
+    ) -> Generator[Speech, None, StreamAssembler]:
+        """Pass pieces on while the voice may be used: a revocation stops the sentence, too."""
+        while True:
+            try:
+                piece = next(pieces)
+            except StopIteration as end:
+                assembler: StreamAssembler = end.value
+                return assembler
+            check_usable(voice, language=self._bundle.config.language)
+            yield piece
+
+    def _prepare_speaker(self, voice: Voice, options: SpeakOptions) -> Speaker:
+        prompt = self.acoustic_model.prompt(voice)
+        selector = CandidateSelector(
+            self.acoustic_model, self.recognizer, prompt, options, self.cache
+        )
+        return Speaker(voice, prompt, selector)
 
     def _add_pause(self, utterance: Utterance, assembler: StreamAssembler) -> Iterator[Speech]:
         """Add the silence before an utterance that the ends of the two sentences lack."""
         frames = utterance.added_frames
         if frames is None:
-            frames = utterance.pause_frames - LEAD_FRAMES - assembler.trailing_frames
+            frames = utterance.pause_frames - assembler.trailing_frames
+            frames -= (utterance.borders.lead or 0) if utterance.borders else 0
+        yield from self._add_silence(frames, assembler)
+
+    def _add_silence(self, frames: int, assembler: StreamAssembler) -> Iterator[Speech]:
         if frames > 0:
             silence = np.zeros(frames * self._codec.hop, np.float32)
             yield from assembler.add_pause(self._codec.encode(silence))
 
-    def _read_utterances(
-        self, request: SpeechRequest, prompt: VoicePrompt, skipped: list[Skipped]
+    @property
+    def _frame_rate(self) -> float:
+        return self._codec.sample_rate / self._codec.hop
+
+    def _schedule(
+        self, utterances: Iterable[Utterance], request: SpeechRequest, cast: Cast
     ) -> Iterator[Utterance]:
-        """Yield the utterances of a text, scheduled; adds what cannot be spoken to `skipped`."""
-        options = request.options
-        sampling = Sampling(options.temperature, options.top_p)
+        if request.phrases is not None:
+            return keep_times(utterances, request.phrases)
 
-        def prepare_sentences() -> Iterator[Utterance]:
-            previous_end, index = None, 0
-            for segment in request.segments:
-                skipped.extend(segment.skipped)
-                if segment.sentence is None:
-                    continue
-                written = request.source.locate(segment.sentence, previous_end)
-                previous_end = written.end
-                yield replace(
-                    self.acoustic_model.prepare(segment.sentence, prompt),
-                    sampling=sampling,
-                    seed=options.seed,
-                    index=index,
-                    count=request.count,
-                    written=written,
-                )
-                index += 1
+        def measure(utterance: Utterance) -> Ints:
+            return self.acoustic_model.measure(utterance, cast[utterance.delivery.voice].prompt)
 
-        frame_rate = self._codec.sample_rate / self._codec.hop
-        measure = partial(self.acoustic_model.measure, prompt=prompt)
-        return schedule(prepare_sentences(), options, frame_rate, measure)
+        return schedule(utterances, request.options, self._frame_rate, measure)
 
-    def _make_assembler(self, request: SpeechRequest, prompt: VoicePrompt) -> StreamAssembler:
+    def _make_assembler(
+        self,
+        request: SpeechRequest,
+        speaker: Speaker,
+        before: StreamAssembler | None = None,
+    ) -> StreamAssembler:
+        """Return the assembler of a voice, whose times go on where another one has finished."""
         owner_key = ledger.get_signing_key().derive_watermark_key()
-        payload = Payload.for_receipt(owner_key, request.voice.consent["id"])
+        payload = Payload.for_receipt(owner_key, speaker.voice.consent["id"])
         watermark = WatermarkEmbedder(self._codec.sample_rate, owner_key, payload)
-        provenance = self._describe(request) | {"watermark": watermark.describe()}
-        return StreamAssembler(self._codec, prompt.embedding, watermark, provenance)
+        provenance = self._describe(request, speaker.voice) | {"watermark": watermark.describe()}
+        assembler = StreamAssembler(self._codec, speaker.prompt.embedding, watermark, provenance)
+        if before is not None:
+            assembler.go_on_after(before)
+        return assembler
 
-    def _record(self, request: SpeechRequest, utterance: Utterance) -> None:
+    def _record(self, request: SpeechRequest, utterance: Utterance, voice: Voice) -> None:
         """Enter in the ledger the text that is about to be spoken: all of it where it is known."""
-        text = utterance.sentence.text if request.text is None else request.text
-        ledger.append(
-            "speak",
-            receipt=request.voice.consent["id"],
-            text_sha256=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
+        text = request.text
+        if text is None:
+            sentence = utterance.sentence
+            text = sentence.text or " ".join(word.text for word in sentence.words)
+        ledger.record_text(
+            text,
+            receipt=voice.consent["id"],
             model=self._bundle.config.name,
-            voice=request.voice.name,
+            voice=voice.name,
             seed=request.options.seed,
         )
 
-    def _describe(self, request: SpeechRequest) -> dict[str, Any]:
-        consent = request.voice.consent
+    def _describe(self, request: SpeechRequest, voice: Voice) -> dict[str, Any]:
+        consent = voice.consent
         return {
             "made_by": f"valle {__version__}",
             "model": self._bundle.config.name,
-            "voice": request.voice.name,
+            "voice": voice.name,
             "consent": {"kind": consent["kind"], "id": consent["id"]},
             "options": request.options.model_dump(mode="json"),
         }

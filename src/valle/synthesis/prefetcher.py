@@ -16,8 +16,18 @@ class Prefetcher(Iterator[tuple[Item, Started]], Generic[Item, Started]):
     An item is started when its turn comes or, by `prefetch`, before.
     """
 
-    def __init__(self, items: Iterable[Item], start: Callable[[Item], Started], depth: int) -> None:
-        """Create a prefetcher that keeps at most `depth` items started ahead of their turn."""
+    def __init__(
+        self,
+        items: Iterable[Item],
+        start: Callable[[Item], Started],
+        depth: int,
+        is_busy: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Create a prefetcher that keeps at most `depth` items started ahead of their turn.
+
+        While `is_busy`, it starts none: others have more urgent work.
+        """
+        self._is_busy = is_busy
         self._items = iter(items)
         self._start = start
         self._depth = depth
@@ -31,7 +41,7 @@ class Prefetcher(Iterator[tuple[Item, Started]], Generic[Item, Started]):
 
     def prefetch(self) -> None:
         """Start the next items, until `depth` of them wait or there are no more."""
-        while len(self._started) < self._depth:
+        while len(self._started) < self._depth and not self._is_busy():
             for item in self._items:
                 self._started.append((item, self._start(item)))
                 break

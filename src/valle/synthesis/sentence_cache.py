@@ -112,9 +112,10 @@ def cache_key(utterance: Utterance, *context: object) -> str:
         [word.text for word in utterance.sentence.words],
         [phoneme.word for phoneme in utterance.sentence.phonemes],
         utterance.target_frames,
+        *(["timed"] if utterance.is_timed else []),
         utterance.sampling,
         utterance.seed,
-        utterance.index,
+        utterance.index if utterance.place is None else utterance.place,
         utterance.attempt,
     )
     digest = hashlib.sha256(repr(values).encode("utf-8", "surrogatepass"))

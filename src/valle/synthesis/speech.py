@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +20,7 @@ from valle.errors import UsageError
 from valle.files import write_atomically
 from valle.options import OutputKeywords, OutputOptions
 from valle.runtime.check import Check
+from valle.styles import Style
 from valle.synthesis import subtitles
 from valle.text.tokens import Skipped
 from valle.trust import c2pa as content_credentials
@@ -56,6 +57,14 @@ class SpokenPhoneme(NamedTuple):
     text_end: int
 
 
+class SpokenMark(NamedTuple):
+    """A mark of the text (`<mark name="...">` in SSML), and when it is reached."""
+
+    name: str
+    start: float
+    """Seconds."""
+
+
 @dataclass(frozen=True)
 class SpokenSentence:
     """A sentence of the text, when it is spoken, and how well."""
@@ -77,6 +86,8 @@ class SpokenSentence:
     """The recognizer's comparison with the text."""
     speed: float = 1.0
     """How many times as fast it is as it would be by itself, as far as was planned."""
+    voice: str | None = None
+    """The name of the voice that speaks it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +114,8 @@ class Speech:
     """What made it: the model, the voice, the receipt of its consent, the options."""
     sentences: list[SpokenSentence] = field(default_factory=list)
     """Those that ended; a sentence belongs to the piece after it, as its check does."""
+    marks: list[SpokenMark] = field(default_factory=list)
+    """Those that the words of the piece reach."""
 
     @property
     def seconds(self) -> float:
@@ -132,8 +145,9 @@ class Speech:
             words=[word for piece in pieces for word in piece.words],
             check=Check.join([piece.check for piece in pieces if piece.check]),
             skipped=[skipped for piece in pieces for skipped in piece.skipped],
-            provenance=pieces[0].provenance,
+            provenance=_join_provenance([piece.provenance for piece in pieces]),
             sentences=[sentence for piece in pieces for sentence in piece.sentences],
+            marks=[mark for piece in pieces for mark in piece.marks],
         )
 
     def save(
@@ -190,6 +204,10 @@ class Speech:
             record["file_sha256"] = provenance.file_sha256(audio_part)
             signed = provenance.sign(record, signing_key)
             sidecar_part.write_text(json.dumps(signed, indent=1) + "\n", encoding="utf-8")
+            if overwrite:
+                # A crash between the two renames leaves a file without a record, never one whose
+                # old record accuses it of having been altered.
+                provenance.sidecar_path(path).unlink(missing_ok=True)
 
     def render(self, **output: Unpack[OutputKeywords]) -> tuple[Samples, int]:
         """Return the samples of a file, and their rate in Hz.
@@ -204,8 +222,15 @@ class Speech:
         rate = options.rate or self.sample_rate
         samples = resample(self.audio, self.sample_rate, rate)
         if options.loudness is not None:
-            samples = normalize_loudness(samples, rate, options.loudness)
+            samples = normalize_loudness(samples, rate, options.loudness + self._energy)
         return samples, rate
+
+    @property
+    def _energy(self) -> float:
+        """DB by which its style makes it louder than other speech, which the file shall be too."""
+        style = self.provenance.get("options", {}).get("style")
+        shift = Style(**style).resolve() if style else None
+        return shift.energy if shift else 0.0
 
     def describe(self) -> dict[str, Any]:
         """Return all but the samples and codes as plain values that `json` can write."""
@@ -218,6 +243,7 @@ class Speech:
             "skipped": [dataclasses.asdict(skipped) for skipped in self.skipped],
             "provenance": self.provenance,
             "sentences": [dataclasses.asdict(sentence) for sentence in self.sentences],
+            "marks": [mark._asdict() for mark in self.marks],
         }
 
     def to_srt(self) -> str:
@@ -229,15 +255,26 @@ class Speech:
         return subtitles.to_vtt(self)
 
     def to_words(self) -> str:
-        """Return the words with their punctuation and times, as a list in JSON."""
-        return subtitles.to_words(self)
+        """Return the words with their punctuation and times, and the marks, as a list in JSON."""
+        return subtitles.to_words(self, self.marks)
 
     def _make_comment(self) -> str:
         """Return the provenance in one line of ASCII, since the tags of MP3 take no more."""
-        record, consent = self.provenance, self.provenance["consent"]
-        voice = f"voice {record['voice']}; " if record["voice"] else ""
-        comment = (
-            f"{record['made_by']}; model {record['model']}; {voice}"
-            f"consent {consent['kind']}, receipt {consent['id']}"
-        )
+        record = self.provenance
+        comment = f"{record['made_by']}; model {record['model']}"
+        for speaker in record.get("voices", [record]):
+            voice, consent = speaker["voice"], speaker["consent"]
+            comment += f"; voice {voice}" if voice else ""
+            comment += f"; consent {consent['kind']}, receipt {consent['id']}"
         return comment.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def _join_provenance(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what made a whole of pieces: of several voices, `voices` has all in their order."""
+    known = {}
+    for record in records:
+        for speaker in record.get("voices", [record]):
+            known[speaker["consent"]["id"]] = {
+                name: speaker[name] for name in ("voice", "consent", "watermark")
+            }
+    return records[0] | ({"voices": list(known.values())} if len(known) > 1 else {})

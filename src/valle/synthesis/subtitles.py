@@ -8,16 +8,17 @@ A cue begins with its first word. Sentences, then clauses, are kept together.
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import json
 import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from valle.synthesis.speech import Speech
+    from valle.synthesis.speech import SpokenMark, SpokenPhoneme, SpokenSentence, SpokenWord
 
 MAX_LINE = 42  # characters
 MAX_LINES = 2
@@ -28,6 +29,7 @@ MIN_GAP = 1 / 12  # seconds between two cues, two frames of a film
 
 # Costs of ending a cue after a word; a cue of any kind costs 1, so that cues are not too many.
 _CUE, _SENTENCE_INSIDE, _CLAUSE, _PHRASE, _TIED = 1.0, 2.5, 1.0, 3.0, 6.0
+_LONG_PAUSE, _PAUSE_INSIDE = 1.0, 6.0  # seconds from which a pause inside a cue costs, per second
 # Words that belong to what follows them: a line or cue does not end with one if it can be helped.
 _TIED_WORDS = frozenset(
     "a an the and or but nor of to in on at by for from with as that this my your his her its our "
@@ -39,6 +41,30 @@ _LINK = re.compile(r"\]\([^()\s]*\)?")
 _LINE_MARK = re.compile(r"(?:^|(?<=\n))[^\S\n]*(?:[-*•·+]|#{1,6}|>+|\d{1,3}[.)])(?=\s)")
 _MARKUP = re.compile(r"[*_`~#|\\^\[\]]+|<|>")
 _CLOSERS = "\"'”’»›)]}"
+
+
+class TimedText(Protocol):
+    """What subtitles are made from: a `valle.synthesis.speech.Speech`, or a book without sound."""
+
+    @property
+    def phonemes(self) -> list[SpokenPhoneme]:
+        """Those of all words; one for each word is enough."""
+        ...
+
+    @property
+    def words(self) -> list[SpokenWord]:
+        """All words in order."""
+        ...
+
+    @property
+    def sentences(self) -> list[SpokenSentence]:
+        """All sentences in order."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """The length of the sound."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -65,6 +91,8 @@ class Cue:
     end: float
     """Seconds."""
     lines: tuple[str, ...]
+    speaker: str | None = None
+    """Who speaks, where there are several."""
 
     @property
     def text(self) -> str:
@@ -72,7 +100,7 @@ class Cue:
         return "\n".join(self.lines)
 
 
-def caption_words(speech: Speech) -> list[CaptionWord]:
+def caption_words(speech: TimedText) -> list[CaptionWord]:
     """Return the words of a speech as they are written, with their punctuation and times."""
     spans = {p.start: (p.text_start, p.text_end) for p in speech.phonemes if p.text_end}
     captions: list[CaptionWord] = []
@@ -89,7 +117,7 @@ def caption_words(speech: Speech) -> list[CaptionWord]:
             (start - sentence.text_start, end - sentence.text_start)
             for start, end in (spans[word.start] for word in timed)
         ]
-        texts = _punctuate(sentence.text, places)
+        texts = punctuate(sentence.text, places)
         for index, ((text, glued), spoken) in enumerate(zip(texts, timed, strict=True)):
             last = index == len(timed) - 1
             captions.append(
@@ -105,7 +133,7 @@ def caption_words(speech: Speech) -> list[CaptionWord]:
     return captions
 
 
-def _punctuate(source: str, places: Sequence[tuple[int, int]]) -> list[tuple[str, bool]]:
+def punctuate(source: str, places: Sequence[tuple[int, int]]) -> list[tuple[str, bool]]:
     """Return each word with the signs around it, and whether it is glued to the word before it."""
     texts: list[str] = []
     glued: list[bool] = []
@@ -145,9 +173,18 @@ def _strip_markup(gap: str) -> str:
     return gap
 
 
-def make_cues(speech: Speech) -> list[Cue]:
-    """Divide a speech into cues, by dynamic programming over the places where one may end."""
-    words = caption_words(speech)
+def make_cues(speech: TimedText) -> list[Cue]:
+    """Divide a speech into cues."""
+    return divide_words(caption_words(speech), speech.seconds)
+
+
+def divide_words(words: Sequence[CaptionWord], seconds: float) -> list[Cue]:
+    """Divide words into cues, by dynamic programming over the places where one may end.
+
+    Args:
+        words: In order.
+        seconds: When the last cue ends at the latest.
+    """
     costs, begins = [0.0], [0]
     for end in range(1, len(words) + 1):
         best, begin_of_best = math.inf, end - 1
@@ -164,7 +201,7 @@ def make_cues(speech: Speech) -> list[Cue]:
         borders.append(begins[borders[-1]])
     borders.reverse()
     groups = [words[a:b] for a, b in itertools.pairwise(borders)]
-    limits = [group[0].start - MIN_GAP for group in groups[1:]] + [speech.seconds]
+    limits = [group[0].start - MIN_GAP for group in groups[1:]] + [seconds]
     return [_make_cue(group, limit) for group, limit in zip(groups, limits, strict=True)]
 
 
@@ -181,6 +218,8 @@ def _cue_cost(words: Sequence[CaptionWord], begin: int, end: int) -> float | Non
         if not _fits(group):
             return math.inf
     cost = _CUE + _SENTENCE_INSIDE * sum(word.ends_sentence for word in group[:-1])
+    pauses = (later.start - word.end for word, later in itertools.pairwise(group))
+    cost += _PAUSE_INSIDE * sum(max(0.0, pause - _LONG_PAUSE) for pause in pauses)
     until = words[end].start - MIN_GAP if end < len(words) else group[-1].end
     seconds = until - group[0].start
     needed = max(MIN_SECONDS, len(_join(group)) / MAX_RATE)
@@ -235,29 +274,55 @@ def _make_cue(words: Sequence[CaptionWord], limit: float) -> Cue:
     return Cue(start, max(end, min(start + needed, limit)), lines)
 
 
-def to_srt(speech: Speech) -> str:
+def to_srt(speech: TimedText) -> str:
     """Return the subtitles of a speech as SubRip (SRT)."""
+    return format_srt(make_cues(speech))
+
+
+def format_srt(cues: Iterable[Cue]) -> str:
+    """Return cues as SubRip (SRT)."""
     return "\n".join(
         f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{cue.text}\n"
-        for number, cue in enumerate(make_cues(speech), 1)
+        for number, cue in enumerate(cues, 1)
     )
 
 
-def to_vtt(speech: Speech) -> str:
+def to_vtt(speech: TimedText) -> str:
     """Return the subtitles of a speech as WebVTT."""
-    cues = [
-        f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{_escape(cue.text)}\n"
-        for cue in make_cues(speech)
-    ]
-    return "\n".join(["WEBVTT\n", *cues])
+    return format_vtt(make_cues(speech))
 
 
-def to_words(speech: Speech) -> str:
-    """Return the words of a speech as JSON: a list of objects with `word`, `start` and `end`."""
-    words = [
-        {"word": word.text, "start": round(word.start, 3), "end": round(word.end, 3)}
-        for word in caption_words(speech)
-    ]
+def format_vtt(cues: Iterable[Cue]) -> str:
+    """Return cues as WebVTT, with a voice span (`<v NAME>`) where a cue has a speaker."""
+    blocks = []
+    for cue in cues:
+        voice = f"<v {_escape(cue.speaker)}>" if cue.speaker else ""
+        times = f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}"
+        blocks.append(f"{times}\n{voice}{_escape(cue.text)}\n")
+    return "\n".join(["WEBVTT\n", *blocks])
+
+
+def to_words(speech: TimedText, marks: Iterable[SpokenMark] = ()) -> str:
+    """Return the words of a speech as JSON: a list of objects with `word`, `start` and `end`.
+
+    Among them, in the order of time, are marks: objects with `mark` and `start`.
+    """
+    words = [_describe_word(word) for word in caption_words(speech)]
+    named = [{"mark": mark.name, "start": round(mark.start, 3)} for mark in marks]
+    return format_json_lines(heapq.merge(named, words, key=lambda item: float(item["start"])))
+
+
+def format_words(captions: Iterable[CaptionWord]) -> str:
+    """Return words as `to_words` does."""
+    return format_json_lines(map(_describe_word, captions))
+
+
+def _describe_word(word: CaptionWord) -> dict[str, Any]:
+    return {"word": word.text, "start": round(word.start, 3), "end": round(word.end, 3)}
+
+
+def format_json_lines(words: Iterable[dict[str, Any]]) -> str:
+    """Return a list in JSON, one object a line."""
     lines = ",\n".join(" " + json.dumps(word, ensure_ascii=False) for word in words)
     return f"[\n{lines}\n]\n"
 

@@ -13,7 +13,8 @@ _NEXT_WORD = re.compile(r"[\s\"'“”‘’(\[]*(\w*)")
 _EMPHASIS = re.compile(r"[\s\"'“”‘’(\[]*\*{1,3}(?=\w)")
 # Signs after which the sentence goes on. A hashtag is not among them: it may stand alone.
 _CONTINUATION = re.compile(rf"#\d|[-,;:、，；：–—‒―~{re.escape(''.join(lexicon.SIGNS))}]")
-_LIST_ITEM = re.compile(r"\s*\n\s*[-*•·–—]\s")
+_LIST_ITEM = re.compile(r"[^\S\n]*\n\s*[-*•·–—]\s")
+_ROMAN = re.compile(r"[IVXLC]{2,7}|[VX]")
 _LOOKAHEAD = 100  # characters in which the next word must begin
 
 
@@ -26,7 +27,7 @@ def find_next_word(text: str, at: int) -> str:
 def sentence_continues(text: str, at: int) -> bool:
     """Return whether a sign after `at` continues the sentence: "tel. +44", "Inc., and"."""
     match = _NEXT_WORD.match(text, at, at + _LOOKAHEAD)
-    if not match or match[1] or "\n\n" in match[0] or _LIST_ITEM.match(text, at):
+    if not match or match[1] or "\n\n" in match[0] or _LIST_ITEM.match(text, at, at + _LOOKAHEAD):
         return False
     return _CONTINUATION.match(text, match.end()) is not None
 
@@ -107,7 +108,8 @@ def verbalize_abbreviation(text: str, word: str, at: int) -> tuple[list[str], in
     after = at + 1
     following = find_next_word(text, after)
     ends = sentence_ends(text, after)
-    words = lexicon.BEFORE_NUMBERS.get(key) if following[:1].isdigit() else None
+    before_number = following[:1].isdigit() or (len(key) > 1 and _ROMAN.fullmatch(following))
+    words = lexicon.BEFORE_NUMBERS.get(key) if before_number else None
     if key == "st" and not following[:1].isupper():
         words = "Street"
     words = words or lexicon.TITLES.get(key)

@@ -10,7 +10,7 @@ from valle.text.spelling import verbalize_word
 
 _TOP_LEVEL_DOMAINS = "com|org|net|edu|gov|io|co|uk|us|de|fr|ca|au|eu|info|dev|app|ai|me|tv|fm|ly|be"
 _ADDRESS = re.compile(
-    r"(?:https?://|www\.)(?P<url>[^\s<>\"“”]{1,2000})"
+    r"(?:https?://(?:www\.)?|www\.)(?P<url>[^\s<>\"“”]{1,2000})"
     r"|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}"
     rf"|(?:[\w-]{{1,63}}\.){{1,5}}(?:{_TOP_LEVEL_DOMAINS})(?![\w-]|\.\w)"
     r"(?:/[^\s<>\"“”]{0,2000})?",
@@ -38,6 +38,8 @@ def verbalize_address(text: str, at: int) -> tuple[list[str], int] | None:
         elif part.lower() == "www" or (len(part) == 2 and words[-1:] == ["dot"]):
             words += part.upper()  # "uk", "io"
         elif part.isascii() and part.isalpha():
+            if len(part) < 5 and not any(char in "aeiouy" for char in part.lower()):
+                part = part.upper()  # "bbc"
             words += verbalize_word(part, all_capitals=False)
         elif part in lexicon.ADDRESS_SIGNS:
             words += lexicon.ADDRESS_SIGNS[part].split()

@@ -25,6 +25,17 @@ _POSSESSIVES = frozenset("our their your my his her an".split())
 _PRONOUNS = frozenset("i he she they we you it who that cat dog".split())
 
 
+def is_in_capitals(text: str) -> bool:
+    """Return whether a whole text is in capitals, and not only initialisms: "STOP IT NOW"."""
+    words = text[:100_000].split(maxsplit=12)[:12]
+    if len(words) < 3:
+        return False
+    letters = [char for char in text[:100_000] if char.isalpha()]
+    if sum(char.isupper() for char in letters) <= 0.7 * len(letters):
+        return False
+    return len(words) > 11 or not any(word.islower() for word in words)
+
+
 def is_initialism(text: str, start: int, end: int, all_capitals: bool) -> bool | None:
     """Return whether the capitals at `start` to `end` are letters to spell out.
 

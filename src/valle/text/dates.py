@@ -95,12 +95,22 @@ def _verbalize_numeric_date(match: Match[str]) -> list[str] | None:
     return [MONTHS[month - 1], *ordinal, *to_year(year)]
 
 
+_DAY_OF = re.compile(r"\b(?:week|weekend|night|morning|evening|day|afternoon) of $")
+
+
 def _verbalize_short_date(match: Match[str]) -> list[str] | None:
     """Read a day and month in digits after a word that a date follows, as in American writing."""
     month, day = match["month"], match["day"]
     previous = find_previous_word(match.string, match.start()).lower()
     padded = month[0] == "0" or day[0] == "0"
-    if not padded and previous not in _DATE_WORDS - {"the", "by", "from", "before", "after"}:
+    if (month, day) == ("9", "11"):
+        return None  # the day that is called nine eleven
+    names_day = _DAY_OF.search(match.string, max(match.start() - 20, 0), match.start())
+    if (
+        not padded
+        and not names_day
+        and previous not in _DATE_WORDS - {"the", "by", "from", "before", "after"}
+    ):
         return None
     if int(month) > 12:
         month, day = day, month
@@ -176,6 +186,10 @@ DATE_RULES: tuple[Rule, ...] = (
         _verbalize_day_first,
     ),
     rule(r"(?P<month>\d\d?)/(?P<day>\d\d?)(?![\d/]|[-.]\d|\s?[a-z]*cup)", _verbalize_short_date),
+    rule(
+        rf"(?P<year>[12]\d{{3}}){SPACE}?{DASH}{SPACE}?(?=(?:{_MONTH_NAME}|early|mid|late)(?![a-z]))",
+        lambda match: [*to_year(match["year"]), "to"],
+    ),
     rule(r"['’]?(\d0|1\d\d0|20\d0)['’]?s(?!\w)", lambda match: to_decade(match[1])),
 )
 TIME_RULES: tuple[Rule, ...] = (

@@ -47,9 +47,6 @@ DEGREE = frozenset(
     "very so too quite more most less rather fairly extremely really pretty highly increasingly "
     "as how perfectly".split()
 )
-PAST_TIMES = frozenset(
-    "yesterday ago last earlier once already before previously then formerly".split()
-)
 _TO_NOUN = frozenset(
     "due thanks according in addition access entrance next close similar equal prior compared "
     "respect regard relation damage back up related subject response reply answer key approach "

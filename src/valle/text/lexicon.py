@@ -22,7 +22,7 @@ ABBREVIATIONS = {
     "co": "Company", "corp": "Corporation", "bros": "Brothers", "etc": "et cetera",
     "ave": "Avenue", "blvd": "Boulevard", "rd": "Road", "hwy": "Highway", "apt": "apartment",
     "dept": "department", "univ": "university", "assn": "association", "govt": "government",
-    "est": "established", "misc": "miscellaneous", "vol": "volume", "min": "minutes", "al": "al",
+    "est": "established", "misc": "miscellaneous", "vol": "volume", "min": "minimum", "al": "al",
     "ibid": "ibid", "tel": "telephone", "ext": "extension", "sec": "seconds", "jan": "January",
     "feb": "February", "mar": "March", "apr": "April", "jun": "June", "jul": "July",
     "aug": "August", "sep": "September", "sept": "September", "oct": "October", "nov": "November",
@@ -44,7 +44,7 @@ ABBREVIATIONS = {
 
 # These are also ordinary words ("no", "art"), so they count only before a number.
 BEFORE_NUMBERS = {
-    "no": "number", "nos": "numbers", "p": "page", "pp": "pages", "fig": "figure",
+    "pg": "page", "no": "number", "nos": "numbers", "p": "page", "pp": "pages", "fig": "figure",
     "figs": "figures", "ch": "chapter", "art": "article", "eq": "equation", "ed": "edition",
     "vol": "volume", "vols": "volumes", "sec": "section", "pt": "part", "ca": "circa",
     "c": "circa", "rm": "room", "apt": "apartment", "ste": "suite", "fl": "floor",
@@ -54,6 +54,11 @@ BEFORE_NUMBERS = {
     "nr": "number", "wk": "week", "est": "established", "b": "born", "d": "died", "r": "reigned",
     "max": "maximum", "min": "minimum", "avg": "average", "ft": "Fort",
 }
+
+# Also without a period: "Apt 3C", "fig 2".
+NUMBERED_BARE = frozenset(
+    "apt rm ste bldg fig figs vol vols chap pg ext eq sec".split()
+)
 
 # Read in full after a name or an ordinal: "Oak Dr.", "12 Main St, Boston", "5th Ave".
 STREETS = {
@@ -65,12 +70,23 @@ STREETS = {
 # Abbreviations that may stand without a period.
 WITHOUT_PERIOD = {
     "mr": "Mister", "mrs": "Misses", "ms": "Miz", "dr": "Doctor", "vs": "versus",
-    "etc": "et cetera", "messrs": "Messers", "mx": "Mix", "approx": "approximately",
+    "etc": "et cetera", "messrs": "Messers", "approx": "approximately",
     "dept": "department", "govt": "government", "blvd": "Boulevard", "pkwy": "Parkway",
     "vols": "volumes", "prof": "Professor", "sgt": "Sergeant", "capt": "Captain",
     "lt": "Lieutenant",
     "ltd": "Limited", "bldg": "building", "mgmt": "management", "hwy": "Highway",
 }
+
+# Read as a whole wherever they stand; the keys are in small letters.
+PHRASES = {
+    "tl;dr": "T L D R", "n/a": "N A", "a/c": "A C", "c/o": "care of", "b/c": "because",
+    "i/o": "I O", "s/he": "she or he", "a/b test": "A B test",
+    "c#": "C sharp", "f#": "F sharp", "l/r": "left right", "h/t": "hat tip",
+    "k-9": "K nine", "p.s": "P S", "w/in": "within", "d/c": "D C", "b/w": "between",
+}
+
+# Chemical formulas without a digit.
+FORMULAS = frozenset("NaCl KCl HCl NaOH KOH HCN NaF LiCl AgCl ZnO CaO MgO FeO HBr NaI KBr".split())
 
 # Written with a period after every letter; the keys are without the periods.
 DOTTED = {
@@ -111,7 +127,7 @@ SHORT_WORDS = frozenset(
     "VEX VET VOW WAG WAX WEB WED WIG WIT WOE WOK YAK YAM YAP YAY YEN YEP YOU ZAP ZEN ZOO AHA "
     "BYE DUH HUH NAH UGH WOW YUM OW UM UH AY YO PA MA HO OX AX US NAN GIG VLOG SPY COW LEO ANN "
     "ROY RAY IAN LEN LOU MAE NED PAM PAT SAL SID TED TIM VIC ZOE GUS HAL JAN JAY JEN JON KAY "
-    "KIT LIZ MEL MIA NIA ABE ADA AL ED JO BO TY".split()
+    "XBOX KLEIN KIT LIZ MEL MIA NIA ABE ADA AL ED JO BO TY".split()
 )
 # In capitals these are words or initialisms, by what stands around them.
 AMBIGUOUS_CAPITALS = frozenset(("US", "WHO", "IT", "SAT", "ACT", "PA", "MA", "LED", "HO"))
@@ -123,9 +139,10 @@ SMALL_INITIALISMS = frozenset(
 
 # Interjections, in IPA, that espeak would spell out.
 INTERJECTIONS = {
-    "hm": "həm", "hmm": "həm", "mm": "m", "mmm": "m", "mhm": "əmhˈʌm", "sh": "ʃ", "shh": "ʃ",
-    "ssh": "ʃ", "psst": "pst", "pst": "pst", "brr": "bɜː", "brrr": "bɜː", "grr": "ɡɜː",
-    "grrr": "ɡɜː", "tsk": "tɪsk", "pfft": "fət", "zzz": "z", "nth": "ˈɛnθ", "hmmm": "həm",
+    "hm": "həm", "hmm": "həm", "mm": "m", "mhm": "əmhˈʌm", "sh": "ʃ", "shh": "ʃ",
+    "ssh": "ʃ", "psst": "pst", "pst": "pst", "brr": "bɜː", "grr": "ɡɜː",
+    "tsk": "tɪsk", "pfft": "fət", "zz": "z", "ahh": "ˈɑː", "aah": "ˈɑː", "argh": "ˈɑːɹɡ",
+    "aargh": "ˈɑːɹɡ", "nth": "ˈɛnθ",
 }
 
 # Words that begin so many sentences that a sentence is taken to end before them, after "U.S." or
@@ -153,13 +170,16 @@ SIGNS = {
     "₩": "won", "₽": "ruble", "¢": "cents", "−": "minus", "∑": "sum", "π": "pi",
 }
 
+POWERS = frozenset("²³⁴⁵⁶⁷⁸⁹^")
+BEFORE_SIGNS = POWERS | frozenset(" =+*×−)<>")
+
 # Signs of several characters, longest first.
 OPERATORS = {
     "<=>": "if and only if", "<->": "to and from", "+/-": "plus or minus", "!==": "is not equal to",
     "===": "equals", "!=": "is not equal to", "==": "equals", "<=": "less than or equal to",
     ">=": "greater than or equal to", "->": "to", "=>": "implies", "<-": "from",
     "<>": "is not equal to",
-    "~=": "about", ":=": "is defined as",
+    "~=": "about", ":=": "is defined as", "++": "plus plus",
 }
 
 # Signs with a spoken form inside web and mail addresses only.

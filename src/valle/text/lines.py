@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from valle.errors import TextError
-from valle.text.normalization import normalize
-from valle.text.reading import make_reading
-from valle.text.segmentation import Sentence, split_sentences
+from valle.text.delivery import DirectedText
+from valle.text.notations import parse_text
+from valle.text.passages import read_passage
+from valle.text.reading import Reading, make_reading
+from valle.text.segmentation import Sentence
 from valle.text.tokens import Skipped
 
 PAUSE = "|"
+_LANGUAGE = "en-us"
+_TAG = re.compile(r"\[[^\[\]\n]+\]")
 _STRESS = ("", "ˌ", "ˈ")
 
 
@@ -40,21 +44,20 @@ def phonemize(
     """Return how a text will be read, line by line.
 
     The text is read as a whole: a word that is hyphenated at the end of a line counts to the line
-    in which it begins.
+    in which it begins. Tags in brackets are directions, and listed with what is not spoken.
 
     Args:
         text: Any Unicode string.
-        plain: Whether marks of Markdown and HTML are text too.
+        plain: Whether tags and marks of Markdown and HTML are text too.
         lexicon: A lexicon's file, or words and their respelling or IPA.
 
     Raises:
+        TextError: A tag in brackets is unknown, or its value is wrong.
         UsageError: The lexicon cannot be read, or has a wrong pronunciation.
     """
     reading = make_reading(plain, lexicon)
-    try:
-        sentences, skipped = split_sentences(text, reading=reading)
-    except TextError:  # nothing in it can be spoken; every line says so
-        sentences, skipped = [], normalize(text, reading.plain)[1]
+    directed = parse_text(text, plain)
+    sentences, skipped = _read_sentences(directed, reading)
     words = [word for sentence in sentences for word in _read_words(sentence)]
     lines: list[LineReading] = []
     start = 0
@@ -78,6 +81,34 @@ def phonemize(
             )
         start = end
     return lines
+
+
+def _read_sentences(
+    directed: DirectedText, reading: Reading
+) -> tuple[list[Sentence], list[Skipped]]:
+    """Return the sentences of all passages, and what is not spoken, in order."""
+    sentences: list[Sentence] = []
+    skipped = list(_find_tags(directed))
+    for passage in directed.passages:
+        for segment in read_passage(passage, _LANGUAGE, reading):
+            skipped += segment.skipped
+            sentence = segment.sentence
+            if sentence is None:
+                continue
+            if segment.pause_after == 0.0 and sentence.phonemes[-1].word < 0:
+                sentence = replace(sentence, phonemes=sentence.phonemes[:-1])  # it goes on
+            sentences.append(sentence)
+    return sentences, sorted(skipped, key=lambda part: part.start)
+
+
+def _find_tags(directed: DirectedText) -> Iterator[Skipped]:
+    """Yield the tags, which stand between the passages."""
+    end = 0
+    spans = [(p.start, p.start + len(p.text)) for p in directed.passages if p.text]
+    for start, following in [*spans, (len(directed.text), 0)]:
+        for tag in _TAG.finditer(directed.text, end, start):
+            yield Skipped(tag.start(), tag.end(), tag[0], "a direction")
+        end = following
 
 
 def _read_words(sentence: Sentence) -> list[tuple[int, list[str], list[str]]]:

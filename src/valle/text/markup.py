@@ -41,15 +41,18 @@ _LINK = re.compile(
     r"(?:\s+[\"'][^\"'\n\[\]]{0,200}[\"'])?\)|\[[^\[\]\n]{1,100}\](?!\]))"
 )
 _CITATION = re.compile(
-    r"[ \t]?(?<!\[)\[(?:\^[^\[\]\s]{1,40}|\d{1,3}(?:\s?[,;–-]\s?\d{1,3}){0,20}"
-    r"|(?:note|n\.?|nb) \d{1,3}|citation needed|[a-z])\](?![\[(:\]])(?<!\[x\])",
+    r"[ \t]?(?<!\[)(?:\[(?:\^[^\[\]\s]{1,40}|\d{1,3}(?:\s?[,;–-]\s?\d{1,3}){0,20}"
+    r"|(?:note|n\.?|nb) \d{1,3}|citation needed|[a-z])\](?<!\[x\])){1,20}(?![\[(:\]])",
 )
 _NOTE_MARK = re.compile(r"(?<=[A-Za-z.,;:!?\"”’'])[⁰¹²³⁴-⁹]{1,3}(?![\w⁺⁻])")
 _UNIT_BEFORE = re.compile(r"(?:^|[\s\d/(])(?:[kcmdµ]?m|ft|in|mi|yd|[A-Za-z])$")
+# "= mc²", "+ 4ac²"
+_FORMULA_BEFORE = re.compile(r"[=+*/−<>-]\s?\d?[a-zA-Z]{1,3}$")
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!|>~$-])")
 # IPA between double brackets is matched first and kept
 _EMPHASIS = re.compile(
-    r"\[\[[^\[\]]{1,1000}\]\]|(?<![\w*])_{1,3}(?=[^\s_])|(?<=[^\s_*])_{1,3}(?!\w)|\*{1,3}|~~|`{1,3}"
+    r"\[\[[^\[\]]{1,1000}\]\]|(?<![\w*])_{1,3}(?=[^\s_])|(?<=[^\s_*])_{1,3}(?!\w)"
+    r"|(?<![\w=!<>])==(?=[^\s=])|(?<=[^\s=!<>])==(?![\w=])|\*{1,3}|~~|`{1,3}"
 )
 
 _HEADING = re.compile(r"[ \t]{0,3}#{1,6}[ \t]+")
@@ -65,13 +68,14 @@ _ITEM = re.compile(
 )
 _TABLE_ROW = re.compile(r"[ \t]*\|(?=.*\|)")
 _TABLE_RULE = re.compile(
-    r"[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*){0,100}\|?[ \t]*$"
+    r"[ \t]{0,9}\|?[ \t]{0,9}:?-{2,99}:?[ \t]{0,9}(?:\|[ \t]{0,9}:?-{2,99}:?[ \t]{0,9}){0,99}\|?$"
 )
 _DEFINITION = re.compile(r"[ \t]{0,3}\[(?!\^)[^\[\]\n]{1,100}\]:[ \t]+\S")
 _FOOTNOTE = re.compile(r"[ \t]{0,3}\[\^[^\[\]\s]{1,40}\]:[ \t]*")
 _ENDED = re.compile(r"[.!?…:;,)\]\"”'’。！？][*_~`]{0,3}$")
 _HYPHEN_END = re.compile(r"([^\W\d_]{1,40})[-\u00ad‐]$")
 _FIRST_WORD = re.compile(r"\S{0,60}")
+_BLOCKS = (("<!--", "-->"), ("<script", "</script>"), ("<style", "</style>"))
 _MIN_WRAP = 45  # a line of fewer characters is not filled up to a margin
 # A hyphen after these at the end of a line belongs to the word: "well-\nknown".
 _KEPT_HYPHENS = frozenset(
@@ -149,7 +153,7 @@ def strip_markup(text: str, plain: bool = False) -> MarkedText:
         _strip_blocks(marked)
         marked.substitute(_TAG, _replace_tag)
         marked.substitute(_AUTOLINK, lambda match: match[1].removeprefix("mailto:"))
-        marked.substitute(_LINK, lambda match: match[1])
+        marked.substitute(_LINK, _replace_link)
         marked.substitute(_CITATION, _replace_citation)
         marked.substitute(_NOTE_MARK, _replace_note_mark)
     if "\n" in marked.text or not plain:
@@ -161,9 +165,26 @@ def strip_markup(text: str, plain: bool = False) -> MarkedText:
     return marked
 
 
+def find_open_mark(text: str) -> int:
+    """Return where a mark begins that more text may close, or else the length of the text."""
+    opened = [len(text)]
+    for opening, closing in (*_BLOCKS, ("[[", "]]"), ("[", "]"), ("<", ">")):
+        at = text.rfind(opening)
+        if at >= 0 and text.find(closing, at) < 0:
+            opened.append(at)
+    if text.endswith("]"):  # the target of a link may follow
+        opened.append(text.rfind("["))
+    if "](" in text:
+        at = text.rfind("](")
+        opened += [text.rfind("[", 0, at)] if text.find(")", at) < 0 else []
+    if text.startswith("---\n") and "\n---\n" not in text[3:]:
+        opened.append(0)
+    return max(min(opened), 0)
+
+
 def _strip_blocks(marked: MarkedText) -> None:
     """Remove comments, scripts and style sheets, and the front matter of a Markdown file."""
-    for opening, closing in (("<!--", "-->"), ("<script", "</script>"), ("<style", "</style>")):
+    for opening, closing in _BLOCKS:
         edits = []
         at = marked.text.find(opening)
         while at >= 0:
@@ -184,13 +205,18 @@ def _replace_tag(match: Match[str]) -> str:
     return PAUSE if match["name"].lower() in _BLOCK_TAGS else ""
 
 
+def _replace_link(match: Match[str]) -> str | None:
+    # "[3][4]" are two citations
+    return None if match[1].isdecimal() and match[0].endswith("]") else match[1]
+
+
 def _replace_citation(match: Match[str]) -> str | None:
     before = match.string[match.start() - 1 : match.start()]
     if not before or before == "\n":
         return None  # "[1] at the beginning of a line" is an entry of a list
     after = match.string[match.end() : match.end() + 1]
     is_variable = match[0][0] == "[" and match[0][1].islower() and match[0][2] == "]"
-    if is_variable and not before.isalpha():
+    if is_variable and not (before.isalpha() or before in '.,;:!?"”’'):
         return None
     # "fine.[2]Then": the sentence ends
     return " " if after.isalnum() or (match[0][0] == " " and after == "(") else ""
@@ -200,7 +226,7 @@ def _replace_note_mark(match: Match[str]) -> str | None:
     text, at = match.string, match.start()
     if text[at - 1].isalpha():
         word = text[max(at - 6, 0) : at]
-        if _UNIT_BEFORE.search(word):
+        if _UNIT_BEFORE.search(word) or _FORMULA_BEFORE.search(text, max(at - 8, 0), at):
             return None
         if word[-2:].isupper():  # "CO²"
             return None
@@ -277,7 +303,7 @@ class _LineReader:
     @staticmethod
     def _is_mark_alone(line: str) -> bool:
         is_rule = _RULE.match(line) or _FENCE.match(line)
-        is_table = "|" in line and _TABLE_RULE.match(line)
+        is_table = "|" in line and _TABLE_RULE.match(line.rstrip())
         return bool(is_rule or is_table or _DEFINITION.match(line))
 
     @staticmethod

@@ -24,9 +24,10 @@ _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+
 _ELECTRIC = re.compile(r"\s(?:fuse|circuit|outlet|charger|plug|breaker|current|supply|battery)")
 # The spoken denominators of "m/s", "$5/month".
 _UNIT = (
-    r"(?P<unit>[%‰¢′″\"”℃℉]|°[CF]?|[a-zA-Zµμ°Ω]{1,5}[²³]?(?:/[a-zA-Zµμ]{1,6}[²³]?)?|[a-zA-Z]{1,2}[23])"
+    r"(?P<unit>[kM]?N·m|[kM]?W·h|[%‰¢′″\"”℃℉]|°[CF]?|[a-zA-Zµμ°Ω]{1,5}[²³]?(?:/[a-zA-Zµμ]{1,6}[²³]?)?|[a-zA-Z]{1,2}[23])"
     r"(?![\w²³])"
 )
+_TYPE = re.compile(r"\s(?:font|type|text|serif|sans|bold)")
 _SQUARE = {"sq": "square", "cu": "cubic", "fl": "fluid", "square": "square", "cubic": "cubic"}
 
 
@@ -37,12 +38,16 @@ def _clean(amount: str) -> str:
 def _verbalize_measure(match: Match[str]) -> list[str] | None:
     text, unit = match.string, match["unit"]
     after = text[match.end() : match.end() + 12]
-    if match["space"] and unit in ATTACHED_UNITS:
+    is_type = unit == "pt" and _TYPE.match(after)
+    if match["space"] and unit in ATTACHED_UNITS and not is_type:
         is_electric = unit in ("A", "V") and (unit == "V" or _ELECTRIC.match(after))
         if not is_electric and not (unit == "in" and after[:1] in (".", "×")):
             return None
     if unit in ('"', "”") and _closes_quotation(match):
         return None
+    if unit == "pt" and (not match["space"] or _TYPE.match(after)):
+        words = to_number(_clean(match["amount"]))
+        return [*words, "point" if match["amount"] == "1" or _TYPE.match(after) else "points"]
     if unit == "B" and not match["space"]:
         return None if _counts_parameters(match) else _say_measure(match, unit)
     return _say_measure(match, unit)
@@ -63,7 +68,8 @@ def _counts_parameters(match: Match[str]) -> bool:
 
 
 _DOORS = frozenset(
-    "apt apartment room suite unit gate seat flat row door platform rm ste no".split()
+    "exit floor bay box pier lot apt apartment room suite unit gate seat flat row door platform "
+    "rm ste no".split()
 )
 
 
@@ -78,13 +84,17 @@ def _say_measure(match: Match[str], unit: str) -> list[str] | None:
     return None if name is None else [*minus, *to_number(_clean(match["amount"])), *name.split()]
 
 
+_INCHES = re.compile(r'\d"')
+
+
 def _closes_quotation(match: Match[str]) -> bool:
     """Return whether the sign for inches closes a quotation: `"in 1984"`."""
     text, at = match.string, match.start()
     line = text[max(text.rfind("\n", max(at - 200, 0), at) + 1, at - 200) : at]
     if match["unit"] == "”":
         return line.count("“") > line.count("”")
-    return line.count('"') % 2 == 1
+    # a sign after a digit is one of inches too: `10" x 12"`
+    return (line.count('"') - len(_INCHES.findall(line))) % 2 == 1
 
 
 def _verbalize_squared_unit(match: Match[str]) -> list[str] | None:
@@ -116,16 +126,51 @@ def _verbalize_hyphenated_measure(match: Match[str]) -> list[str] | None:
 
 
 def _verbalize_feet_and_inches(match: Match[str]) -> list[str]:
-    feet = "foot" if match["feet"] == "1" or not match["sign"] else "feet"
+    is_one = match["feet"] == "1" or describes_noun(match.string, match.start(), match.end())
     return [
         *to_cardinal(match["feet"]),
-        feet if match["sign"] else "feet",
+        "foot" if is_one else "feet",
         *to_cardinal(match["inches"]),
     ]
 
 
+def _verbalize_feet_then_inches(match: Match[str]) -> list[str]:
+    """Read "6 ft 2 in": both units are said."""
+    feet, inches = match["feet"], match["inches"]
+    return [
+        *to_cardinal(feet),
+        "foot" if feet == "1" else "feet",
+        *to_cardinal(inches),
+        "inch" if inches == "1" else "inches",
+    ]
+
+
+def _verbalize_pressure(match: Match[str]) -> list[str]:
+    return [
+        *to_cardinal(match[1]),
+        "over",
+        *to_cardinal(match[2]),
+        *"millimeters of mercury".split(),
+    ]
+
+
+def _verbalize_decimal_comma(match: Match[str]) -> list[str] | None:
+    """Read "1,5 liters", as most of Europe writes it."""
+    amount = [*to_cardinal(match["whole"]), "point", *spell_digits(match["decimals"])]
+    if match["name"]:
+        return [*amount, match["name"]]
+    singular = describes_noun(match.string, match.start(), match.end())
+    name = name_unit(match["unit"], singular)
+    return [*amount, *name.split()] if name else None
+
+
+_EQUALS = re.compile(r"\s?=\s?\d")
+
+
 def _verbalize_range(match: Match[str]) -> list[str]:
     first, last = match["first"], match["last"]
+    if _EQUALS.match(match.string, match.end()):
+        return [*to_number(first), "minus", *to_number(last)]
     if len(first) == 4 and len(last) in (2, 4) and "1100" <= first < "2100":
         return [*to_year(first), "to", *(to_year(last) if len(last) == 4 else to_cardinal(last))]
     return [*to_number(first), "to", *to_number(last)]
@@ -138,21 +183,42 @@ def _verbalize_sequence(match: Match[str]) -> list[str]:
 
 def _verbalize_fraction(match: Match[str]) -> list[str]:
     whole, numerator, denominator = match["whole"], match["numerator"], match["denominator"]
-    if (numerator, denominator) in (("24", "7"), ("9", "11")) or (
-        numerator == denominator and numerator in ("20", "50")
-    ):
+    if not whole and _is_pair(match, int(numerator), int(denominator)):
         return to_cardinal(numerator) + to_cardinal(denominator)
     if denominator == "10" and _RATED.match(match.string, match.end()):
         return [*to_cardinal(numerator), "out", "of", "ten"]
     return ([*to_cardinal(whole), "and"] if whole else []) + to_fraction(numerator, denominator)
 
 
+def _is_pair(match: Match[str], first: int, second: int) -> bool:
+    """Return whether two numbers with a slash are only said: "24/7", "50/50", "a 60/40 split"."""
+    if (first, second) in ((24, 7), (9, 11), (20, 20), (80, 20)):
+        return True
+    if first + second == 100 and first >= 5 and second >= 5 and first % 5 == 0:
+        return True
+    return _SHARED.match(match.string, match.end()) is not None
+
+
+_SHARED = re.compile(r"\s(?:split|vision|odds|mix|rule)\b")
 _RATED = re.compile(r"\s(?:stars|rating|points|would|from)\b")
 
 
 def _verbalize_ordinal_fraction(match: Match[str]) -> list[str]:
     """Read "1/3rd", "2/5ths"."""
     return to_fraction(match["numerator"], match["denominator"])
+
+
+def _verbalize_coefficient(match: Match[str]) -> list[str] | None:
+    """Read "2x + 3": a number before a variable, next to a sign of arithmetic."""
+    text = match.string
+    before = _SIGN_BEFORE.search(text, max(match.start() - 3, 0), match.start())
+    if not before and not _SIGN_AFTER.match(text, match.end()):
+        return None
+    return [*to_number(match[1]), *match[2].upper()]
+
+
+_SIGN_BEFORE = re.compile(r"[=+*/×<>≤≥(−]\s?$")
+_SIGN_AFTER = re.compile(r"\s?[=+*×<>≤≥^²³−]|\s[-–]\s\d")
 
 
 def _verbalize_mixed_number(match: Match[str]) -> list[str]:
@@ -217,7 +283,24 @@ def _verbalize_thousands(match: Match[str]) -> list[str]:
 
 _RAISED = r"(?:\^\(?(?P<caret>[-−]?\d{1,3})\)?|(?P<raised>[⁻⁺]?[⁰¹²³⁴-⁹]{1,3}))"
 _RANGE_END = r"(?![\w-]|[.,]\d)"
+_UNIT_NAME = (
+    r"(?P<name>(?:kilo|centi|milli|deci)?(?:met|lit)(?:er|re)s?|(?:kilo|milli)?grams?|percent|degrees"
+    r"|hours?|minutes?|seconds?|miles?|million|billion|euros?|times|points?)\b"
+)
 MEASURE_RULES: tuple[Rule, ...] = (
+    rule(
+        rf"(?P<whole>\d{{1,9}}),(?P<decimals>\d{{1,2}}){SPACE}?(?:{_UNIT_NAME}|{_UNIT})",
+        _verbalize_decimal_comma,
+    ),
+    rule(rf"(\d{{2,3}})/(\d{{2,3}}){SPACE}?mmHg\b", _verbalize_pressure),
+    rule(
+        rf"(?P<feet>\d{{1,3}}){SPACE}?(?:ft\.?|feet),?{SPACE}(?P<inches>\d{{1,2}}){SPACE}?(?:in\b\.?|inches|\")",
+        _verbalize_feet_then_inches,
+    ),
+    rule(
+        r"(\d{1,3})['’](?=\s(?:tall|wide|long|high|deep|across|x|×|by)\b)",
+        lambda match: [*to_cardinal(match[1]), "foot" if match[1] == "1" else "feet"],
+    ),
     rule(
         rf"(?P<feet>\d{{1,2}}){SPACE}?(?P<sign>['’′]){SPACE}?(?P<inches>\d{{1,2}})(?:[\"”″]|'')?(?![\w'’])",
         _verbalize_feet_and_inches,
@@ -253,7 +336,7 @@ RANGE_RULES: tuple[Rule, ...] = (
         lambda match: [*to_number(match["first"]), "to", *to_number(match["last"])],
     ),
     rule(
-        rf"(\d{{1,3}}(?:,\d{{3}})+|\d{{1,40}}){ORDINAL_ENDING}\b",
+        rf"(\d{{1,3}}(?:,\d{{3}}){{1,12}}|\d{{1,40}}){ORDINAL_ENDING}\b",
         lambda match: to_ordinal(match[1].replace(",", "")),
     ),
     rule(
@@ -261,11 +344,20 @@ RANGE_RULES: tuple[Rule, ...] = (
         _verbalize_ordinal_fraction,
     ),
     rule(
+        rf"(?P<numerator>\d{{1,2}})/(?P<denominator>\d{{1,2}}){SPACE}?[-–]{SPACE}?(?=\d)",
+        lambda match: [*to_fraction(match["numerator"], match["denominator"]), "to"],
+    ),
+    rule(
+        rf"(?P<first>\d{{1,3}}){SPACE}?{DASH}{SPACE}?(?P<last>\d{{1,3}}(?:\.\d)?)x(?!\w)",
+        lambda match: [*to_cardinal(match["first"]), "to", *to_number(match["last"]), "times"],
+    ),
+    rule(
         r"(?:(?P<whole>\d{1,9})[\s-])?(?P<numerator>\d{1,9})[/⁄](?P<denominator>\d{1,9})(?![\d/])",
         _verbalize_fraction,
     ),
     rule(r"(?P<whole>\d{1,9})\s?(?P<sign>[¼-¾⅐-⅞])", _verbalize_mixed_number),
     rule(r"(\d{1,9})\s?[x×]\s?(?=\d)", lambda match: [*to_number(match[1]), "by"]),
+    rule(r"(\d{1,9}(?:\.\d{1,9})?)([abcnkprtxyz]{1,2})(?![\w'’.])", _verbalize_coefficient),
     rule(r"(\d{1,9}(?:\.\d{1,9})?)x\b", lambda match: [*to_number(match[1]), "times"]),
     rule(r"(\d{1,9}):(\d{1,9})(?![\d:])", _verbalize_score),
     rule(r"(\d{1,9}(?:\.\d{1,9})?)[eE]([+-]?\d{1,3})\b", _verbalize_scientific),

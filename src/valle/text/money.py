@@ -8,6 +8,7 @@ from re import Match
 from valle.text.context import describes_noun
 from valle.text.numbers import to_cardinal, to_number
 from valle.text.patterns import AMOUNT, DASH, NUMBER, SPACE, Rule, rule
+from valle.text.units import name_denominator
 
 # fmt: off
 MAGNITUDES = {
@@ -22,6 +23,9 @@ _CURRENCIES = {
     "¥": ("yen", "yen", "", ""),
     "₹": ("rupee", "rupees", "paisa", "paise"),
     "₩": ("won", "won", "", ""),
+    "₤": ("pound", "pounds", "penny", "pence"), "₵": ("cedi", "cedis", "", ""),
+    "₸": ("tenge", "tenge", "", ""), "₾": ("lari", "lari", "", ""),
+    "₼": ("manat", "manat", "", ""), "₡": ("colon", "colones", "", ""),
     "₽": ("ruble", "rubles", "kopeck", "kopecks"),
     "₿": ("bitcoin", "bitcoins", "", ""),
     "₪": ("shekel", "shekels", "", ""), "₺": ("lira", "lira", "", ""),
@@ -43,6 +47,7 @@ _CODES = {
     "DKK": ("Danish krone", "Danish kroner", "", ""), "PLN": ("zloty", "zloty", "", ""),
     "MXN": ("Mexican peso", "Mexican pesos", "", ""), "ZAR": ("rand", "rand", "", ""),
     "BRL": ("real", "reais", "", ""), "KRW": _CURRENCIES["₩"], "RUB": _CURRENCIES["₽"],
+    "Rs": _CURRENCIES["₹"], "kr": ("krone", "kroner", "", ""), "zł": ("zloty", "zloty", "", ""),
     "CAD": ("Canadian dollar", "Canadian dollars", "cent", "cents"),
     "AUD": ("Australian dollar", "Australian dollars", "cent", "cents"),
     "NZD": ("New Zealand dollar", "New Zealand dollars", "cent", "cents"),
@@ -137,12 +142,40 @@ def _verbalize_european(match: Match[str]) -> list[str]:
     return verbalize_amount(amount, _name_currency(match))
 
 
+def _verbalize_notes(match: Match[str]) -> list[str]:
+    """Read "two $20s"."""
+    *words, last = to_cardinal(match["tens"])
+    return [*words, last[:-1] + "ies" if last.endswith("y") else last + "s"]
+
+
 def _verbalize_cents(match: Match[str]) -> list[str]:
     return [*to_number(match[1]), "cent" if match[1] == "1" else "cents"]
 
 
+_RATED = re.compile(rf"(?:[{CURRENCY_SIGNS}]\d[\d.,]{{0,15}}[kKmMbB]?|\d(?P<count>))$")
+_DENOMINATOR = re.compile(r"/([A-Za-z]{1,9}[²³]?)(?![\w/])")
+
+
+def verbalize_rate(text: str, at: int) -> tuple[list[str], int] | None:
+    """Read the slash and the unit after a price or a number: "$5/month", "$50k/yr", "9/day".
+
+    Returns:
+        "per" and the unit, and the position after it; None if it is not a rate.
+    """
+    rated = _RATED.search(text, max(at - 20, 0), at)
+    denominator = _DENOMINATOR.match(text, at)
+    if not rated or not denominator:
+        return None
+    written = denominator[1]
+    name = name_denominator(written)
+    if name and (len(written) > 1 or rated["count"] is None):
+        return ["per", *name.split()], denominator.end()
+    return (["per"], at + 1) if rated["count"] is None else None
+
+
 _CODE = rf"(?P<after>{'|'.join(_CODES)})\b"
 MONEY_RULES: tuple[Rule, ...] = (
+    rule(rf"{_SIGN}(?P<tens>\d{{1,3}}0|5|1|2)s(?!\w)", _verbalize_notes),
     rule(
         rf"{_PREFIX}(?P<before>{_SIGN}){SPACE}?(?P<first>{NUMBER})(?P<first_magnitude>[kKmMbB])?"
         rf"{SPACE}?(?:{DASH}|to\b){SPACE}?(?:(?:US|CA|AU|NZ|[CA])?{_SIGN})?"
@@ -165,6 +198,6 @@ MONEY_RULES: tuple[Rule, ...] = (
     ),
     rule(rf"{AMOUNT}{_MAGNITUDE}{SPACE}?(?P<after>{_SIGN})(?!\d)", _verbalize_money),
     rule(rf"{AMOUNT}{_MAGNITUDE}{SPACE}?{_CODE}", _verbalize_money),
-    rule(rf"(?P<before>{'|'.join(_CODES)}){SPACE}?{AMOUNT}{_MAGNITUDE}", _verbalize_money),
+    rule(rf"(?P<before>{'|'.join(_CODES)})\.?{SPACE}?{AMOUNT}{_MAGNITUDE}", _verbalize_money),
     rule(r"¢(\d{1,9})(?!\d)", _verbalize_cents),
 )

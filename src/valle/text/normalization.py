@@ -9,27 +9,23 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from re import Match
 from typing import Literal
 
-from valle.text import lexicon
+from valle.text import lexicon, word_rules
 from valle.text.abbreviations import (
     find_next_word,
     sentence_continues,
     sentence_ends,
-    verbalize_abbreviation,
     verbalize_initials,
-    verbalize_street,
 )
 from valle.text.addresses import verbalize_address
-from valle.text.capitals import is_initialism
+from valle.text.capitals import is_in_capitals, is_initialism
 from valle.text.markup import strip_markup
-from valle.text.money import CURRENCY_CODES, CURRENCY_SIGNS
+from valle.text.money import CURRENCY_CODES, CURRENCY_SIGNS, verbalize_rate
 from valle.text.number_rules import verbalize_number
-from valle.text.numbers import MONTHS, to_cardinal
+from valle.text.numbers import to_cardinal
 from valle.text.operators import verbalize_operator, verbalize_power
-from valle.text.roman import verbalize_roman
 from valle.text.spelling import split_scripts, to_ascii, verbalize_word
 from valle.text.tokens import Skipped, Token
 from valle.text.words import (
@@ -37,8 +33,11 @@ from valle.text.words import (
     Word,
     describe_word,
     is_acronym_part,
+    is_plain,
     is_roman_numeral,
     may_start_address,
+    may_start_date,
+    may_start_expression,
 )
 
 _MAX_RUN = 1000  # letters that are looked at as one word
@@ -61,9 +60,8 @@ def normalize(
     while at < len(marked.text):
         at = max(normalizer.read(at), at + 1)
     tokens = [
-        replace(token, start=start, end=end)
+        Token(token.kind, token.spoken, *marked.locate(token.start, token.end))
         for token in normalizer.tokens
-        for start, end in [marked.locate(token.start, token.end)]
     ]
     spans = [(*marked.locate(start, end), why) for start, end, why in normalizer.skipped]
     return tokens, [Skipped(start, end, text[start:end], why) for start, end, why in spans]
@@ -76,8 +74,8 @@ _PARAGRAPH = re.compile(r"[^\S\n]*\n\s*\n|[^\S\n]*\n\s*(?=(?:[-*•·]|\d{1,3}[.
 _SENTENCE_END = re.compile(r"(?:[.!?…‽。！？]['\"’”)\]]{0,2}){1,200}")
 _PAUSE = re.compile(r"(?:[,;:()\[\]{}—–‒―、，；：]|-{2,}|={3,}|\*{3,}|_{3,}|~{3,}){1,200}")
 _NUMBER_START = re.compile(rf"[-−–+.'’(]?[{re.escape(CURRENCY_SIGNS)}]?\.?\d|\+\d")
-_PRICE = re.compile(rf"[{re.escape(CURRENCY_SIGNS)}]\d[\d.,]*[kKmMbB]?$")
-_DATE_PREFIXES = frozenset([month[:3] for month in MONTHS] + "Mon Tue Wed Thu Fri Sat Sun".split())
+_SUSPENDED = re.compile(r"-\s(?:or|and|to)\s")
+_AND_OR = re.compile(r"\b(?:and|either)$", re.IGNORECASE)
 
 
 class _Normalizer:
@@ -91,10 +89,8 @@ class _Normalizer:
         self.known_words = known_words
         self.tokens: list[Token] = []
         self.skipped: list[tuple[int, int, str]] = []
-        letters = [char for char in text[:100_000] if char.isalpha()]
-        is_upper = sum(char.isupper() for char in letters) > 0.7 * len(letters)
         # in a text of capitals, capitals do not mark acronyms
-        self.all_capitals = is_upper and len(text.split(maxsplit=2)) > 2
+        self.all_capitals = is_in_capitals(text)
 
     def read(self, at: int) -> int:
         """Read what stands at `at`."""
@@ -164,6 +160,8 @@ class _Normalizer:
         word = describe_word(self.text, match)
         if self.known_words and word.key.removesuffix("'s") in self.known_words:
             return self._add("word", (word.letters,), word.start, word.end)
+        if is_plain(word):
+            return self._read_english(word)
         for applies, read in _WORD_RULES:
             if applies(word) and (read_end := read(self, word)):
                 return read_end
@@ -177,16 +175,6 @@ class _Normalizer:
             ends = self.text[end - 1] == "." and sentence_ends(self.text, end)
             return end - 1 if ends else end
         return None
-
-    def _read_abbreviation(self, word: Word) -> int | None:
-        if abbreviation := verbalize_abbreviation(self.text, word.letters, word.end):
-            words, end = abbreviation
-            return self._add("word", tuple(words), word.start, end)
-        return None
-
-    def _read_street(self, word: Word) -> int | None:
-        street = verbalize_street(self.text, word.start, word.end)
-        return self._add("word", tuple(street[0]), word.start, street[1]) if street else None
 
     def _read_ambiguous_capitals(self, word: Word) -> int | None:
         spelled = is_initialism(self.text, word.start, word.end, self.all_capitals)
@@ -202,12 +190,6 @@ class _Normalizer:
             return None
         return self._add("word", (word.letters[0] + "'s",), word.start, word.end)
 
-    def _read_with(self, word: Word) -> int:
-        """Read "w/" and "w/o"."""
-        without = self.text[word.end : word.end + 2].lower() == "/o"
-        end = word.end + (2 if without else 1)
-        return self._add("word", ("without" if without else "with",), word.start, end)
-
     def _read_single_a(self, word: Word) -> int:
         """Read the article, or else the name of the letter."""
         is_article = word.letters == "a" or self.all_capitals
@@ -219,19 +201,8 @@ class _Normalizer:
             )
         return self._add("word", ("a" if is_article else "A",), word.start, word.end)
 
-    def _read_letter_names(self, word: Word) -> int:
-        return self._add("word", tuple(word.letters), word.start, word.end)
-
-    def _read_bare_abbreviation(self, word: Word) -> int:
-        spoken = tuple(lexicon.WITHOUT_PERIOD[word.key].split())
-        return self._add("word", spoken, word.start, word.end)
-
     def _read_interjection(self, word: Word) -> int:
-        return self._add("ipa", (lexicon.INTERJECTIONS[word.key],), word.start, word.end)
-
-    def _read_roman_numeral(self, word: Word) -> int | None:
-        roman = verbalize_roman(self.text, word.start, word.end)
-        return self._add("word", tuple(roman[0]), word.start, roman[1]) if roman else None
+        return self._add("ipa", (lexicon.INTERJECTIONS[word.squeezed],), word.start, word.end)
 
     def _read_english(self, word: Word) -> int:
         self._add_letters(word.letters, word.start, word.end)
@@ -282,8 +253,10 @@ class _Normalizer:
         run, (at, end) = match[0], match.span()
         before, after = self.text[at - 1 : at], self.text[end : end + 1]
         # "file.txt", but "the end.Next" only lacks a space
-        if run == "." and after.isalnum() and not (after.isupper() and before.islower()):
-            return self._add("word", ("dot",), at, end) if before.isalnum() else end
+        is_next = after.isupper() and (before.islower() or self.text[end + 1 : end + 2].islower())
+        if run == "." and after.isalnum() and not is_next:
+            is_dot = before.isalnum() or (before in ("", " ", "(") and after.isalpha())
+            return self._add("word", ("dot",), at, end) if is_dot else end
         mark = "."
         following = find_next_word(self.text, end)
         if any(char in run for char in "?？‽"):
@@ -298,6 +271,8 @@ class _Normalizer:
         """Read a hyphen: inside a word it is silent, any other is a dash."""
         before, after = self.text[at - 1 : at], self.text[at + 1 : at + 2]
         previous = self.tokens[-1] if self.tokens else None
+        if before.isalpha() and _SUSPENDED.match(self.text, at):
+            return at + 1  # "two- or three-day"
         # "U.S.-based"
         follows_abbreviation = bool(
             before == "." and previous and not previous.is_border and previous.end == at
@@ -310,9 +285,10 @@ class _Normalizer:
         """Read a slash: it is spoken inside words, but not in "and/or"."""
         before, after = self.text[at - 1 : at], self.text[at + 1 : at + 2]
         is_inside = before.isalnum() and after.isalnum()
-        if is_inside and _PRICE.search(self.text, max(at - 20, 0), at) and after.isalpha():
-            return self._add("word", ("per",), at, at + 1)  # "$5/month"
-        if is_inside and self.text[max(at - 3, 0) : at].lower() != "and":
+        if is_inside and (rate := verbalize_rate(self.text, at)):
+            words, end = rate
+            return self._add("word", tuple(words), at, end)
+        if is_inside and not _AND_OR.search(self.text, max(at - 6, 0), at):
             self._read_named_sign(at)
         return at + 1
 
@@ -353,6 +329,18 @@ class _Normalizer:
             self._skip(at, at + 1, "a sign with no spoken form")
 
 
+def _say(
+    verbalize: Callable[[str, Word], tuple[list[str], int] | None],
+) -> Callable[[_Normalizer, Word], int | None]:
+    """Return a rule that adds the words that `verbalize` gives for a word."""
+
+    def read(normalizer: _Normalizer, word: Word) -> int | None:
+        said = verbalize(normalizer.text, word)
+        return normalizer._add("word", tuple(said[0]), word.start, said[1]) if said else None
+
+    return read
+
+
 # (does the rule apply?, read the word); the first one that does not return None takes it
 _WORD_RULES: tuple[
     tuple[Callable[[Word], bool], Callable[[_Normalizer, Word], int | None]], ...
@@ -361,18 +349,26 @@ _WORD_RULES: tuple[
         lambda word: word.after == "$" or word.letters in CURRENCY_CODES,
         lambda normalizer, word: normalizer._read_number(word.start),
     ),
+    (lambda word: word.key == "x" and word.after == " ", _say(word_rules.say_by)),
+    (
+        lambda word: len(word.letters) < 4 and word.after in lexicon.BEFORE_SIGNS,
+        _say(word_rules.say_variables),
+    ),
+    (may_start_expression, _say(word_rules.say_expression)),
     (
         lambda word: word.after == "." and is_roman_numeral(word),
-        _Normalizer._read_roman_numeral,
+        _say(word_rules.say_roman_numeral),
     ),
     (may_start_address, lambda normalizer, word: normalizer._read_address(word.start)),
     (may_start_address, _Normalizer._read_initials),
+    (may_start_date, lambda normalizer, word: normalizer._read_number(word.start)),
+    (may_start_date, _say(word_rules.say_short_date)),
     (
-        lambda word: word.letters[:3] in _DATE_PREFIXES,
-        lambda normalizer, word: normalizer._read_number(word.start),
+        lambda word: word.key in lexicon.NUMBERED_BARE and word.after == " ",
+        _say(word_rules.say_numbered),
     ),
-    (lambda word: word.key in lexicon.STREETS, _Normalizer._read_street),
-    (lambda word: word.after == ".", _Normalizer._read_abbreviation),
+    (lambda word: word.key in lexicon.STREETS, _say(word_rules.say_street)),
+    (lambda word: word.after == ".", _say(word_rules.say_abbreviation)),
     (
         lambda word: word.letters in lexicon.AMBIGUOUS_CAPITALS,
         _Normalizer._read_ambiguous_capitals,
@@ -381,12 +377,12 @@ _WORD_RULES: tuple[
         lambda word: word.letters in ("As", "Is", "Es", "Os", "Us", "Ms", "Ns", "Hs"),
         _Normalizer._read_plural_letter,
     ),
-    (lambda word: word.key == "w" and word.after == "/", _Normalizer._read_with),
+    (lambda word: word.key == "w" and word.after == "/", _say(word_rules.say_with)),
     (lambda word: word.letters in ("A", "a"), _Normalizer._read_single_a),
-    (is_acronym_part, _Normalizer._read_letter_names),
-    (lambda word: word.key in lexicon.WITHOUT_PERIOD, _Normalizer._read_bare_abbreviation),
-    (lambda word: word.key in lexicon.INTERJECTIONS, _Normalizer._read_interjection),
-    (is_roman_numeral, _Normalizer._read_roman_numeral),
+    (is_acronym_part, _say(word_rules.say_letter_names)),
+    (lambda word: word.key in lexicon.WITHOUT_PERIOD, _say(word_rules.say_bare_abbreviation)),
+    (lambda word: word.squeezed in lexicon.INTERJECTIONS, _Normalizer._read_interjection),
+    (is_roman_numeral, _say(word_rules.say_roman_numeral)),
     (lambda word: word.letters.isascii(), _Normalizer._read_english),
     (lambda _word: True, _Normalizer._read_foreign),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from valle.text.codes import CODE_RULES, LETTER_RULES, YEAR_RULES
+from valle.text.codes import CODE_RULES, LETTER_RULES, YEAR_RULES, say_number_of_name
 from valle.text.dates import DATE_RULES, TIME_RULES
 from valle.text.measures import MEASURE_RULES, RANGE_RULES
 from valle.text.money import MONEY_RULES
@@ -36,6 +36,8 @@ def verbalize_number(text: str, at: int) -> tuple[list[str], int] | None:
         Its words and the position after it; None if there is none.
     """
     before = text[at - 1 : at]
+    if (before.isalpha() or before in ("-", ".")) and (number := say_number_of_name(text, at)):
+        return number
     if before.isalnum() and (match := _AFTER_LETTER.match(text, at)):
         if not before.isdecimal():
             return to_number(match[0]), match.end()

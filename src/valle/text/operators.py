@@ -9,6 +9,7 @@ from valle.text import lexicon
 from valle.text.numbers import to_signed_number
 
 _OPERATOR = re.compile("|".join(re.escape(sign) for sign in lexicon.OPERATORS))
+_FACTORIAL = re.compile(r"!\s?[=+*/×÷−^]\s?[\w(]")
 _POWER = re.compile(r"\^[({]?(-?\d{1,9}|[A-Za-z])[)}]?(?!\w)")
 _RAISED = re.compile(r"[⁻⁺]?[⁰¹²³⁴-⁹]{1,9}")
 _LOWERED = re.compile(r"[₀-₉]{1,9}")
@@ -16,6 +17,8 @@ _LOWERED = re.compile(r"[₀-₉]{1,9}")
 
 def verbalize_operator(text: str, at: int) -> tuple[list[str], int] | None:
     """Read an operator of several characters; None in a longer line of signs."""
+    if text[at] == "!" and text[at - 1 : at].isalnum() and _FACTORIAL.match(text, at):
+        return ["factorial"], at + 1
     operator = _OPERATOR.match(text, at)
     if not operator:
         return None

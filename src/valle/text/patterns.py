@@ -14,6 +14,7 @@ THOUSANDS_COMMAS = r"\d{1,3}(?:,\d{3}){1,12}"
 # "1 250 000", "5 000 km": thousands set apart by spaces
 THOUSANDS_SPACES = (
     rf"\d{{1,3}}(?:{SPACE}\d{{3}}){{2,12}}(?![\d])|\d{{1,3}}[\u2009\u202f]\d{{3}}(?!\d)"
+    r"|\d{1,3} 000(?! ?\d)"
 )
 AMOUNT = (
     rf"(?P<amount>(?:{THOUSANDS_SPACES}|{THOUSANDS_COMMAS}|\d{{1,40}})(?:\.\d{{1,40}})?"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 _PEOPLE = """
 nguyen=wˈɪn niamh=nˈiːv saoirse=sˈɜːʃə joaquin=wɑːkˈiːn jorge=hˈɔːɹheɪ jose=hoʊzˈeɪ juan=wˈɑːn
 guillermo=ɡiːˈɛɹmoʊ muñoz=muːnjˈoʊz nuñez=nˈuːnjɛz vazquez=vˈæskɛz jimenez=hɪmˈɛnɛz xi=ʃˈiː
@@ -45,6 +47,7 @@ nike=nˈaɪki adidas=ədˈiːdəs hyundai=hˈʌndeɪ porsche=pˈɔːɹʃə huawe
 linux=lˈɪnəks latex=lˈeɪtɛks ubuntu=ʊbˈʊntuː vlog=vlˈɑːɡ vlogs=vlˈɑːɡz vlogger=vlˈɑːɡɚ
 vloggers=vlˈɑːɡɚz vlogging=vlˈɑːɡɪŋ sudo=sˈuːduː peugeot=pjuːʒˈoʊ renault=ɹənˈoʊ citroën=sˈɪtɹoʊən
 lamborghini=lˌæmbɔːɹɡˈiːni volkswagen=vˈoʊkswæɡən ikea=aɪkˈiːə jpeg=dʒˈeɪpɛɡ jpegs=dʒˈeɪpɛɡz
+nvidia=ɛnvˈɪdiə json=dʒˈeɪsən yaml=jˈæməl toml=tˈɑːməl ebay=ˈiːbeɪ
 wysiwyg=wˈɪziwɪɡ sqlite=ˌɛskjuːlˈaɪt regex=ɹˈɛdʒɛks asus=ˈeɪsuːs asics=ˈeɪsɪks lancôme=lɑːnkˈoʊm
 nestle=nˈɛsəl nestlé=nˈɛsleɪ qwerty=kwˈɜːɾi gnu=ɡnˈuː kubectl=kjˈuːbkəntɹoʊl
 huggingface=hˈʌɡɪŋfeɪs
@@ -84,7 +87,9 @@ wunderkind=vˈʊndɚkɪnd poltergeist=pˈoʊltɚɡaɪst bildungsroman=bˈɪldʊ�
 bourgeois=bʊɹʒwˈɑː bouquet=buːkˈeɪ cachet=kæʃˈeɪ crochet=kɹoʊʃˈeɪ ricochet=ɹˈɪkəʃeɪ
 sobriquet=sˈoʊbɹɪkeɪ parquet=pɑːɹkˈeɪ ballet=bælˈeɪ chalet=ʃælˈeɪ façade=fəsˈɑːd macabre=məkˈɑːbɹə
 segue=sˈɛɡweɪ segues=sˈɛɡweɪz segued=sˈɛɡweɪd hyperbole=haɪpˈɜːbəli synecdoche=sɪnˈɛkdəki
-niche=nˈɪtʃ piñata=pɪnjˈɑːtə señor=seɪnjˈɔːɹ señora=seɪnjˈɔːɹə fiesta=fiˈɛstə siesta=siˈɛstə
+niche=nˈɪtʃ coup=kˈuː cliché=kliːʃˈeɪ clichés=kliːʃˈeɪz fiancé=fiːɑːnsˈeɪ
+fjord=fjˈɔːɹd fjords=fjˈɔːɹdz
+piñata=pɪnjˈɑːtə señor=seɪnjˈɔːɹ señora=seɪnjˈɔːɹə fiesta=fiˈɛstə siesta=siˈɛstə
 pueblo=pwˈɛbloʊ conquistador=kɑːŋkˈiːstədɔːɹ llama=lˈɑːmə guerrilla=ɡəɹˈɪlə junta=hˈʊntə
 machete=məʃˈɛɾi mañana=mənjˈɑːnə adieu=ədjˈuː bonjour=boʊnʒˈʊɹ merci=mɛɹsˈiː ciao=tʃˈaʊ
 arrivederci=ˌɑːɹɪvədˈɛɹtʃi papier-mâché=pˌeɪpɚməʃˈeɪ lingerie=lˌɑːnʒəɹˈeɪ chaise=ʃˈeɪz longue=lˈɔŋ
@@ -93,7 +98,8 @@ quixotic=kwɪksˈɑːtɪk quixote=kihˈoʊteɪ tarot=tˈæɹoʊ ayahuasca=ˌaɪ�
 karma=kˈɑːɹmə diwali=dɪwˈɑːli ramadan=ɹˈɑːmədɑːn eid=ˈiːd hanukkah=hˈɑːnəkə chutzpah=hˈʊtspə
 mensch=mˈɛnʃ kibitz=kˈɪbɪts klezmer=klˈɛzmɚ axolotl=ˈæksəlˌɑːtəl chihuahua=tʃɪwˈɑːwɑː shih=ʃˈiː
 tzu=tsˈuː dachshund=dˈɑːkshʊnt rottweiler=ɹˈɑːtwaɪlɚ bichon=bˈiːʃɑːn frise=fɹiːzˈeɪ
-samoyed=sˈæməjɛd borzoi=bˈɔːɹzɔɪ
+chipotle=tʃᵻpˈoʊtleɪ dijon=diːʒˈoʊn entrepreneur=ˌɑːntɹəpɹənˈɜː entrepreneurs=ˌɑːntɹəpɹənˈɜːz
+pikachu=pˈiːkətʃuː samoyed=sˈæməjɛd borzoi=bˈɔːɹzɔɪ
 """
 _WORDS = dict(
     entry.split("=")
@@ -109,6 +115,9 @@ def find_loan_word(word: str) -> str:
     """Return the IPA of a name or loan word, also with "'s"; "" if espeak-ng knows it."""
     key = word.lower()
     ipa = _WORDS.get(key, "")
+    if not ipa and not key.isascii():
+        plain = unicodedata.normalize("NFD", key).encode("ascii", "ignore").decode()
+        ipa = _WORDS.get(plain, "")
     if not ipa and key.endswith("'s") and (stem := _WORDS.get(key[:-2])):
         ipa = stem + _possessive_ending(stem)
     return ipa

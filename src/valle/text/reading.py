@@ -21,6 +21,7 @@ from pathlib import Path
 
 from valle.errors import UsageError
 from valle.text.phonemes import Pronunciation, find_unknown_ipa, parse_ipa, pronounce
+from valle.text.pls import looks_like_pls, read_pls
 from valle.text.symbols import VOWELS
 
 _IPA = re.compile(r"/([^/]+)/|\[\[([^\[\]]+)\]\]|\[([^\[\]]+)\]")
@@ -63,11 +64,11 @@ def make_reading(
 
 
 def load_lexicon(path: Path) -> dict[str, Pronunciation]:
-    """Read a lexicon file.
+    """Read a lexicon file: of lines, or in the format PLS of the W3C.
 
     Raises:
-        UsageError: The file cannot be read, or a line has no word, respelling or IPA; the message
-            names the line.
+        UsageError: The file cannot be read, a line has no word, respelling or IPA, or a word has
+            two pronunciations; the message names the line.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -77,7 +78,13 @@ def load_lexicon(path: Path) -> dict[str, Pronunciation]:
         raise UsageError(f"the lexicon {path} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"the lexicon {path} is not UTF-8 text; save it as UTF-8") from error
+    if looks_like_pls(text):
+        return {
+            _check_word(word, place): parse_pronunciation(sounds, place)
+            for word, sounds, place in read_pls(text, str(path))
+        }
     entries: dict[str, Pronunciation] = {}
+    lines: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -88,7 +95,13 @@ def load_lexicon(path: Path) -> dict[str, Pronunciation]:
                 f"{place}: {line.strip()!r} has no comma; write a word, a comma and how to say it: "
                 "Nguyen, win"
             )
-        entries[_check_word(word, place)] = parse_pronunciation(sounds, place)
+        key, phones = _check_word(word, place), parse_pronunciation(sounds, place)
+        if entries.setdefault(key, phones) != phones:
+            raise UsageError(
+                f"{place}: {word.strip()!r} has another pronunciation in line {lines[key]}; "
+                "keep one of them"
+            )
+        lines.setdefault(key, number)
     return entries
 
 
@@ -129,7 +142,7 @@ def _parse_strict_ipa(ipa: str, place: str) -> Pronunciation:
 def _parse_respelling(sounds: str, place: str) -> Pronunciation:
     syllables = re.split(r"[\s-]+", sounds)
     for syllable in syllables:
-        if not _SYLLABLE.fullmatch(syllable) or len(syllable) > _MOST_LETTERS:
+        if len(syllable) > _MOST_LETTERS or not _SYLLABLE.fullmatch(syllable):
             raise UsageError(
                 f"{place}: {syllable or sounds!r} cannot be read as a respelling; use syllables "
                 "with a vowel such as wah-KEEN, or IPA between slashes"

@@ -7,10 +7,12 @@ import re
 from valle.text import lexicon
 from valle.text.context import find_previous_word
 from valle.text.numbers import parse_roman, to_cardinal, to_ordinal, to_year
+from valle.text.words import ROMAN_ORDINAL
 
 _NEXT_WORD = re.compile(r"[ \t]+([^\W\d_]+(?:['’][^\W\d_]+)?)")
 _TWO_WORDS_BEFORE = re.compile(r"([^\W\d_]+\.?)\s+([^\W\d_]+)\s+$")
 _HEADING_END = re.compile(r"\.\s+[^\W\d_]")
+_RANGE_END = re.compile(r"\s?[-–—]\s?([IVXLC]{1,7})(?!\w)")
 _LINE = 120  # characters of a heading
 
 # "King George V", "Pope Pius X": a ruler's number is an ordinal.
@@ -64,9 +66,15 @@ def verbalize_roman(text: str, start: int, end: int) -> tuple[list[str], int] | 
     """
     letters = text[start:end].replace("’", "'")
     stem = letters.removesuffix("'s")
+    ordinal = ROMAN_ORDINAL.fullmatch(stem)
+    if ordinal and (value := parse_roman(ordinal[1])):
+        return to_ordinal(str(value)), end  # "the XVIIIth century"
     value = parse_roman(stem)
     if not value:
         return None
+    last = _RANGE_END.match(text, end)
+    if last and _is_numbered(find_previous_word(text, start)) and (to := parse_roman(last[1])):
+        return [*to_cardinal(str(value)), "to", *to_cardinal(str(to))], last.end()
     if _begins_heading(text, start, end, stem):
         return to_cardinal(str(value)), end
     possessive = letters[len(stem) :]
@@ -74,6 +82,12 @@ def verbalize_roman(text: str, start: int, end: int) -> tuple[list[str], int] | 
     if words is None:
         return None
     return [*words[:-1], words[-1] + possessive], end
+
+
+def _is_numbered(name: str) -> bool:
+    """Return whether a word is "Chapter" or the like, or its plural."""
+    word = name.rstrip(".").title()
+    return word in lexicon.NUMBERED_NOUNS or word.removesuffix("s") in lexicon.NUMBERED_NOUNS
 
 
 def _begins_heading(text: str, start: int, end: int, stem: str) -> bool:
@@ -102,18 +116,23 @@ def _verbalize_after_name(text: str, start: int, end: int, stem: str) -> list[st
     key = name.rstrip(".").lower()
     if name == "War" and text[max(start - 10, 0) : start].startswith("World"):
         return to_cardinal(number)
-    if key.title() in lexicon.NUMBERED_NOUNS:
+    if _is_numbered(name):
         return to_cardinal(number) if _counts(text, end, name, stem) else None
     if 1100 <= value < 2100 and (len(stem) > 3 or (len(stem) > 2 and key in _YEAR_BEFORE)):
         return to_year(number)
+    is_counted = name in ("the", "The") and len(stem) > 1
+    if before == " " and is_counted and _COUNTED_AFTER.match(text, end):
+        return to_ordinal(number)  # "the XIX century"
     if stem in _WORDS and stem not in ("IV", "XI"):
         return None
     if _is_ruler(text, start, key) and name[0].isupper():
         follows = _NEXT_WORD.match(text, end)
-        is_bare = stem == "I" and not _titled(text, start)
+        is_bare = stem == "I" and not _titled(text, start) and not _opens_sentence(text, start, end)
         if is_bare and follows and follows[1].lower() not in _FOLLOWS_NUMERAL:
             return None
         return ["the", *to_ordinal(number)]
+    if stem == "V" and _ends_title(text, start, end):
+        return to_cardinal(number)
     is_name = name[:1].isupper() and len(name) > 1 and name not in lexicon.SENTENCE_STARTERS
     if len(stem) > 1 and is_name and not name.isupper():
         if _is_person(text, start):
@@ -133,9 +152,30 @@ def _counts(text: str, end: int, name: str, stem: str) -> bool:
     if text[end : end + 1] in ("'", "’"):
         return False
     if name[0].islower():
-        return not word or word == "of"
+        is_one = _DETERMINED.search(text, max(end - 40, 0), end) is not None
+        return (not word and not (is_one and text[end : end + 1] == ",")) or word == "of"
     is_verb = word in _PRONOUN_VERBS or (word.endswith("ed") and len(word) > 3)
     return not is_verb
+
+
+_COUNTED_AFTER = re.compile(r"\s(?:century|dynasty|olympiad|congress|corps|army|legion|arr)", re.I)
+_DETERMINED = re.compile(r"\b(?:the|an?|this|that|every|each|one)\s[a-z]+\sI$", re.I)
+_TITLE_BEFORE = re.compile(r"(?:^|[^.!?]\s|[\"“*_])[A-Z][a-z]+\s[A-Z][a-z]+\s$")
+_NAME_AFTER = re.compile(r"\.?\s[A-Z]|['’.]\w")
+_FIRST_NAME = re.compile(r"(?:^|[.!?\n][\"”’)]?\s)[^\W\d_]+\s$")
+_PAST_AFTER = re.compile(r"\s(?:was|never|ruled|reigned|died|became|had|married|\w{2,12}ed)\b")
+
+
+def _ends_title(text: str, start: int, end: int) -> bool:
+    """Return whether a "V" follows the words of a title: "Grand Theft Auto V"."""
+    is_title = _TITLE_BEFORE.search(text, max(start - 40, 0), start) is not None
+    return is_title and not _NAME_AFTER.match(text, end)
+
+
+def _opens_sentence(text: str, start: int, end: int) -> bool:
+    """Return whether a ruler's name begins a sentence in the past: "Elizabeth I never married"."""
+    begins = _FIRST_NAME.search(text, max(start - 20, 0), start) is not None
+    return begins and _PAST_AFTER.match(text, end) is not None
 
 
 def _titled(text: str, start: int) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from valle.errors import TextError, UsageError
+from valle.text.markup import find_open_mark
 from valle.text.normalization import normalize
 from valle.text.phonemes import Phoneme, PronouncedToken, pronounce_tokens
 from valle.text.reading import PLAIN_ENGLISH, Reading
@@ -20,7 +21,8 @@ MAX_PENDING = 2000  # characters held back while the end of a sentence is awaite
 MAX_PHONEMES = 180  # symbols of a sentence, about 15 s
 _EMPTY_LENGTH = 2  # symbols of a sentence without words: the start and the last border
 
-_MAY_END = re.compile(r"[.!?…]\S*\s|\n\s*\n")
+_MAY_END = re.compile(r"[.!?…]\S{0,40}\s|\n\s{0,40}\n")
+_KEPT = 50  # characters that are kept of a stream without words, for what follows
 # a long sentence without a comma is split before one of these
 _CONJUNCTIONS = frozenset(
     "and but or nor because which that who when while where if as since although though until "
@@ -221,8 +223,12 @@ def stream_sentences(
         if not isinstance(chunk, str):
             raise UsageError(f"text comes in chunks of str, not {type(chunk).__name__}")
         pending += chunk
-        complete, skipped, end = _split_complete(pending, language, reading)
+        if len(pending) <= MAX_PENDING and not any(char.isalnum() for char in chunk):
+            continue  # no sentence begins
+        complete, skipped, end = split_complete(pending, language, reading)
         yield from _locate(complete, skipped, offset)
+        if skipped and not complete:
+            yield TextSegment(None, [shift_skipped(part, offset) for part in skipped])
         spoken = spoken or bool(complete)
         pending, offset = pending[end:], offset + end
     try:
@@ -230,27 +236,38 @@ def stream_sentences(
     except TextError:
         if not spoken:
             raise
-        skipped = [_shift_skipped(part, offset) for part in normalize(pending, reading.plain)[1]]
+        skipped = [shift_skipped(part, offset) for part in normalize(pending, reading.plain)[1]]
         if skipped:
             yield TextSegment(None, skipped)
 
 
-def _split_complete(
+def split_complete(
     pending: str, language: str, reading: Reading
 ) -> tuple[list[Sentence], list[Skipped], int]:
     """Return the sentences that no further text can change, their skipped parts and their end."""
-    if not _MAY_END.search(pending) and len(pending) <= MAX_PENDING:
+    is_long = len(pending) > MAX_PENDING
+    if not is_long and not _MAY_END.search(pending):
         return [], [], 0
     try:
         sentences, skipped = split_sentences(pending, language, reading=reading)
     except TextError:
-        return [], [], 0
+        if not is_long:
+            return [], [], 0
+        end = len(pending) - _KEPT
+        skipped = normalize(pending, reading.plain)[1]
+        return [], [part for part in skipped if part.end <= end], end
     # A long sentence is split by its whole length, so its parts wait for its end.
     complete = len(sentences) - 1
+    # So does what is inside a mark that a later chunk may close, or is inside the same link.
+    open_mark = len(pending) if reading.plain else find_open_mark(pending)
     while (
         complete > 0
-        and len(pending) <= MAX_PENDING
-        and sentences[complete - 1].phonemes[-1].symbol == ","
+        and not is_long
+        and (
+            sentences[complete - 1].phonemes[-1].symbol == ","
+            or sentences[complete].start > open_mark
+            or sentences[complete].start < sentences[complete - 1].words[-1].end
+        )
     ):
         complete -= 1
     end = sentences[complete].start if complete else 0
@@ -262,11 +279,12 @@ def _locate(
 ) -> Iterator[TextSegment]:
     """Yield sentences with spans that count from the beginning of the whole text."""
     for index, sentence in enumerate(sentences):
-        moved = [_shift_skipped(part, offset) for part in skipped] if index == 0 else []
-        yield TextSegment(_shift_sentence(sentence, offset), moved)
+        moved = [shift_skipped(part, offset) for part in skipped] if index == 0 else []
+        yield TextSegment(shift_sentence(sentence, offset), moved)
 
 
-def _shift_sentence(sentence: Sentence, offset: int) -> Sentence:
+def shift_sentence(sentence: Sentence, offset: int) -> Sentence:
+    """Return a sentence whose spans count from `offset` characters before."""
     if offset == 0:
         return sentence
     return replace(
@@ -283,5 +301,6 @@ def _shift_sentence(sentence: Sentence, offset: int) -> Sentence:
     )
 
 
-def _shift_skipped(skipped: Skipped, offset: int) -> Skipped:
+def shift_skipped(skipped: Skipped, offset: int) -> Skipped:
+    """Return a skipped part whose span counts from `offset` characters before."""
     return replace(skipped, start=skipped.start + offset, end=skipped.end + offset)

@@ -6,10 +6,12 @@ import re
 import unicodedata
 
 from valle.text import lexicon
+from valle.text.pronunciations import find_loan_word
 
 _CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 # Accented letters that espeak's English reads.
 _PLURAL_LETTERS = frozenset("BCDFGJKLPQRSTVWXYZ")
+_VOWEL_LETTERS = frozenset("aeiouyéèêëáàâäãåíìîïóòôöõúùûü")
 _KNOWN_ACCENTS = frozenset("éèêëáàâäãåçñíìîïóòôöõúùûüÉ")
 
 
@@ -62,7 +64,8 @@ def verbalize_word(word: str, all_capitals: bool) -> list[str]:
         return [word.upper()]
     if not stem:
         return [word]
-    if stem in lexicon.SMALL_INITIALISMS:
+    is_sound = any(char in _VOWEL_LETTERS for char in stem.lower()) or len(stem) > 5
+    if stem in lexicon.SMALL_INITIALISMS or (stem.islower() and not is_sound and not ending):
         return [*stem[:-1].upper(), stem[-1] + "'s"] if ending else list(stem.upper())
     if len(stem) == 2 and stem[1] == "s" and stem[0] in _PLURAL_LETTERS and not ending:
         return [stem[0] + "'s"]  # "Ps and Qs"
@@ -72,7 +75,8 @@ def verbalize_word(word: str, all_capitals: bool) -> list[str]:
     if stem.isupper() and (len(stem) > 1 or ending in ("s", "S")):
         if stem == "OK":
             return ["okay" + apostrophe + ending.lower()]
-        if len(stem) > 1 and _is_spelled_out(stem, all_capitals):
+        is_negation = stem[-1] == "N" and ending in ("T", "t")  # "DIDN'T"
+        if len(stem) > 1 and not is_negation and _is_spelled_out(stem, all_capitals):
             return [*stem[:-1], stem[-1].lower() + "'s"] if ending else list(stem)
         return [word if stem == "I" else word.lower()]
     if stem == "PhD":
@@ -92,4 +96,23 @@ def _is_spelled_out(capitals: str, all_capitals: bool) -> bool:
         return True
     if not any(char in "AEIOUYÉ" for char in capitals):
         return len(capitals) < 8
+    if len(capitals) in (4, 5) and not _is_pronounceable(capitals):
+        return capitals not in lexicon.SHORT_WORDS and not find_loan_word(capitals)
     return len(capitals) <= 3 and capitals not in lexicon.SHORT_WORDS and not all_capitals
+
+
+# Letters that begin and end English words; where capitals have others they are an initialism.
+_ONSET = re.compile(
+    r"(?:[BCDFGHJKLMNPQRSTVWXYZ]|[BCFGPS]L|[BCDFGPTKVW]R|S[CKMNPQTWVH]|[CGKPSTWRZ]H|[TDK]W|[GKMP]N|QU"
+    r"|PS|PT|TS|CZ|DZ|LL|SC[HR]|S[HPT]R|SPL|STR|THR|CHR|PH[LR]|SPH|SCH[MNLWR]|THW|NG|MC)?[AEIOUY]"
+)
+_CODA = re.compile(
+    r"[AEIOUY](?:[BCDFGHJKLMNPQRSTVWXYZ]|C[KTHS]|F[FT]|GH|L[BDFKLMNPSTXV]|M[BNPSF]|N[CDGKNSTXZ]"
+    r"|P[HPST]|R[BCDFGKLMNPRSTVX]|S[CHKMPST]|[TDBGKFHW]S|T[HTZ]|CH|DD|GG|ZZ|BB|BT|NS[KT]|W[NLKD]|H[MNL]|GN|EZ|X[TS]"
+    r"|[LNRMPSCTGFDKHBWXZ][LNRMPSCTGFDKHBWXZ][STHD]|GHTS|TCH)?$"
+)
+
+
+def _is_pronounceable(capitals: str) -> bool:
+    """Return whether capitals may be a word: "NATO", not "NYPD"."""
+    return _ONSET.match(capitals) is not None and _CODA.search(capitals) is not None

@@ -36,6 +36,7 @@ _UNITS = {
     "cc": ("C C",), "d": ("day", "days"), "Mbit": ("megabit", "megabits"),
     "Gbit": ("gigabit", "gigabits"), "kbit": ("kilobit", "kilobits"),
     "Kbit": ("kilobit", "kilobits"),
+    "N·m": ("newton meter", "newton meters"), "kW·h": ("kilowatt hour", "kilowatt hours"),
     "Nm": ("newton meter", "newton meters"),
     "mmHg": ("millimeter of mercury", "millimeters of mercury"),
     "atm": ("atmosphere", "atmospheres"), "au": ("astronomical unit", "astronomical units"),
@@ -55,7 +56,12 @@ _PREFIXES = {
 _POWERS = {"²": "square", "³": "cubic"}
 _UNIT_PERIODS = {"h": "hour", "hr": "hour", "s": "second", "min": "minute", "mo": "month",
                  "yr": "year", "day": "day", "week": "week", "month": "month", "year": "year",
-                 "hour": "hour", "d": "day", "person": "person", "night": "night"}
+                 "hour": "hour", "d": "day", "person": "person", "night": "night",
+                 "wk": "week", "y": "year", "sec": "second", "sqft": "square foot",
+                 "minute": "minute", "second": "second", "piece": "piece", "head": "head",
+                 "user": "user", "seat": "seat", "share": "share", "serving": "serving",
+                 "gallon": "gallon", "pound": "pound", "unit": "unit", "page": "page",
+                 "word": "word", "dozen": "dozen", "set": "set", "bbl": "barrel"}
 # fmt: on
 # After a space these are more often words or names than units.
 ATTACHED_UNITS = frozenset(
@@ -90,12 +96,18 @@ ATTACHED_UNITS = frozenset(
 )
 
 
+def name_denominator(sign: str) -> str | None:
+    """Return the name of a unit after "per": "hour", "second squared"; None if it is unknown."""
+    if sign in ("s²", "s2", "s³", "s3"):  # an acceleration
+        return "second " + ("squared" if sign[1] in "²2" else "cubed")
+    return _UNIT_PERIODS.get(sign) or name_unit(sign, singular=True)
+
+
 def name_unit(sign: str, singular: bool) -> str | None:
     """Return the name of a unit, with its metric prefix; None if it is unknown."""
     numerator, slash, denominator = sign.partition("/")
     if slash:
-        first = name_unit(numerator, singular)
-        second = _UNIT_PERIODS.get(denominator) or name_unit(denominator, singular=True)
+        first, second = name_unit(numerator, singular), name_denominator(denominator)
         return f"{first} per {second}" if first and second else None
     if sign in _UNITS:
         return _UNITS[sign][0 if singular else -1]

@@ -12,12 +12,13 @@ from valle.errors import UsageError
 from valle.text.symbols import LISTENER_SYMBOLS, SYMBOLS
 from valle.training.models.ar import AR
 from valle.training.models.codec import Codec, CodecSize
+from valle.training.models.convnext import ConvNeXtSize
 from valle.training.models.depth_growth import grow_depth
-from valle.training.models.detector import Detector, DetectorSize
-from valle.training.models.listener import Listener, ListenerSize
+from valle.training.models.detector import Detector
+from valle.training.models.listener import Listener
 from valle.training.models.nar import NAR
 from valle.training.models.sizes import ARSize, NARSize
-from valle.training.models.speaker import SpeakerEncoder, SpeakerSize
+from valle.training.models.speaker import SpeakerEncoder
 from valle.training.run_folder import CHECKPOINT, SIZE, load_checkpoint
 
 _Size = TypeVar("_Size")
@@ -35,18 +36,18 @@ def load_codec(run: Path) -> Codec:
 
 def load_listener(run: Path) -> Listener:
     """Load a run's listener in evaluation mode."""
-    model = Listener(_read_size(run, ListenerSize), len(LISTENER_SYMBOLS))
+    model = Listener(_read_size(run, ConvNeXtSize), len(LISTENER_SYMBOLS))
     return _load_weights(model, run, "listener")
 
 
 def load_speaker(run: Path) -> SpeakerEncoder:
     """Load a run's speaker encoder in evaluation mode."""
-    return _load_weights(SpeakerEncoder(_read_size(run, SpeakerSize)), run, "speaker")
+    return _load_weights(SpeakerEncoder(_read_size(run, ConvNeXtSize)), run, "speaker")
 
 
 def load_detector(run: Path) -> Detector:
     """Load a run's detector in evaluation mode."""
-    return _load_weights(Detector(_read_size(run, DetectorSize)), run, "detector")
+    return _load_weights(Detector(_read_size(run, ConvNeXtSize)), run, "detector")
 
 
 def load_ar(run: Path) -> AR:
@@ -57,6 +58,22 @@ def load_ar(run: Path) -> AR:
 def load_nar(run: Path) -> NAR:
     """Load a run's NAR model in evaluation mode."""
     return _load_weights(NAR(_read_size(run, NARSize), len(SYMBOLS)), run, "nar")
+
+
+def load_acoustic(runs: Path) -> tuple[NAR, Codec]:
+    """Load the NAR and the codec that speech is made with, in evaluation mode.
+
+    Args:
+        runs: folder of the training runs. What was trained in /acoustic takes the place of /nar and
+            of the decoder of /codec.
+    """
+    codec, acoustic = load_codec(runs / "codec"), runs / "acoustic"
+    if not (acoustic / CHECKPOINT).is_file():
+        return load_nar(runs / "nar"), codec
+    modules = load_checkpoint(acoustic / CHECKPOINT)["modules"]
+    if "codec" in modules:
+        codec.load_state_dict(modules["codec"])
+    return load_nar(acoustic), codec
 
 
 def _read_size(run: Path, kind: type[_Size]) -> _Size:

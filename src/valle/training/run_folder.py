@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from valle.errors import UsageError
+from valle.files import write_atomically
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -21,8 +23,46 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint.pt"
 SIZE = "size.json"
 _STYLES = "styles.json"
+_ORIGIN = "origin.json"
 # Fields of a size that may differ from those of the checkpoint, since no weight depends on them.
 _NOT_SHAPES = frozenset({"dropout", "max_positions", "block", "past", "ahead"})
+
+
+class Origin(BaseModel):
+    """Where the models of a run come from, if `valle import` wrote it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bundle: str
+    """The bundle's name."""
+    graphs: dict[str, str]
+    """SHA-256 of its graphs by name."""
+    consents: tuple[dict[str, Any], ...]
+    """Its receipts, which every bundle that descends from it carries on."""
+
+
+def save_origin(folder: Path, origin: Origin) -> None:
+    """Write where the models of a run come from into its folder."""
+    with write_atomically(folder / _ORIGIN) as temporary:
+        temporary.write_text(origin.model_dump_json(), encoding="utf-8")
+
+
+def load_origin(folder: Path) -> Origin | None:
+    """Read where the models of a run come from; None if they were trained from random weights.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    path = folder / _ORIGIN
+    if not path.is_file():
+        return None
+    try:
+        return Origin.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{path} is damaged: the models may need receipts that are in it; import the bundle "
+            "again"
+        ) from error
 
 
 def write_checkpoint(path: Path, modules: dict[str, dict[str, Tensor]], **state: Any) -> None:

@@ -18,10 +18,13 @@ from valle.errors import OutputError, UsageError
 from valle.training.run_folder import (
     CHECKPOINT,
     SIZE,
+    Origin,
     have_same_bin_edges,
     load_bin_edges,
     load_checkpoint,
+    load_origin,
     save_bin_edges,
+    save_origin,
     write_checkpoint,
 )
 
@@ -77,6 +80,11 @@ def average_runs(runs: Sequence[Path], into: Path) -> str:
     into.mkdir(parents=True, exist_ok=True)
     (into / SIZE).write_bytes((runs[0] / SIZE).read_bytes())
     save_bin_edges(into, bin_edges)
+    origins = [origin for run in runs if (origin := load_origin(run)) is not None]
+    if origins:
+        consents = {str(r.get("id")): r for origin in origins for r in origin.consents}
+        name = ", ".join(sorted({origin.bundle for origin in origins}))
+        save_origin(into, Origin(bundle=name, graphs={}, consents=tuple(consents.values())))
     write_checkpoint(into / CHECKPOINT, {stage: mean}, step=0, spent_seconds=0.0)
     return stage
 

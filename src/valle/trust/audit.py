@@ -6,9 +6,12 @@ import hashlib
 from dataclasses import dataclass
 
 from valle.errors import ConsentError
-from valle.trust import keys, private_files
+from valle.trust import keys, ledger_witness, private_files
 from valle.trust.ledger import GENESIS_HASH, Head, read_raw_lines, read_signed_head
 from valle.trust.ledger_line import verify_line
+
+OLDER_COPY = "it is an older copy of the ledger: the next use of valle enters that in it"
+INTERRUPTED = "was being written when valle was stopped; its next use completes it"
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,19 @@ def audit() -> Audit:
         except ConsentError as error:
             faults = (Fault(0, str(error)), *_find_faults(raw_lines, key.id, None))
             return Audit(0, GENESIS_HASH, faults)
-        return Audit(head.lines, head.hash, tuple(_find_faults(raw_lines, key.id, head)))
+        faults = tuple(_find_faults(raw_lines, key.id, head))
+        if ledger_witness.is_older(head, ledger_witness.recall(key)):
+            faults = (Fault(0, OLDER_COPY), *faults)
+        if [fault.line for fault in faults] == [head.lines] and _is_cut_off(raw_lines, head):
+            faults = (Fault(head.lines, INTERRUPTED),)
+        return Audit(head.lines, head.hash, faults)
+
+
+def _is_cut_off(raw_lines: list[bytes], head: Head) -> bool:
+    """Whether all that is wrong can be that a crash kept the last line from the file."""
+    if len(raw_lines) == head.lines - 1:
+        return True
+    return len(raw_lines) == head.lines and head.last.encode().startswith(raw_lines[-1])
 
 
 def _find_faults(raw_lines: list[bytes], key_id: str, head: Head | None) -> list[Fault]:

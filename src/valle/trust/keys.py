@@ -5,6 +5,7 @@ A key is identified by its public half, 64 hexadecimal digits; there is no regis
 
 from __future__ import annotations
 
+import hmac
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 KEY_FILE, TRUSTED_FILE = "key.pem", "trusted_keys.txt"
 
 _ID = re.compile(r"[0-9a-f]{64}")
+_registry_members: frozenset[str] = frozenset()  # see `trust_registry_members`
 _SIGNATURE = re.compile(r"[0-9a-f]{128}")
 
 
@@ -51,13 +53,25 @@ class SigningKey:
     def derive_watermark_key(self) -> bytes:
         """Derive the 32 secret bytes with which this key's owner embeds and reads payloads.
 
-        HKDF (RFC 5869) of the private half: there is no second file to keep, and whoever is given
-        these bytes to read watermarks cannot sign anything with them.
+        There is no second file to keep, and whoever is given these bytes to read watermarks cannot
+        sign anything with them.
         """
+        return self._derive(b"valle watermark key")
+
+    def authenticate_text(self, text: str) -> str:
+        """Return the HMAC-SHA-256 of a text, in hexadecimal, by which the ledger knows it.
+
+        A plain hash would tell a short text to anyone who tries the likely ones.
+        """
+        key = self._derive(b"valle ledger text key")
+        return hmac.new(key, text.encode("utf-8", "surrogatepass"), "sha256").hexdigest()
+
+    def _derive(self, use: bytes) -> bytes:
+        """Derive 32 secret bytes for one use: HKDF (RFC 5869) of the private half."""
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-        derived = HKDF(SHA256(), length=32, salt=None, info=b"valle watermark key")
+        derived = HKDF(SHA256(), length=32, salt=None, info=use)
         return derived.derive(self.private.private_bytes_raw())
 
 
@@ -138,11 +152,19 @@ def check_known(key_id: str) -> None:
         ConsentError: It is neither, or the keys cannot be read.
     """
     key = load_user_key()
-    if (key is None or key.id != key_id) and key_id not in load_trusted_keys():
+    if key is not None and key.id == key_id:
+        return
+    if key_id not in _registry_members and key_id not in load_trusted_keys():
         raise ConsentError(
             f"it is signed by a key that is not known here, {key_id[:16]}...: enroll the recording "
             f"again, or, if you trust that key, add it to {private_files.folder() / TRUSTED_FILE}"
         )
+
+
+def trust_registry_members(key_ids: frozenset[str]) -> None:
+    """Trust, in this process, the machines that share a registry with this one."""
+    global _registry_members
+    _registry_members = key_ids
 
 
 def load_trusted_keys() -> frozenset[str]:

@@ -2,7 +2,8 @@
 
 A clock that was set back gets a line too. What had ended by the latest time seen stays ended, so
 setting the clock back renews no consent; everything else goes on, so a clock that was once wrong
-locks nobody out.
+locks nobody out. An older copy of the ledger that was put back gets a line as well, where it can be
+noticed (see `valle.trust.ledger_witness`): what was revoked since then stays revoked.
 
 Each line holds the hash of the line before it and the signature of the user's key (a hash chain).
 The signed *head*, kept in a second file, holds the number of lines, the hash of the last line, the
@@ -29,7 +30,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from valle.errors import ConsentError
-from valle.trust import keys, private_files
+from valle.trust import keys, ledger_witness, private_files
 from valle.trust.canonical_json import canonicalize
 from valle.trust.keys import SigningKey
 from valle.trust.ledger_line import sign_line, verify_line
@@ -99,7 +100,7 @@ def append(event: str, revoked: dict[str, str] | None = None, **details: Any) ->
     """Append a line: what happened, its details, the user's key, and the time.
 
     Args:
-        event: "enroll", "revoke", "speak" or "clock".
+        event: "enroll", "revoke", "speak", "restyle" or another.
         revoked: Receipts that are revoked from now on, each with its recording's hash.
         details: Further fields of the line.
 
@@ -113,10 +114,30 @@ def append(event: str, revoked: dict[str, str] | None = None, **details: Any) ->
         _append_line(folder, key, head, event, details, revoked=head.revoked | (revoked or {}))
 
 
+def record_text(text: str, *, receipt: str, model: str, voice: str, seed: int) -> None:
+    """Enter that a text is about to be spoken, by its HMAC. Raises what `append` raises.
+
+    Args:
+        text: What is spoken; the ledger keeps nothing of it that others could read.
+        receipt: The id of the receipt under which it is spoken.
+        model: The name of the bundle.
+        voice: The name of the voice.
+        seed: Of the speech.
+    """
+    text_hmac = get_signing_key().authenticate_text(text)
+    append("speak", receipt=receipt, text_hmac=text_hmac, model=model, voice=voice, seed=seed)
+
+
 def read_head() -> Head:
     """Return the head, with the present time as its `latest`. Raises what `append` raises."""
     with private_files.lock_folder() as folder:
         return _read_current_head(folder, get_signing_key())
+
+
+def repair_end() -> None:
+    """Append the last line, if a crash kept it from the file. Raises what `append` raises."""
+    with private_files.lock_folder() as folder:
+        _read_repaired_head(folder, get_signing_key())
 
 
 def record_time(moment: str) -> None:
@@ -218,11 +239,11 @@ def _read_repaired_head(folder: Path, key: SigningKey) -> Head:
 
 
 def _read_current_head(folder: Path, key: SigningKey) -> Head:
-    """Read the head as of now; enters it in the ledger if the clock was set back.
+    """Read the head as of now; enters it in the ledger if that or the clock was set back.
 
     Its `latest` is the present time, or the latest time seen if that is a little later.
     """
-    head, moment = _read_repaired_head(folder, key), now()
+    head, moment = _notice_older_copy(folder, key, _read_repaired_head(folder, key)), now()
     if parse_time(moment) < parse_time(head.latest) - CLOCK_TOLERANCE:
         ended = dict(head.ended)
         for raw_line in read_raw_lines():
@@ -240,6 +261,21 @@ def _read_current_head(folder: Path, key: SigningKey) -> Head:
             latest_ever=max(head.latest, head.latest_ever),
         )
     return head.model_copy(update={"latest": max(moment, head.latest)})
+
+
+def _notice_older_copy(folder: Path, key: SigningKey, head: Head) -> Head:
+    """Enter in the ledger that an older copy of it was put back; what was revoked stays so."""
+    witness = ledger_witness.recall(key)
+    if witness is None or not ledger_witness.is_older(head, witness):
+        return head
+    return _append_line(
+        folder,
+        key,
+        head.model_copy(update={"latest": max(head.latest, witness.latest)}),
+        "rollback",
+        {"lines_before": witness.lines, "hash_before": witness.hash},
+        revoked=head.revoked | witness.revoked,
+    )
 
 
 def _append_line(
@@ -269,6 +305,7 @@ def _append_line(
     new_head = head.model_copy(update=following | changes)
     _write_head(folder, key, new_head)
     _append_bytes(folder / LEDGER_FILE, line + b"\n")
+    ledger_witness.remember(key, new_head)
     return new_head
 
 

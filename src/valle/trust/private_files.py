@@ -13,7 +13,7 @@ import filelock
 from pydantic import BaseModel, ConfigDict
 
 from valle.errors import ConsentError, OutputError
-from valle.files import data_folder
+from valle.files import data_folder, sweep_temporary_files
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 LOCK_TIMEOUT = 30.0  # seconds to wait for another process; work under the lock takes milliseconds
@@ -42,9 +42,10 @@ def lock_folder() -> Iterator[Path]:
     """
     path = folder()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         path.mkdir(mode=FOLDER_MODE, exist_ok=True)
         check_private(path, FOLDER_MODE)
+        _check_place(path)
         # A singleton per path and thread: acquiring it again in a nested call does not block.
         lock = filelock.FileLock(path / "lock", mode=FILE_MODE, is_singleton=True)
         lock.acquire(LOCK_TIMEOUT, poll_interval=0.01)
@@ -53,6 +54,7 @@ def lock_folder() -> Iterator[Path]:
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
+        sweep_temporary_files(path)
         yield path
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -73,9 +75,29 @@ def check_private(path: Path, mode: int) -> None:
         )
 
 
+def _check_place(path: Path) -> None:
+    """Check that nobody else can put another folder in the place of `path` (POSIX only).
+
+    Raises:
+        ConsentError: It is a link, or others may write to the folder that it is in.
+    """
+    if path.is_symlink():
+        raise ConsentError(f"{path} is a link: put the folder itself in its place")
+    status = path.parent.stat()
+    others_write = stat.S_IMODE(status.st_mode) & 0o002 and not status.st_mode & stat.S_ISVTX
+    if os.name == "posix" and others_write:
+        raise ConsentError(
+            f"everybody can write to {path.parent}, and so put another key and ledger there: "
+            f"chmod o-w {path.parent}"
+        )
+
+
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only its owner can read, atomically and synced to disk."""
-    part = path.parent / f".{secrets.token_hex(8)}.tmp"
+    """Write a file of the private folder that only its owner can read, atomically and synced.
+
+    The temporary file lies at the top of that folder, where it is swept if a crash leaves it.
+    """
+    part = folder() / f".{secrets.token_hex(8)}.tmp"
     try:
         with os.fdopen(
             os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE), "wb"

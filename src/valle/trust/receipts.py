@@ -18,9 +18,15 @@ from valle.trust.canonical_json import canonicalize, sha256_of
 from valle.trust.private_files import StrictModel
 
 MAX_STATEMENT_LENGTH = 2000  # characters
+CONSENT_PROVES = (
+    "that the words of the statement were spoken in a voice like that of the recording, in a "
+    "recording that was not used before; not that a person was present: a voice generator that the "
+    "detector does not know may pass"
+)
 
 _PURPOSE = "receipt"  # of the signature
 _SHA256 = "^[0-9a-f]{64}$"
+_DAY = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
 
 
 class Scope(StrictModel):
@@ -32,7 +38,9 @@ class Scope(StrictModel):
     """What for."""
     languages: list[str] | None = None
     """Languages that the voice may speak, such as "en-us"."""
-    expires: str | None = Field(default=None, pattern=r"^\d{4}-\d\d-\d\d$")
+    expires: str | None = Field(
+        default=None, pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
+    )
     """The last day, in UTC."""
 
 
@@ -64,6 +72,14 @@ class ConsentReceipt(_BaseReceipt):
     """Of the recorded statement, as `recording_sha256` is of the voice's recording."""
     scores: dict[str, float | str | dict[str, float]]
     """What the verification measured, see `valle.consent.verification.Scores`."""
+    verifiers: dict[str, str] | None = None
+    """SHA-256 of each model that verified it; None in receipts from before they were named."""
+    challenges: int | None = None
+    """How many challenges had been issued for the speaker that day, with this one."""
+    tries: int | None = None
+    """Which try of the statement this was, from 1."""
+    proves: str | None = None
+    """What a spoken statement proves, and what not."""
 
 
 Receipt = AttestationReceipt | ConsentReceipt

@@ -7,12 +7,16 @@ differ only in case are the same name, as they are on case-insensitive file syst
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import difflib
 from pathlib import Path
 
-from valle.errors import OutputError, UsageError
-from valle.files import data_folder, write_atomically
+from valle.errors import ConsentError, OutputError, UsageError
+from valle.files import (
+    data_folder,
+    make_private_folder,
+    sweep_temporary_files,
+    write_private_file,
+)
 from valle.voices.names import check_name
 from valle.voices.voice import Voice
 
@@ -56,9 +60,18 @@ def load(name: str) -> Voice:
     Raises:
         UsageError: The name is not allowed, or there is no such voice.
         RecordingError: Its file is damaged.
-        ConsentError: Its file was altered.
+        ConsentError: Its file was altered, or is that of a voice of another name.
     """
-    return Voice.load(path(name))
+    file = path(name)
+    voice = Voice.load(file)
+    # Otherwise somebody's file, copied under another name, would speak as that name, and be
+    # revoked in its place.
+    if voice.name.casefold() != check_name(name).casefold():
+        raise ConsentError(
+            f"{file} holds the voice {voice.name!r}, not {name!r}: rename voices by "
+            "`valle voices rename`, and move this file away"
+        )
+    return voice
 
 
 def check_free(name: str) -> None:
@@ -83,13 +96,16 @@ def add(voice: Voice) -> Path:
     check_free(voice.name)
     file = _file(voice.name)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with write_atomically(file, overwrite=False) as part:
-            part.write_bytes(voice.to_bytes())
+        make_private_folder(file.parent)
+        sweep_temporary_files(file.parent)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {file.parent}: {error.strerror}") from error
+    try:
+        write_private_file(file, voice.to_bytes(), overwrite=False)
     except FileExistsError:  # another process took the name in the meantime
         raise _taken(voice.name) from None
     except OSError as error:
-        raise OutputError(f"cannot make the folder {file.parent}: {error.strerror}") from error
+        raise OutputError(f"cannot write {file}: {error.strerror}") from error
     return file
 
 
@@ -104,7 +120,7 @@ def rename(old: str, new: str) -> Path:
     """
     old_file = path(old)
     check_free(new)
-    new_file = add(dataclasses.replace(Voice.load(old_file), name=new))
+    new_file = add(load(old).with_name(check_name(new)))
     _delete(old_file)
     return new_file
 

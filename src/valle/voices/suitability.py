@@ -92,7 +92,7 @@ def find_warnings(bundle: Bundle, samples: Samples, sample_rate: int) -> list[st
 
 
 def is_about_excerpt(warning: str) -> bool:
-    """Tell whether a warning of a voice says what was used of its recording, which is no fault."""
+    """Tell whether a warning is about what was used of a recording, which is not a fault."""
     return any(part in warning for part in (" was used", " were used", "only the first hour"))
 
 

@@ -13,8 +13,9 @@ import json
 import re
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from valle.arrays import Ints, Samples
 from valle.errors import ConsentError, RecordingError, UsageError
-from valle.files import write_atomically
+from valle.files import FileTooLargeError, read_regular_file, write_private_file
 from valle.trust import keys, ledger, receipts
 from valle.trust.canonical_json import canonicalize
 from valle.voices.names import check_name
@@ -33,6 +34,7 @@ FORMAT = 2
 MIN_SECONDS, MAX_SECONDS = 1.5, 60.0  # of audio
 MIN_RATE, MAX_RATE = 4_000, 192_000  # Hz
 MAX_BYTES = 64 << 20  # a minute at 192 kHz takes 46 MB
+MAX_FRAMES = 12_000  # of an alignment: a minute at 200 frames per second
 
 _DERIVED_KEY = re.compile(r"[a-z]+\.[0-9a-f]{64}")
 _FIELDS = {"format", "name", "sample_rate", "symbols", "stress", "consent", "warnings", "seal"}
@@ -76,8 +78,11 @@ class Voice:
     """The receipt, see `valle.trust.receipts`."""
     warnings: tuple[str, ...] = ()
     """What in the recording may harm the likeness of the voice."""
-    derived: dict[str, Array] = field(default_factory=dict)
-    """What graphs have computed of it, by the names that `derive` makes."""
+    # What graphs have computed of it, by the names that `derive` makes. Whatever is spoken with
+    # must come from what the receipt covers, so nobody hands it in: it is computed, or read from
+    # a file with a valid signature, and its digest is kept.
+    _derived: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
+    _digests: dict[str, bytes] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("symbols", "stress", "warnings"):  # JSON has lists
@@ -86,6 +91,33 @@ class Voice:
         _check_parts(self)
         if self.name:
             object.__setattr__(self, "name", check_name(self.name))
+        for name in ("audio", "frame_symbol"):
+            object.__setattr__(self, name, _freeze(getattr(self, name)))
+        self._digests["parts"] = _digest_parts(self)
+
+    @property
+    def derived(self) -> Mapping[str, Array]:
+        """What graphs have computed of it, by the names that `derive` makes; read-only."""
+        return MappingProxyType(self._derived)
+
+    def with_name(self, name: str) -> Voice:
+        """Return the same voice under another name."""
+        renamed = replace(self, name=name)
+        _adopt(renamed, self._derived)
+        return renamed
+
+    def check_unchanged(self) -> None:
+        """Check that nothing of it was changed since it was made or read.
+
+        Raises:
+            ConsentError: Its recording, its phonemes, or what was computed of them differs.
+        """
+        digests = {name: _digest(array) for name, array in self._derived.items()}
+        if {"parts": _digest_parts(self), **digests} != self._digests:
+            raise ConsentError(
+                "the voice was changed after it was made, and its consent receipt is for another "
+                "recording; load or enroll it again"
+            )
 
     @property
     def seconds(self) -> float:
@@ -99,25 +131,35 @@ class Voice:
             kind: "codes" or "embedding".
             graph_sha256: The hash of the graph.
             compute: Called if the voice does not have it.
+
+        Raises:
+            ConsentError: See `check_unchanged`.
         """
         key = f"{kind}.{graph_sha256}"
-        if key not in self.derived:
-            self.derived[key] = compute()
-        return self.derived[key]
+        if key not in self._derived:
+            self.check_unchanged()
+            _adopt(self, {key: compute()})
+            self.check_unchanged()  # nor while it was computed
+        return self._derived[key]
 
     def save(self, path: str | Path) -> None:
         """Write the voice to one file, atomically. The same voice gives the same bytes.
+
+        The file holds seconds of a person's voice, so only its owner can read it.
 
         Raises:
             OutputError: The file cannot be written.
             ConsentError: The user's key is missing.
         """
-        data = self.to_bytes()
-        with write_atomically(path) as part:
-            part.write_bytes(data)
+        write_private_file(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """Return the content of the voice's file, signed."""
+        """Return the content of the voice's file, signed.
+
+        Raises:
+            ConsentError: See `check_unchanged`.
+        """
+        self.check_unchanged()
         metadata: dict[str, Any] = {
             "format": FORMAT,
             "name": self.name,
@@ -127,7 +169,7 @@ class Voice:
             "consent": dict(self.consent),
             "warnings": list(self.warnings),
         }
-        arrays = {"audio": self.audio, "frame_symbol": self.frame_symbol, **self.derived}
+        arrays = {"audio": self.audio, "frame_symbol": self.frame_symbol, **self._derived}
         tensors: dict[str, Array] = {
             name: np.ascontiguousarray(array) for name, array in arrays.items()
         }
@@ -147,11 +189,11 @@ class Voice:
                 another recording.
         """
         try:
-            if Path(path).stat().st_size > MAX_BYTES:
-                raise RecordingError(f"{path} is not a voice file: it is too large for one")
-            data = Path(path).read_bytes()
+            data = read_regular_file(path, MAX_BYTES)
         except FileNotFoundError:
             raise RecordingError(f"there is no voice file {path}") from None
+        except FileTooLargeError:
+            raise RecordingError(f"{path} is not a voice file: it is too large for one") from None
         except (OSError, ValueError) as error:
             raise RecordingError(f"cannot read the voice file {path}: {error}") from error
         return cls.from_bytes(data, str(path))
@@ -172,12 +214,11 @@ class Voice:
         try:
             _check_signature(metadata, tensors)
             del metadata["format"], metadata["seal"]
-            return cls(
-                audio=tensors.pop("audio"),
-                frame_symbol=tensors.pop("frame_symbol"),
-                derived=tensors,
-                **metadata,
+            voice = cls(
+                audio=tensors.pop("audio"), frame_symbol=tensors.pop("frame_symbol"), **metadata
             )
+            _adopt(voice, tensors)
+            return voice
         except KeyError as error:
             raise RecordingError(
                 f"{source} is not a complete voice file: it lacks {error}"
@@ -224,13 +265,43 @@ def _check_parts(voice: Voice) -> None:
     _check_alignment(voice)
     if not isinstance(voice.warnings, tuple) or not all(isinstance(w, str) for w in voice.warnings):
         raise RecordingError("its warnings are not texts")
-    for key, value in voice.derived.items():
-        if (
-            not _DERIVED_KEY.fullmatch(key)
-            or value.dtype.kind not in "fiu"
-            or not np.isfinite(value).all()
-        ):
+
+
+def _adopt(voice: Voice, arrays: Mapping[str, Array]) -> None:
+    """Make arrays that were computed of a voice part of it."""
+    for key, value in arrays.items():
+        fits = _DERIVED_KEY.fullmatch(key) and _fits(key.partition(".")[0], value)
+        if not fits or not np.isfinite(value).all():
             raise RecordingError(f"it has an unknown tensor, {key[:80]!r}")
+        voice._derived[key] = _freeze(value)
+        voice._digests[key] = _digest(voice._derived[key])
+
+
+def _fits(kind: str, value: Array) -> bool:
+    """Tell whether an array can be what a graph of this kind computes of a voice."""
+    if kind == "codes":
+        return value.dtype.kind in "iu" and value.ndim == 2 and len(value) > 0
+    return value.dtype.kind == "f" and value.ndim == 1 and len(value) > 0
+
+
+def _freeze(array: Array) -> Array:
+    """Return a copy that cannot be written to."""
+    frozen = np.array(array)
+    frozen.flags.writeable = False
+    return frozen
+
+
+def _digest(array: Array) -> bytes:
+    shape = f"{array.dtype} {array.shape}\n".encode()
+    return hashlib.sha256(shape + np.ascontiguousarray(array).tobytes()).digest()
+
+
+def _digest_parts(voice: Voice) -> bytes:
+    """Return a digest of all that the voice was made with."""
+    texts = (voice.name, voice.sample_rate, voice.symbols, voice.stress, voice.warnings)
+    digest = hashlib.sha256(repr((texts, dict(voice.consent))).encode())
+    digest.update(_digest(voice.audio) + _digest(voice.frame_symbol))
+    return digest.digest()
 
 
 def _check_audio(voice: Voice) -> None:
@@ -254,6 +325,8 @@ def _check_audio(voice: Voice) -> None:
 
 def _check_alignment(voice: Voice) -> None:
     symbols, stress, frames = voice.symbols, voice.stress, voice.frame_symbol
+    if max(len(symbols), frames.size) > MAX_FRAMES:
+        raise RecordingError(f"its alignment is longer than {MAX_FRAMES} frames or symbols")
     if not isinstance(symbols, tuple) or not all(isinstance(s, str) and s for s in symbols):
         raise RecordingError("its symbols are not texts")
     if not isinstance(stress, tuple) or not all(type(s) is int and 0 <= s <= 2 for s in stress):

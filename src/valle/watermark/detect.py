@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from valle.audio.recording import find_best_excerpt, resample
 from valle.watermark import error_correction
-from valle.watermark.embed import VERSION, Payload, derive_payload_dither, key_fingerprint
+from valle.watermark.embed import VERSION, Payload, key_fingerprint
 from valle.watermark.grid import (
     BANDS,
     PAYLOAD_PERIOD,
     PERIOD,
     PRESENCE_MASK,
-    PUBLISHED_KEY,
     STEP_SIZES,
     derive_dither,
 )
@@ -30,6 +29,8 @@ from valle.watermark.search import (
     Warp,
     compute_spectrogram,
     count_tests,
+    derive_angles,
+    double_angles,
 )
 
 MAX_FALSE_POSITIVE_PROBABILITY = 1e-7
@@ -37,10 +38,15 @@ MAX_FALSE_POSITIVE_PROBABILITY = 1e-7
 
 # A speed that is off by 0.25 % costs half of the score in 3 s, a pitch off by 1.5 % a quarter.
 _SPEEDS = [1 + half_percents / 200 for half_percents in range(-20, 21)]
+_PLAYER_SPEEDS = (0.75, 0.8, 0.85, 1.15, 1.2, 1.25, 1.3, 1.4, 1.5)
 WARPS: tuple[Warp, ...] = (
     *(Warp(speed, speed) for speed in _SPEEDS if abs(speed - 1) > 0.015),  # resampled
     *(Warp(speed, 1.0) for speed in _SPEEDS if speed != 1),  # tempo alone
     *(Warp(1.0, 1 + percents / 100) for percents in (-9, -6, -3, 3, 6, 9)),  # pitch alone
+    # Farther off, what players, platforms and editors offer; between those, nothing is found.
+    *(Warp(speed, speed) for speed in _PLAYER_SPEEDS),
+    *(Warp(speed, 1.0) for speed in _PLAYER_SPEEDS),
+    *(Warp(1.0, 2 ** (semitones / 12)) for semitones in (-2, -1, 1, 2)),
 )
 _FINE_FACTORS = [1 + step / 2000 for step in range(-5, 6)]  # speeds between those of WARPS
 
@@ -81,6 +87,8 @@ class Detection:
     spans: tuple[Span, ...]
     warp: Warp | None
     """The speed and pitch at which it was found."""
+    by_owner: bool = False
+    """Whether only the owner's key found it: somebody removed the published half."""
 
 
 def detect_watermark(
@@ -91,18 +99,23 @@ def detect_watermark(
     The bound counts all tests that a search could make, whether or not it made them. Half of the
     allowed false-positive probability goes to tests at the original speed and pitch, half to all
     others. Those are made on the best 15 s only, and only if the watermark was not found before.
+    With an owner's key, as many tests search the half that nobody else can find or remove.
     """
     samples = resample(samples, sample_rate, RATE)
     chunks = list(_split_chunks(len(samples)))
     tests = 2 * max(1, sum(count_tests(end - start) for start, end in chunks))
+    tests *= 1 if owner_key is None else 2
     threshold = math.log(tests / MAX_FALSE_POSITIVE_PROBABILITY)
     best, warp = 0.0, NEUTRAL
     spans: list[Span] = []
-    for start, end in chunks:
-        analysis = Analysis(compute_spectrogram(samples[start:end]))
-        hits = analysis.find_hits(threshold)
-        best = max(best, *(hit.score for hit in hits))
-        spans += _find_spans(analysis, hits, threshold, start / RATE, owner_key)
+    by_owner = False
+    for half in (None,) if owner_key is None else (None, owner_key):
+        for start, end in chunks if not spans else ():
+            analysis = Analysis(compute_spectrogram(samples[start:end]))
+            hits = analysis.find_hits(threshold, half)
+            best = max(best, *(hit.score for hit in hits))
+            spans += _find_spans(analysis, hits, threshold, start / RATE, (owner_key, half))
+            by_owner = bool(spans) and half is not None
     bound = min(1.0, tests * math.exp(-best))
     if not spans:
         warp, score, warped_bound = _search_warps(samples)
@@ -111,11 +124,11 @@ def detect_watermark(
             for start, end in chunks:
                 analysis = Analysis(compute_spectrogram(samples[start:end]), warp)
                 hits = analysis.find_hits(least)
-                spans += _find_spans(analysis, hits, least, start / RATE, owner_key)
+                spans += _find_spans(analysis, hits, least, start / RATE, (owner_key, None))
         bound = min(bound, warped_bound)
     found = bound <= MAX_FALSE_POSITIVE_PROBABILITY
     merged = tuple(_merge_spans(spans))
-    return Detection(found, bound, best, threshold, merged, warp if found else None)
+    return Detection(found, bound, best, threshold, merged, warp if found else None, by_owner)
 
 
 def _search_warps(samples: NDArray[np.float32]) -> tuple[Warp, float, float]:
@@ -144,9 +157,17 @@ def _split_chunks(length: int) -> Iterator[tuple[int, int]]:
 
 
 def _find_spans(
-    analysis: Analysis, hits: list[Hit], threshold: float, offset: float, owner_key: bytes | None
+    analysis: Analysis,
+    hits: list[Hit],
+    threshold: float,
+    offset: float,
+    by: tuple[bytes | None, bytes | None],
 ) -> Iterator[Span]:
-    """Yield the spans of a chunk that begins `offset` seconds into the recording."""
+    """Yield the spans of a chunk that begins `offset` seconds into the recording.
+
+    `by` is the key that reads payloads, and the key of the half that the hits are of.
+    """
+    owner_key, half = by
     covered = np.zeros(len(analysis.cells), bool)
     for hit in sorted(hits, reverse=True):
         if hit.score < threshold:
@@ -155,7 +176,7 @@ def _find_spans(
         if covered[positions[hit.first : hit.first + hit.columns]].any():
             continue
         shifts = (hit.shift + np.arange(len(positions))) % PERIOD
-        for first, last in _find_runs(analysis, hit, positions, shifts):
+        for first, last in _find_runs(analysis, hit, half):
             run = slice(first, last)
             start = positions[first]
             end = positions[last - 1] + round(analysis.column)
@@ -170,12 +191,14 @@ def _find_spans(
             )
 
 
-def _find_runs(
-    analysis: Analysis, hit: Hit, positions: NDArray[np.int64], shifts: NDArray[np.int64]
-) -> Iterator[tuple[int, int]]:
+def _find_runs(analysis: Analysis, hit: Hit, half: bytes | None) -> Iterator[tuple[int, int]]:
     """Yield runs of columns watermarked in step with the hit: the first, and one past the last."""
-    angles = derive_dither(PUBLISHED_KEY, "presence")[shifts] * (2 * np.pi / STEP_SIZES)
-    cells = np.where(PRESENCE_MASK[shifts], analysis.cells[positions], 0)
+    positions = analysis.column_positions(hit.phase)
+    shifts = (hit.shift + np.arange(len(positions))) % PERIOD
+    pattern, mask = derive_angles(half)
+    angles = pattern[shifts]
+    cells = analysis.cells[positions] if half is None else double_angles(analysis.cells[positions])
+    cells = np.where(mask[shifts], cells, 0)
     scores = (cells * np.exp(-1j * angles)).real.sum(axis=1)
     weights = np.abs(cells).sum(axis=1)
     squares = (np.abs(cells) ** 2).sum(axis=1)
@@ -200,7 +223,7 @@ def _read_payload(
     index = np.full((PAYLOAD_PERIOD, BANDS), -1)
     index[~PRESENCE_MASK[:PAYLOAD_PERIOD]] = np.arange(error_correction.SYMBOLS)
     index = index[shifts % PAYLOAD_PERIOD]
-    angles = derive_payload_dither(owner_key)[shifts] * (2 * np.pi / STEP_SIZES)
+    angles = derive_dither(owner_key, "payload")[shifts] * (2 * np.pi / STEP_SIZES)
     values = (cells * np.exp(-1j * angles))[index >= 0]
     symbols = np.zeros(error_correction.SYMBOLS, complex)
     np.add.at(symbols, index[index >= 0], values)

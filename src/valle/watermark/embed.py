@@ -31,7 +31,7 @@ from valle.watermark.grid import (
     frame_window,
 )
 
-VERSION = 1
+VERSION = 2
 MIN_SAMPLE_RATE = 8000
 """Hz; lower rates do not contain all bands."""
 # Overlapping windows spread each change into the neighboring cells, which undoes part of it.
@@ -76,15 +76,6 @@ def key_fingerprint(owner_key: bytes) -> int:
     return int.from_bytes(digest[:2], "big") >> 4
 
 
-def derive_payload_dither(owner_key: bytes) -> NDArray[np.float64]:
-    """Derive the dither of payload cells for the symbol +1: [PERIOD, BANDS] dB.
-
-    It repeats every `PAYLOAD_PERIOD` columns, 2.56 s.
-    """
-    dither = derive_dither(owner_key, "payload")[:PAYLOAD_PERIOD]
-    return np.tile(dither, (PERIOD // PAYLOAD_PERIOD, 1))
-
-
 class WatermarkEmbedder:
     """Watermarks a stream: `feed` returns what is ready, at most 50 ms late, `finish` the rest.
 
@@ -121,7 +112,7 @@ class WatermarkEmbedder:
             symbols[~PRESENCE_MASK[:PAYLOAD_PERIOD]] = error_correction.encode(payload.bits)
             # A symbol of -1 moves the lattice by half a step.
             shift = np.tile(symbols < 0, (PERIOD // PAYLOAD_PERIOD, 1)) * (STEP_SIZES / 2)
-            payload_dither = derive_payload_dither(owner_key) + shift
+            payload_dither = derive_dither(owner_key, "payload") + shift
             self._dither = np.where(PRESENCE_MASK, self._dither, payload_dither)
             self._carriers = np.ones_like(PRESENCE_MASK)
         self._column = 0

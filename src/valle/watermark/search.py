@@ -14,6 +14,10 @@ own. As E[exp(a cos(angle))] = I0(a) <= exp(a**2 / 4), the Chernoff bound gives
 
 without any assumption about speech. Of n tests, the probability that any reaches s is at most
 n exp(-s**2) (union bound; the correlation of neighboring tests can only make it smaller).
+
+The owner's half is searched in the same way by twice each angle. A payload symbol moves the lattice
+by half a step, which twice the angle does not show: so it is found whatever the payload is, and
+also where somebody has removed the published half.
 """
 
 from __future__ import annotations
@@ -54,7 +58,7 @@ _BLOCK = 5  # columns
 _LONGEST = PERIOD // (5 * _BLOCK) * 5 * _BLOCK  # 250 columns, each with a dither of its own
 _TEST_LENGTHS = (25, 75, _LONGEST)  # columns: 1 s, 3 s, 10 s
 _STARTS_PER_LENGTH = 5  # tests of one length at one offset start a fifth of that length apart
-_BINS = 76  # of 50 Hz: up to the highest edge, raised by a pitch of 1.1, and two more
+_BINS = 101  # of 50 Hz: up to the highest edge, raised by a pitch of 1.5, and two more
 _SILENCE = 1e-10  # a power far below the resolution of 16 bits
 _FULL_WEIGHT = 12.0  # dB above the 10th percentile of a band's levels: full weight from there on
 _MIN_WEIGHT = 0.1  # of quiet cells: useful in a clean recording, nearly harmless in a noisy one
@@ -87,7 +91,7 @@ class Hit(NamedTuple):
 
 
 def compute_spectrogram(samples: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Compute powers, summed cumulatively over bins of 50 Hz up to 3.8 kHz.
+    """Compute powers, summed cumulatively over bins of 50 Hz up to 5 kHz.
 
     Args:
         samples: [N] at `RATE`.
@@ -156,13 +160,18 @@ class Analysis:
         count = _count_columns(len(self.cells) - phase, self.warp)
         return phase + np.rint(np.arange(count) * self.column).astype(np.int64)
 
-    def find_hits(self, threshold: float = np.inf) -> list[Hit]:
+    def find_hits(self, threshold: float = np.inf, owner_key: bytes | None = None) -> list[Hit]:
         """Run all tests, as many as `count_tests` says.
+
+        Args:
+            threshold: The least score of what is returned.
+            owner_key: Search the half of this owner's key; None: the published half.
 
         Returns:
             The tests with a score of `threshold` or more; if there are none, the best one.
         """
-        pattern, presence = _pattern_matrices()
+        pattern, presence = _pattern_matrices(owner_key)
+        cells = self.cells if owner_key is None else double_angles(self.cells)
         hits: list[Hit] = []
         best = Hit(0.0, 0, 0, 0, 0)
         all_phases = np.arange(0, round(self.column), phase_step(self.warp))
@@ -170,7 +179,7 @@ class Analysis:
         for count in set(columns.tolist()):
             phases = all_phases[columns == count]
             positions = np.stack([self.column_positions(int(phase)) for phase in phases])
-            blocks = _to_blocks(self.cells[positions])
+            blocks = _to_blocks(cells[positions])
             score = _correlate_blocks(blocks, pattern)  # [blocks + 1, phases, PERIOD]
             square = _correlate_blocks(blocks**2, presence)  # [blocks + 1, phases, PAYLOAD_PERIOD]
             for length, starts in _iterate_tests(count):
@@ -259,20 +268,37 @@ def _correlate_blocks(
     return sums
 
 
-@functools.cache
-def _pattern_matrices() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the matrices for `_correlate_blocks`: the presence pattern, and its cells.
+def double_angles(cells: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """Return cells with twice the angles and the same magnitudes."""
+    return np.asarray(cells**2 / np.maximum(np.abs(cells), np.float32(_SILENCE)), np.complex64)
+
+
+def derive_angles(owner_key: bytes | None) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return what a search compares cells with, [PERIOD, BANDS]: angles, and which cells count.
+
+    Of an owner's key, the angles are doubled.
+    """
+    if owner_key is None:
+        return derive_dither(PUBLISHED_KEY, "presence") * (2 * np.pi / STEP_SIZES), PRESENCE_MASK
+    return derive_dither(owner_key, "payload") * (4 * np.pi / STEP_SIZES), ~PRESENCE_MASK
+
+
+@functools.lru_cache(maxsize=4)
+def _pattern_matrices(
+    owner_key: bytes | None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the matrices for `_correlate_blocks`: the pattern of a half, and its cells.
 
     [2 * _BLOCK * BANDS, 2 * PERIOD] and [2 * _BLOCK * BANDS, 2 * PAYLOAD_PERIOD]: for each column
     of the pattern that a block may begin with, repeated once.
     """
-    angles = derive_dither(PUBLISHED_KEY, "presence") * (2 * np.pi / STEP_SIZES)
+    angles, is_cell = derive_angles(owner_key)
     columns = (np.arange(_BLOCK)[:, None] + np.arange(2 * PERIOD)) % PERIOD
 
     def to_rows(real: Floats, imaginary: Floats) -> NDArray[np.float32]:
         parts = np.stack([real[columns], imaginary[columns]], axis=-1)  # [block, 2 P, BANDS, 2]
         return parts.transpose(0, 2, 3, 1).reshape(-1, 2 * PERIOD).astype(np.float32)
 
-    mask = PRESENCE_MASK.astype(np.float64)
+    mask = is_cell.astype(np.float64)
     pattern = to_rows(np.cos(angles) * mask, np.sin(angles) * mask)
     return pattern, np.ascontiguousarray(to_rows(mask, mask)[:, : 2 * PAYLOAD_PERIOD])

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import soundfile
 
+import valle
 from evaluation_samples import VOICE
 from valle.arrays import Samples
 from valle.errors import UsageError
 from valle.evaluation.metrics import coding
 from valle.evaluation.metrics.statistics import wilson_interval
-from valle.evaluation.protocols import watermark
+from valle.evaluation.protocols import watermark, watermark_attacks
 from valle.evaluation.protocols.watermark import (
     Segment,
     Trial,
@@ -22,6 +23,8 @@ from valle.evaluation.protocols.watermark import (
     summarize_trials,
     synthesize_segments,
 )
+from valle.evaluation.protocols.watermark_attacks import everyday_changes
+from valle.watermark.detect import detect_watermark
 
 for package in ("av", "pesq", "speechmos"):
     pytest.importorskip(package, reason="needs the extra [eval]")
@@ -81,7 +84,7 @@ def test_segments_are_read_and_synthesized(tmp_path: Path) -> None:
 def test_a_small_evaluation(recorded: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     segment = Segment("voice", recorded[: round(3.6 * 16_000)])
     chosen = ("nothing", "MP3 64 kbit/s", "Opus 24 kbit/s", "8 kHz, then MP3", "gain -12 dB")
-    attacks = watermark.attacks(None)  # type: ignore[arg-type]
+    attacks = watermark_attacks.attacks(None)  # type: ignore[arg-type]
     monkeypatch.setattr(
         watermark, "attacks", lambda model: {name: attacks[name] for name in chosen}
     )
@@ -102,13 +105,42 @@ def test_a_small_evaluation(recorded: Samples, monkeypatch: pytest.MonkeyPatch) 
 
 def test_every_attack_leaves_speech(recorded: Samples) -> None:
     samples = recorded[: 2 * 16_000]
-    for name, attack in watermark.attacks(None).items():  # type: ignore[arg-type]
+    for name, attack in watermark_attacks.attacks(None).items():  # type: ignore[arg-type]
         if name != "own codec":
             attacked = attack(samples)
             assert attacked.dtype == np.float32
             assert np.isfinite(attacked).all()
             assert 0.9 <= len(attacked) / len(samples) <= 1.1, name
             assert (name == "nothing") == np.array_equal(attacked, samples)
+
+
+def test_everyday_changes_leave_speech_and_can_be_repeated(recorded: Samples) -> None:
+    samples = recorded[: 2 * 16_000]
+    for name, change in everyday_changes().items():
+        changed = change(samples)
+        assert changed.dtype == np.float32
+        assert np.isfinite(changed).all()
+        factor = float(name.split()[1]) if name.startswith(("tempo", "speed")) else 1.0
+        assert len(changed) * factor == pytest.approx(len(samples), rel=0.01), name
+        assert not np.array_equal(changed[:1000], samples[:1000])
+        np.testing.assert_array_equal(changed, change(samples))
+
+
+def test_everyday_trials(recorded: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = {"telephone": everyday_changes()["telephone"]}
+    monkeypatch.setattr(watermark, "everyday_changes", lambda: changes)
+    segment = Segment("voice", recorded[: round(3.6 * 16_000)])
+    (trial,) = watermark.run_trials(None, [segment], everyday=True)  # type: ignore[arg-type]
+    assert (trial.row, trial.detected) == ("telephone", True)
+
+
+def test_model_speaks_segments_without_a_watermark(model: valle.Model) -> None:
+    texts = ["No.", f"{TEXT} " * 8]  # which a model of random weights speaks in a hurry
+    segments = watermark.speak_segments(model, [VOICE], texts, 1)
+    assert [len(segment.samples) for segment in segments] == [3.6 * 16_000]
+    assert not detect_watermark(segments[0].samples, 16_000).found
+    with pytest.raises(UsageError, match="longer sentences"):
+        watermark.speak_segments(model, [VOICE], ["No."], 1)
 
 
 def test_mp3_has_the_quality_of_its_bit_rate(recorded: Samples) -> None:

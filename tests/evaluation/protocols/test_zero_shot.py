@@ -73,8 +73,7 @@ def test_all_three_rows(
     scale = zero_shot.Scale("short", 1, 40, quality=False)
     clips = zero_shot.run(
         model,  # type: ignore[arg-type]
-        speakers,
-        [text, OTHERS[2]],
+        zero_shot.EvaluationSet(speakers, [text, OTHERS[2]]),
         Metrics(identifier),
         zero_shot.Settings(scale, speakers=1, seed=5, best_of=3),
         save=saved.__setitem__,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from valle.audio_format import HOP, SAMPLE_RATE
-from valle.corpora.store import Store, StoreWriter
+from valle.corpora.store import Store, StoreWriter, UtteranceInfo
 from valle.errors import UsageError
 
 pytest.importorskip("scipy", reason="needs the extra [train]")
@@ -26,8 +26,8 @@ def write_tones(folder: Path, seconds: float = 3.0) -> Store:
         for number in range(2):
             tone = (0.1 * np.sin(2 * np.pi * pitch * time)).astype(np.float32)
             name = f"{speaker}/{number}"
-            writer.add(name, "test", speaker, tone, None, waveform_is_clean=True)
-    writer.add("coded", "test", "coded", tone, None, waveform_is_clean=False)
+            writer.add(UtteranceInfo(name, "test", speaker, None, waveform_is_clean=True), tone)
+    writer.add(UtteranceInfo("coded", "test", "coded", None, waveform_is_clean=False), tone)
     writer.close()
     return Store(folder)
 

@@ -17,7 +17,8 @@ from onnx import TensorProto
 
 from valle.audio.prosody import CLASSES, STYLES
 from valle.bundle.bundle import Bundle
-from valle.runtime.ar import ARDecoder, EncodedText
+from valle.runtime.ar import ARDecoder
+from valle.runtime.batching import EncodedText
 from valle.runtime.nar import NAR, FrameInputs
 from valle.runtime.pointer import count_frames_on_symbol
 from valle.runtime.sampling import DurationController, Sampling

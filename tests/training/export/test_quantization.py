@@ -16,13 +16,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from valle.bundle.bundle import Bundle
 from valle.bundle.config import read_config
+from valle.bundle.quantized_weights import BLOCK
 from valle.bundle.session import make_session
 from valle.training.export.bundle import export_bundle, random_models
 from valle.training.export.quantization import (
-    BLOCK,
     quantize_blockwise,
     quantize_dynamic_int8,
-    unpack_blocks,
+    read_blockwise,
 )
 
 ROWS, COLUMNS = 100, 48  # rows that do not fill the last block
@@ -92,7 +92,7 @@ def test_blockwise_weights_are_within_half_a_step(matrix: Floats, bits: int) -> 
     matrix[:BLOCK, 4] *= 1000.0  # a block of its own scale: the others in its column stay as exact
     model = proto(matrix)
     quantize_blockwise(model, bits)
-    weights = unpack_blocks(model)["w0"]
+    weights = read_blockwise(model)["w0"]
     step = np.zeros_like(matrix)
     for begin in range(0, ROWS, BLOCK):
         part = slice(begin, begin + BLOCK)

@@ -15,9 +15,9 @@ from synthetic_corpus import write_corpus
 from valle.errors import UsageError
 from valle.training.checkpoints import load_listener
 from valle.training.models.codec import Codec, CodecSize
-from valle.training.models.convnext import CausalConvNeXt, ConvNeXt
+from valle.training.models.convnext import CausalConvNeXt, ConvNeXt, ConvNeXtSize
 from valle.training.models.depth_growth import grow_depth
-from valle.training.models.listener import LISTENER_SIZES, Listener, ListenerSize
+from valle.training.models.listener import LISTENER_SIZES, Listener
 from valle.training.trainers.listener import ListenerTrainer
 from valle.training.trainers.loop import run
 from valle.training.trainers.optimization import mixed_precision
@@ -64,7 +64,7 @@ def test_causal_block_sees_only_the_past() -> None:
 def test_grown_model_computes_the_same() -> None:
     torch.manual_seed(0)
     waveform = torch.randn(1, 3200)
-    small, large = Listener(ListenerSize(2, 32), 5), Listener(ListenerSize(4, 32), 5)
+    small, large = Listener(ConvNeXtSize(2, 32), 5), Listener(ConvNeXtSize(4, 32), 5)
     large.load_state_dict(grow_depth(large, small.state_dict()))
     assert all(torch.equal(a, b) for a, b in zip(small(waveform), large(waveform), strict=True))
     added: Any = large.blocks[3]
@@ -93,7 +93,7 @@ def test_run_can_resume_with_more_layers_but_not_with_fewer(
     folder = tmp_path / "listener"
 
     def make_trainer(layers: int) -> ListenerTrainer:
-        monkeypatch.setitem(sizes, "debug", ListenerSize(layers, 32))
+        monkeypatch.setitem(sizes, "debug", ConvNeXtSize(layers, 32))
         return ListenerTrainer(TrainerContext([store], folder, "debug"))
 
     trainer = make_trainer(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 
+from torch import Tensor, nn
+
 from synthetic_corpus import voiced_corpus
 from valle.errors import UsageError
-from valle.training.checkpoints import load_nar
-from valle.training.export.bundle import Models, export_runs, random_models
+from valle.training.checkpoints import load_acoustic, load_codec, load_nar
+from valle.training.export.bundle import ExportOptions, Models, export_runs, random_models
 from valle.training.models.codec import CODEC_SIZES
 from valle.training.models.listener import LISTENER_SIZES
 from valle.training.models.quantizer import residual_codes, residual_vectors
@@ -29,6 +32,8 @@ from whisper_files import write_whisper
 
 FEW_STEPS = PhonemeHeadHyperparameters(steps=5)
 FAST = AcousticHyperparameters(batch_size=2, head_batches=2, head_refreshes=1, heads=FEW_STEPS)
+
+WITH_DECODER = dataclasses.replace(FAST, train_decoder=True)
 
 
 def write_runs(folder: Path) -> Models:
@@ -65,6 +70,10 @@ def make_trainer(folder: Path, hyperparameters: AcousticHyperparameters = FAST) 
     )
 
 
+def weight_of(nar: nn.Module) -> Tensor:
+    return dict(nar.named_parameters())["output.weight"]
+
+
 @pytest.fixture
 def trainer(tmp_path: Path) -> AcousticTrainer:
     write_runs(tmp_path)
@@ -87,14 +96,6 @@ def test_step_trains_the_nar_alone(trainer: AcousticTrainer) -> None:
     assert all(weight.grad is None for weight in trainer.intelligibility.parameters())
 
 
-def test_average_lies_between_the_first_and_the_last_weights(trainer: AcousticTrainer) -> None:
-    first = trainer.average.output.weight.clone()
-    trainer.step(0, 0.5)
-    last = trainer.nar.output.weight.detach()
-    average = trainer.average.output.weight
-    torch.testing.assert_close(average, first.lerp(last, 0.9))  # a decay of 0.1 after one step
-
-
 def test_same_batch_again_and_again_is_learned(tmp_path: Path) -> None:
     write_runs(tmp_path)
     trainer = make_trainer(tmp_path, AcousticHyperparameters(batch_size=2, corruption_prob=0.0))
@@ -102,7 +103,7 @@ def test_same_batch_again_and_again_is_learned(tmp_path: Path) -> None:
     optimizer = torch.optim.Adam(trainer.nar.parameters(), lr=3e-3)
     spectral = []
     for _ in range(20):
-        losses = trainer.losses(examples)
+        losses = trainer.losses(examples, 0.5)
         optimizer.zero_grad()
         (losses["spectral"] + losses["commitment"]).backward()
         optimizer.step()
@@ -141,15 +142,53 @@ def test_corruption_replaces_first_codes_by_similar_ones(tmp_path: Path) -> None
     assert np.mean(distances) < torch.cdist(table, table).square().mean()
 
 
-def test_recordings_and_past_codes_are_those_of_the_target(trainer: AcousticTrainer) -> None:
-    example = next(e for _ in range(50) for e in trainer._sample_examples() if e.target.start == 0)
-    assert (trainer._past_codes(example) == 1024).all()
-    source = example.target.source
-    assert source is not None
-    samples = source.store.waveform(source.utterance)[: len(example.target.codes) * 320]
-    recorded = trainer._recordings([example], 100)[0]
-    np.testing.assert_array_equal(recorded[: len(samples)].numpy(), samples)
-    assert not recorded[len(samples) :].any()
+def test_decoder_learns_with_discriminators_and_keeps_its_codes(tmp_path: Path) -> None:
+    write_runs(tmp_path)
+    trainer = make_trainer(tmp_path, WITH_DECODER)
+    before = {name: value.clone() for name, value in trainer.codec.state_dict().items()}
+    metrics = trainer.step(0, 0.5)
+    assert {"adversarial", "feature_matching", "discriminator"} <= metrics.keys()
+    assert all(np.isfinite(value) for value in metrics.values())
+    changed = {
+        name for name, value in trainer.codec.state_dict().items() if (value != before[name]).any()
+    }
+    assert "decoder.output.weight" in changed
+    assert all(name.startswith("decoder.") for name in changed)
+
+
+def test_recordings_are_decoded_from_their_own_codes_without_a_voice(tmp_path: Path) -> None:
+    write_runs(tmp_path)
+    settings = dataclasses.replace(WITH_DECODER, recorded_share=1.0)
+    trainer = make_trainer(tmp_path, settings)
+    seen = []
+    decode = trainer.codec.decode_latents
+
+    def record(latents: Tensor, voice: Tensor, noise_samples: int) -> Tensor:
+        seen.append((latents, voice))
+        return decode(latents, voice, noise_samples)
+
+    trainer.codec.decode_latents = record  # type: ignore[method-assign, assignment]
+    examples = trainer._sample_examples()
+    trainer.losses(examples, 0.5)
+    ((latents, voice),) = seen
+    assert not voice.any()
+    codes = torch.from_numpy(examples[0].target.codes)
+    past = trainer.hyperparameters.past_frames
+    expected = residual_vectors(trainer.nar.tables, codes)
+    torch.testing.assert_close(latents[0, past : past + len(codes)], expected)
+
+
+def test_trained_decoder_is_exported(tmp_path: Path) -> None:
+    write_runs(tmp_path)
+    run(make_trainer(tmp_path, WITH_DECODER), tmp_path / "acoustic", steps=1, quiet=True)
+    nar, codec = load_acoustic(tmp_path)
+    original = load_codec(tmp_path / "codec")
+    assert torch.equal(nar.output.weight, load_nar(tmp_path / "acoustic").output.weight)
+    assert torch.equal(codec.quantiser.tables, original.quantiser.tables)
+    assert not torch.equal(codec.decoder.output.weight, original.decoder.output.weight)
+    (tmp_path / "acoustic" / "checkpoint.pt").unlink()
+    _, codec = load_acoustic(tmp_path)
+    assert torch.equal(codec.decoder.output.weight, original.decoder.output.weight)
 
 
 def test_run_resumes_and_its_average_is_exported(tmp_path: Path) -> None:
@@ -159,11 +198,11 @@ def test_run_resumes_and_its_average_is_exported(tmp_path: Path) -> None:
     resumed = make_trainer(tmp_path)
     assert run(resumed, tmp_path / "acoustic", steps=2, quiet=True) == 2
     loaded = load_nar(tmp_path / "acoustic")
-    assert torch.equal(loaded.output.weight, resumed.average.output.weight)
-    export_runs(tmp_path, tmp_path / "bundle", "b", "fp32")
+    assert not torch.equal(loaded.output.weight, weight_of(resumed.nar))  # the average
+    export_runs(tmp_path, tmp_path / "bundle", "b", ExportOptions("fp32"))
     with_nar = (tmp_path / "bundle" / "nar.onnx").read_bytes()
     (tmp_path / "acoustic" / "checkpoint.pt").unlink()
-    export_runs(tmp_path, tmp_path / "other", "b", "fp32")
+    export_runs(tmp_path, tmp_path / "other", "b", ExportOptions("fp32"))
     assert with_nar != (tmp_path / "other" / "nar.onnx").read_bytes()
 
 

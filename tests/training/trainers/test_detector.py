@@ -13,7 +13,7 @@ import torch
 
 from command_line import expect_success, expect_usage_error
 from detector_material import RATE, speaker_names, write_classes
-from valle.corpora.store import Store, StoreWriter
+from valle.corpora.store import Store, StoreWriter, UtteranceInfo
 from valle.detection.detector import BONA_FIDE, RESYNTHESIZED, SYNTHETIC
 from valle.errors import UsageError
 from valle.training.checkpoints import load_detector
@@ -31,7 +31,9 @@ def write_clips(folder: Path, corpora: list[str], names: list[str]) -> Store:
     for name in names:
         for corpus in corpora:
             clip = np.full(RATE, 0.1, np.float32)
-            writer.add(f"{name} {corpus}", corpus, name, clip, None, waveform_is_clean=False)
+            writer.add(
+                UtteranceInfo(f"{name} {corpus}", corpus, name, None, waveform_is_clean=False), clip
+            )
     writer.close()
     return Store(folder)
 

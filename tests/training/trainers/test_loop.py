@@ -37,6 +37,7 @@ class TinyTrainer:
     """
 
     peak_rate = 0.1
+    averaged: tuple[str, ...] = ("model",)
 
     def __init__(self, signals: dict[int, list[int]] | None = None) -> None:
         torch.manual_seed(0)
@@ -264,7 +265,7 @@ def test_checkpoint_of_other_shapes_is_explained(tmp_path: Path) -> None:
     other.modules["model"] = nn.Linear(6, 1)
     with pytest.raises(UsageError, match="'model'.*size mismatch.*--data"):
         run(other, tmp_path, steps=2, quiet=True)
-    other.modules = {"something": nn.Linear(4, 1)}
+    other.modules, other.averaged = {"something": nn.Linear(4, 1)}, ("something",)
     with pytest.raises(UsageError, match="another model"):
         run(other, tmp_path, steps=2, quiet=True)
 

@@ -1,19 +1,32 @@
 """Word and character error rates: the edits between a text and a transcript of its recording.
 
-Both are normalized first by the English normalizer published with Whisper (Radford et al. 2022,
-"Robust Speech Recognition via Large-Scale Weak Supervision", appendix C), so that spelling
-variants, punctuation and the way numbers are written do not count as errors.
+Both are normalized first, in one of two ways:
+
+- `NORMALIZED`: the English normalizer published with Whisper (Radford et al. 2022, "Robust Speech
+  Recognition via Large-Scale Weak Supervision", appendix C), so that spelling variants, punctuation
+  and the way numbers are written do not count as errors;
+- `PUBLISHED`: lower case without punctuation other than apostrophes, as seed-tts-eval does
+  (Anastassiou et al. 2024), where "50" for "fifty" is an error. Published tables have it so.
 """
 
 from __future__ import annotations
 
+import hashlib
+import string
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Any, Final, Literal
 
 from valle.evaluation.metrics.packages import import_optional
 
 NORMALIZER_PACKAGE = "whisper-normalizer"
+NORMALIZED: Final = "normalized"
+PUBLISHED: Final = "published"
+Normalization = Literal["normalized", "published"]
+
+# The quotes and dashes that texts have beside those of ASCII.
+_PUNCTUATION = str.maketrans("", "", (string.punctuation + "“”‘…–—").replace("'", ""))
 
 
 @dataclass(frozen=True)
@@ -37,17 +50,29 @@ class WordErrors:
         return self.substitutions + self.deletions + self.insertions
 
 
+def normalize_as_published(text: str) -> str:
+    """Lower case without punctuation other than apostrophes; numbers stay as they are written."""
+    return " ".join(text.replace("’", "'").translate(_PUNCTUATION).lower().split())
+
+
 class WordErrorCounter:
     """Counts the edits between reference texts and transcripts.
+
+    Args:
+        normalization: of both texts.
 
     Raises:
         UsageError: `jiwer` or `whisper-normalizer` is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, normalization: Normalization = "normalized") -> None:
         self._jiwer = import_optional("jiwer")
-        english = import_optional("whisper_normalizer.english", NORMALIZER_PACKAGE)
-        self._normalize = english.EnglishTextNormalizer()
+        self._english = import_optional("whisper_normalizer.english", NORMALIZER_PACKAGE)
+        self._normalize = (
+            self._english.EnglishTextNormalizer()
+            if normalization == NORMALIZED
+            else normalize_as_published
+        )
 
     def count(self, reference: str, transcript: str) -> WordErrors:
         """Compare a transcript with the text that was to be said.
@@ -74,8 +99,13 @@ class WordErrorCounter:
         )
 
     def describe(self) -> dict[str, Any]:
-        """Names and versions of the packages, for the JSON of a report."""
+        """Names, versions and hashes of what counts, for the JSON of a report."""
+        module = Path(self._english.__file__)
+        rules = [module, module.with_name("normalizers") / "english.json"]
+        digest = hashlib.sha256(b"".join(p.read_bytes() for p in rules if p.is_file()))
         return {
+            "normalizer_sha256": digest.hexdigest(),
+            "published_normalizer": "seed-tts-eval: lower case, no punctuation but apostrophes",
             "normalizer": f"{NORMALIZER_PACKAGE} EnglishTextNormalizer",
             "normalizer_version": version(NORMALIZER_PACKAGE),
             "jiwer_version": version("jiwer"),

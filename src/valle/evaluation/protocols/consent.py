@@ -21,10 +21,10 @@ from tqdm import tqdm
 
 from valle.arrays import Samples
 from valle.audio import levels
+from valle.audio.fingerprint import Fingerprint, compute_fingerprint
 from valle.audio.recording import measure_active_level, resample
 from valle.consent import verification
 from valle.consent.challenge import PHRASE_WORDS, Statement
-from valle.consent.fingerprint import Fingerprint, compute_fingerprint
 from valle.consent.verification import ReferenceAnalysis, Scores, StatementAnalysis
 from valle.consent.words import WORDS
 from valle.errors import UsageError

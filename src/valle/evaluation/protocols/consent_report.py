@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from valle.consent.verification import AS_NORM_LIMIT, OTHER_SPEAKER, SPEAKER_COSINE_LIMIT
 from valle.evaluation.metrics.statistics import bootstrap_interval, equal_error_rate
-from valle.evaluation.plot import new_figure
+from valle.evaluation.plot import open_figure
 from valle.evaluation.protocols.consent import (
     ATTEMPTS,
     CLONE,
@@ -149,7 +149,7 @@ def save_plot(target: Path, summary: dict[str, Any]) -> None:
         UsageError: matplotlib is not installed, or the suffix is unknown.
         OutputError: the file cannot be written.
     """
-    figure, image_format = new_figure(target, (8.0, 4.5))
+    figure, image_format = open_figure(target, (8.0, 4.5))
     axes = figure.subplots()
     rows = summary["by_as_norm_limit"]
     for name in rows[0]:

@@ -33,6 +33,7 @@ from valle.evaluation.material import read_manifests, read_names, read_samples
 from valle.evaluation.metrics import EVALUATION_RATE
 from valle.evaluation.metrics.statistics import bootstrap_equal_error_rate, wilson_interval
 from valle.evaluation.report import Figure
+from valle.runtime.codec_decoder import decode_unmarked
 from valle.trust.attestation import ATTESTATION
 from valle.watermark.embed import Payload, embed_watermark
 
@@ -181,7 +182,7 @@ def _synthesize(model: Model, speaker: str, prompt: Samples, texts: list[str]) -
     for seed, text in enumerate(texts):
         speech = model.speak(text, voice, seed=seed, retries=0)
         marked = resample(speech.audio, model.sample_rate, EVALUATION_RATE)
-        decoded = model.codec.decode(speech.codes, model.embedding(voice))
+        decoded = decode_unmarked(model.codec, speech.codes, model.embedding(voice))
         unmarked = resample(decoded, model.sample_rate, EVALUATION_RATE)
         segments += [Segment(OWN_MARKED, speaker, marked), Segment(OWN, speaker, unmarked)]
     return segments

@@ -22,7 +22,7 @@ from valle.audio.recording import resample
 from valle.evaluation.material import Speaker
 from valle.evaluation.metrics import EVALUATION_RATE
 from valle.evaluation.metrics.pitch_range import pitch_range
-from valle.evaluation.plot import new_figure
+from valle.evaluation.plot import open_figure
 from valle.files import write_atomically
 from valle.trust.attestation import ATTESTATION
 
@@ -138,7 +138,7 @@ def save_plot(target: Path, clips: Sequence[Clip]) -> None:
         UsageError: matplotlib is not installed, or the file name does not end as an image's.
         OutputError: the file cannot be written.
     """
-    figure, image_format = new_figure(target, (9.0, 3.5))
+    figure, image_format = open_figure(target, (9.0, 3.5))
     left, right = figure.subplots(1, 2, sharey=True)
     for row in dict.fromkeys(clip.row for clip in clips):
         in_row = [clip for clip in clips if clip.row == row]

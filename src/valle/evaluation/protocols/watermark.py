@@ -1,15 +1,15 @@
 """`valle evaluate watermark`: robustness, audio quality and false positives of the watermark.
 
-On held-out speakers and on speech by espeak-ng. The watermark is embedded in all of a segment;
-detection is tried on 3 s (or 1 s) from any place in it, after common transmission channels and
-edits.
+On held-out speakers, on speech by espeak-ng, and on what the model itself speaks. The watermark is
+embedded in all of a segment; detection is tried on 3 s (or 1 s) from any place in it, after common
+transmission channels and edits.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from valle.arrays import Samples
 from valle.audio.recording import resample
-from valle.corpora import augmentation
 from valle.corpora.synthetic import synthesize_speaker
 from valle.corpora.synthetic_speaker import SyntheticSpeaker
 from valle.errors import UsageError
@@ -32,9 +31,12 @@ from valle.evaluation.material import (
     read_names,
     read_samples,
 )
-from valle.evaluation.metrics import EVALUATION_RATE, audio_quality, coding
+from valle.evaluation.metrics import EVALUATION_RATE, audio_quality
 from valle.evaluation.metrics.statistics import bootstrap_interval, wilson_interval
+from valle.evaluation.protocols.watermark_attacks import UNCHANGED, attacks, everyday_changes
 from valle.evaluation.report import Figure
+from valle.runtime.codec_decoder import decode_unmarked
+from valle.trust.attestation import ATTESTATION
 from valle.watermark.detect import detect_watermark
 from valle.watermark.embed import Payload, embed_watermark, key_fingerprint
 from valle.watermark.grid import PERIOD, PRESENCE_MASK, PUBLISHED_KEY, STEP_SIZES, derive_dither
@@ -49,12 +51,9 @@ SYNTHETIC_SHARE = 0.25  # of the segments, by espeak-ng
 _MARGIN = 0.6  # seconds by which a segment is longer, so that the excerpt starts anywhere in it
 _KEY = b"the key of an evaluation's owner"
 _SPEAKER_SEED = 1_100_000_000  # synthetic speakers from here on are in no training corpus
-_SEMITONE = 2 ** (1 / 12)
 _NULL_TESTS = 500  # per unmarked segment
 _NULL_LEVELS = (1.0, 2.0, 4.0, 6.0)
 UNMARKED = "unmarked"
-
-Attack = Callable[[Samples], Samples]
 
 
 @dataclass(frozen=True)
@@ -138,81 +137,67 @@ def synthesize_segments(texts: Sequence[str], count: int) -> list[Segment]:
     return segments
 
 
-def attacks(model: Model) -> dict[str, Attack]:
-    """The attacks on watermarked speech, by name: [N] at 16 kHz to about as many samples."""
+def speak_segments(
+    model: Model, prompts: Sequence[Path], texts: Sequence[str], count: int, quiet: bool = True
+) -> list[Segment]:
+    """Sentences by the model, without its watermark, in the voices of recordings.
 
-    def noise(decibels: float) -> Attack:
-        def add(samples: Samples) -> Samples:
-            white = np.random.default_rng(len(samples)).standard_normal(len(samples))
-            level = np.sqrt(np.mean(np.square(samples, dtype=np.float64)))
-            return (samples + white * level * 10 ** (-decibels / 20)).astype(np.float32)
+    Args:
+        model: speaks them.
+        prompts: recordings of one voice each, used in turn.
+        texts: long enough for a segment, used in order.
+        count: of the segments.
+        quiet: no progress bar.
 
-        return add
-
-    def opus(bit_rate: int) -> Attack:
-        return lambda samples: coding.opus_round_trip(samples, bit_rate)[0]
-
-    def mp3(samples: Samples) -> Samples:
-        return coding.mp3_round_trip(samples, 64_000)
-
-    def telephone_rate(samples: Samples) -> Samples:
-        return resample(resample(samples, EVALUATION_RATE, 8000), 8000, EVALUATION_RATE)
-
-    def quieter(samples: Samples) -> Samples:
-        return (np.rint(samples * (10 ** (-12 / 20) * 32768)) / 32768).astype(np.float32)
-
-    def band(samples: Samples) -> Samples:
-        return augmentation.band_limit(samples, 300.0, 3400.0)
-
-    def faster(samples: Samples, factor: float = 1.05) -> Samples:
-        return resample(samples, round(EVALUATION_RATE * factor), EVALUATION_RATE)
-
-    def higher(samples: Samples) -> Samples:
-        return augmentation.tempo(faster(samples, _SEMITONE), 1 / _SEMITONE)
-
-    def own_codec(samples: Samples) -> Samples:
-        return model.codec.decode(model.codec.encode(samples))[: len(samples)]
-
-    return {
-        "nothing": lambda samples: samples,
-        "MP3 64 kbit/s": mp3,
-        "Opus 24 kbit/s": opus(24_000),
-        "8 kHz and back": telephone_rate,
-        "noise 20 dB": noise(20),
-        "gain -12 dB": quieter,
-        "300-3400 Hz": band,
-        "speed 1.05": faster,
-        "tempo 1.05": lambda samples: augmentation.tempo(samples, 1.05),
-        "pitch +1 semitone": higher,
-        "own codec": own_codec,
-        "Opus, then noise": lambda samples: noise(20)(opus(24_000)(samples)),
-        "noise, then Opus": lambda samples: opus(24_000)(noise(20)(samples)),
-        "8 kHz, then MP3": lambda samples: mp3(telephone_rate(samples)),
-        "speed, then MP3": lambda samples: mp3(faster(samples)),
-        "Opus 16 kbit/s": opus(16_000),
-        "Opus 12 kbit/s": opus(12_000),
-        "noise 10 dB": noise(10),
-    }
+    Raises:
+        UsageError: there is no recording, or too few sentences are long enough.
+    """
+    length = round((SECONDS + _MARGIN) * EVALUATION_RATE)
+    voices = [model.enroll(path, attest=ATTESTATION) for path in prompts[:count]]
+    segments: list[Segment] = []
+    bar = tqdm(total=count, desc="speech", unit="segment", disable=quiet or None)
+    for number, text in enumerate(texts if voices else ()):
+        if len(segments) == count:
+            break
+        index = len(segments) % len(voices)
+        speech = model.speak(text, voices[index], seed=number, retries=0)
+        unmarked = decode_unmarked(model.codec, speech.codes, model.embedding(voices[index]))
+        samples = resample(unmarked, model.sample_rate, EVALUATION_RATE)
+        if len(samples) >= length:
+            speaker = f"valle, voice {index + 1}"
+            segments.append(Segment(speaker, loudest(samples, length)))
+            bar.update()
+    bar.close()
+    if len(segments) < count:
+        raise UsageError(
+            f"only {len(segments)} sentences could be spoken, {count} are needed; give manifests "
+            "with recordings of held-out speakers, and longer sentences"
+        )
+    return segments
 
 
-def run_trials(model: Model, segments: Sequence[Segment], quiet: bool = True) -> Iterator[Trial]:
+def run_trials(
+    model: Model, segments: Sequence[Segment], quiet: bool = True, everyday: bool = False
+) -> Iterator[Trial]:
     """Every attack on every segment; one second without an attack; and unmarked excerpts.
 
     Args:
         model: whose codec is one of the attacks.
-        segments: from `read_segments` and `synthesize_segments`.
+        segments: from `read_segments`, `synthesize_segments` and `speak_segments`.
         quiet: no progress bar.
+        everyday: everyday changes instead of attacks, and nothing else.
     """
     rng = np.random.default_rng(0)
-    changes = attacks(model)
+    changes = everyday_changes() if everyday else attacks(model)
     for segment in tqdm(segments, desc="watermark", unit="segment", disable=quiet or None):
         payload = Payload(int(rng.integers(1 << 16)), key_fingerprint(_KEY))
         marked = embed_watermark(segment.samples, EVALUATION_RATE, _KEY, payload)
         start = int(rng.integers(round(_MARGIN * EVALUATION_RATE)))
         excerpt = slice(start, start + round(SECONDS * EVALUATION_RATE))
         short = slice(start, start + round(SHORT_SECONDS * EVALUATION_RATE))
-        yield _detect(UNMARKED, segment.speaker, segment.samples[excerpt], payload)
-        yield _detect("nothing", segment.speaker, marked[short], payload)
+        if not everyday:
+            yield _detect(UNMARKED, segment.speaker, segment.samples[excerpt], payload)
+            yield _detect(UNCHANGED, segment.speaker, marked[short], payload)
         for name, attack in changes.items():
             yield _detect(name, segment.speaker, attack(marked[excerpt]), payload)
 

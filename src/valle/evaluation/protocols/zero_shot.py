@@ -12,7 +12,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tqdm import tqdm
 
@@ -87,10 +87,21 @@ class Settings:
         return self.scale.per_speaker if self.per_speaker is None else self.per_speaker
 
 
-def run(  # noqa: PLR0913 - a protocol's material
+class EvaluationSet(NamedTuple):
+    """What is spoken by whom.
+
+    Attributes:
+        speakers: from `read_speakers`; every clip is compared with the prompts of all of them.
+        sentences: from `select_sentences`, the closed set of the synthesized row.
+    """
+
+    speakers: Sequence[Speaker]
+    sentences: Sequence[str]
+
+
+def run(
     model: Model | None,
-    speakers: Sequence[Speaker],
-    sentences: Sequence[str],
+    evaluation_set: EvaluationSet,
     metrics: Metrics,
     settings: Settings,
     save: SaveClip = lambda _name, _samples: None,
@@ -99,12 +110,12 @@ def run(  # noqa: PLR0913 - a protocol's material
 
     Args:
         model: None evaluates the ground truth only.
-        speakers: from `read_speakers`; every clip is compared with the prompts of all of them.
-        sentences: from `select_sentences`, the closed set of the synthesized row.
+        evaluation_set: speakers and sentences.
         metrics: the optional ones; the phoneme error rate is added where there is a model.
         settings: numbers and seeds.
         save: called with every clip that was made, and with the prompts.
     """
+    speakers, sentences = evaluation_set
     synthesizer = None
     if model is not None:
         synthesizer = _Synthesizer(model, save, settings.best_of)

@@ -22,9 +22,6 @@ from valle.synthesis.infilling import CONTEXT_SYMBOLS, MAX_CONTEXT_FRAMES, word_
 from valle.text.symbols import SYMBOLS, UNKNOWN
 
 _UNKNOWN_ID = SYMBOLS.index(UNKNOWN)
-_MAX_TRIES = 10_000  # per example; a corpus that is fit for training needs a few
-_SPEAKER_DROPOUT = 0.1  # default probability that an example has no speaker embedding
-_UNCONDITIONAL = 0.08  # default probability of no prompt and no embedding (for guidance)
 INFILLING = 0.3  # default probability of an infilling example
 _MIN_CONTEXT = 50  # frames around a span: fewer say too little about the voice
 _MIN_SPAN = 10  # frames: a word
@@ -173,6 +170,21 @@ class LabeledUtterance:
         return int(later[0]) if len(later) else 0
 
 
+@dataclass(frozen=True)
+class ExampleProbabilities:
+    """How often an example is of a kind, or lacks something; each 0 to 1.
+
+    Attributes:
+        infilling: an infilling example.
+        speaker_dropout: no speaker embedding.
+        unconditional: neither prompt nor embedding (for guidance).
+    """
+
+    infilling: float = 0.0
+    speaker_dropout: float = 0.1
+    unconditional: float = 0.08
+
+
 class ExampleSource:
     """Samples a store by its weight, a speaker of it, then a prompt and a target of that speaker.
 
@@ -180,31 +192,28 @@ class ExampleSource:
         stores: with codes, speaker embeddings and labels.
         shares: sampling weight of each store.
         seed: of all examples.
-        infilling: probability of an infilling example, 0 to 1.
+        probabilities: of kinds of examples.
         bin_edges: [5, 7] of the styles; None: those of the stores, if they have any.
-        speaker_dropout: probability that an example has no speaker embedding.
-        unconditional: probability that a pair has neither prompt nor embedding.
 
     Raises:
         UsageError: a store has no labels, or none for any utterance; or only some of the stores
             have styles, or their bin edges differ.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts of an example
+    max_tries = 10_000  # per example; a corpus that is fit for training needs a few
+
+    def __init__(
         self,
         stores: Sequence[Store],
         shares: Sequence[float],
         seed: int,
-        infilling: float = 0.0,
+        probabilities: ExampleProbabilities = ExampleProbabilities(),
         bin_edges: NDArray[np.float64] | None = None,
-        speaker_dropout: float = _SPEAKER_DROPOUT,
-        unconditional: float = _UNCONDITIONAL,
     ) -> None:
         self.rng = np.random.default_rng(seed)
         # A separate generator, so that the same pairs are sampled whatever is dropped of them.
         self.dropout_rng = np.random.default_rng((seed, 1))
-        self.infilling = infilling
-        self.speaker_dropout, self.unconditional = speaker_dropout, unconditional
+        self.probabilities = probabilities
         self.bin_edges = _shared_bin_edges(stores) if bin_edges is None else bin_edges
         self.groups: list[list[list[LabeledUtterance]]] = []
         for store in stores:
@@ -237,12 +246,20 @@ class ExampleSource:
         self, prompt_frames: tuple[int, int], target_frames: tuple[int, int], from_start: float
     ) -> Example:
         """Sample an example of either kind; the arguments and errors are those of `pair`."""
-        if self.infilling and self.rng.random() < self.infilling:
+        if self.probabilities.infilling and self.rng.random() < self.probabilities.infilling:
             return self.infilling_example(target_frames[1])
+        return self._pair_example(prompt_frames, target_frames, from_start)
+
+    def _pair_example(
+        self, prompt_frames: tuple[int, int], target_frames: tuple[int, int], from_start: float
+    ) -> Example:
+        """Sample a prompt and a target, or an unconditional example of the target."""
         prompt, target, style = self._sample_pair(prompt_frames, target_frames, from_start)
         example = Example((prompt,), target, len(prompt.codes), self._drop_styles(style))
         return (
-            example.unconditional() if self.dropout_rng.random() < self.unconditional else example
+            example.unconditional()
+            if self.dropout_rng.random() < self.probabilities.unconditional
+            else example
         )
 
     def infilling_example(self, longest: int) -> Example:
@@ -251,7 +268,7 @@ class ExampleSource:
         Raises:
             UsageError: no utterance has such a span.
         """
-        for _ in range(_MAX_TRIES):
+        for _ in range(self.max_tries):
             _, source = self._sample_utterance()
             edges = source.word_edges()
             if not len(edges):
@@ -314,7 +331,7 @@ class ExampleSource:
         self, prompt_frames: tuple[int, int], target_frames: tuple[int, int], from_start: float
     ) -> tuple[Segment, Segment, NDArray[np.float32]]:
         """Sample a pair, and measure the styles [5] of the target."""
-        for _ in range(_MAX_TRIES):
+        for _ in range(self.max_tries):
             sources, target = self._sample_utterance()
             prompt_length = int(self.rng.integers(prompt_frames[0], prompt_frames[1] + 1))
             length = int(self.rng.integers(target_frames[0], target_frames[1] + 1))
@@ -354,7 +371,7 @@ class ExampleSource:
             hidden = (self.rng.random(len(symbols)) < _UNKNOWN_PHONEMES) & ~IS_BORDER[symbols]
             symbols[hidden] = _UNKNOWN_ID
         # Speaker-embedding dropout: the voice then has to be inferred from the prompt.
-        voice = segment.voice * np.float32(self.rng.random() >= self.speaker_dropout)
+        voice = segment.voice * np.float32(self.rng.random() >= self.probabilities.speaker_dropout)
         return replace(segment, symbols=symbols, stress=stress, voice=voice)
 
 

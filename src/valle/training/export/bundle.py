@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import onnx
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from valle.audio_format import HOP, SAMPLE_RATE
+from valle.bundle.adapter import Adapter
 from valle.bundle.config import ARConfig, BundleConfig, NARConfig, Precision, StyleConfig
 from valle.bundle.writer import NewGraph, write_bundle
 from valle.detection.detector import GRAPH as DETECTOR
@@ -22,14 +23,14 @@ from valle.runtime.pointer import MAX_FRAMES_BORDER, MAX_FRAMES_PHONEME
 from valle.runtime.speaker_encoder import EMBEDDING_DIM
 from valle.text.symbols import LISTENER_SYMBOLS, SYMBOLS
 from valle.training.checkpoints import (
+    load_acoustic,
     load_ar,
-    load_codec,
     load_detector,
     load_listener,
-    load_nar,
     load_speaker,
 )
 from valle.training.export.cohort import load_matching_cohort
+from valle.training.export.descent import collect_consents, describe_data, merge_adapter
 from valle.training.export.graphs import ar_graph, nar_graph, phonemes_graph
 from valle.training.export.half_precision import convert_to_fp16
 from valle.training.export.quantization import (
@@ -67,6 +68,7 @@ class Models:
         nar: predicts the residual codebooks.
         style_bin_edges: [5, 7]; None: the models have no styles, and the graphs no such input.
         detector: optional; without it a bundle cannot detect synthetic speech.
+        consents: receipts of the speakers that the models were fine-tuned on.
     """
 
     codec: Codec
@@ -76,6 +78,22 @@ class Models:
     nar: NAR
     style_bin_edges: NDArray[np.float64] | None = None
     detector: Detector | None = None
+    consents: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How trained models are written.
+
+    Attributes:
+        precision: of the graphs, see `export_bundle`.
+        card: text of the model card.
+        adapter: what to add to the weights; its receipts become the bundle's.
+    """
+
+    precision: Preset = DEFAULT_PRESET
+    card: str | None = None
+    adapter: Adapter | None = None
 
 
 class _CodecDecoder(nn.Module):
@@ -137,22 +155,21 @@ def export_runs(
     runs: Path,
     folder: Path,
     name: str,
-    precision: Preset = DEFAULT_PRESET,
-    card: str | None = None,
+    options: ExportOptions = ExportOptions(),  # frozen
 ) -> None:
     """Write a bundle of the models in `runs`/codec, /listener, /speaker, /ar, /nar and /detector.
 
-    The NAR of /acoustic takes the place of that of /nar, if there is one.
+    What was trained in /acoustic takes the place of /nar and of the decoder of /codec.
 
     Args:
         runs: folder of the training runs; that of the detector is optional.
         folder: see `export_bundle`, like the following.
         name: of the bundle.
-        precision: of the graphs.
-        card: text of the model card.
+        options: precision, model card, and an adapter to merge.
 
     Raises:
-        UsageError: a model has not been trained, or AR and NAR have different style bins.
+        UsageError: a model has not been trained, AR and NAR have different style bins, or the
+            adapter is of other models.
         OutputError: the folder cannot be written, or has something other than a bundle.
     """
     nar = runs / ("acoustic" if (runs / "acoustic" / CHECKPOINT).is_file() else "nar")
@@ -162,16 +179,27 @@ def export_runs(
             f"{runs / 'ar'} and {nar} were trained with different style bins; train both "
             "on corpora that were measured by one `valle prepare styles`"
         )
+    nar_model, codec = load_acoustic(runs)
+    ar_model = load_ar(runs / "ar")
+    consents = collect_consents(runs)
+    if options.adapter is not None:
+        merge_adapter(options.adapter, runs, {"ar": ar_model, "nar": nar_model})
+        consents = (*consents, *options.adapter.info.consents)
     models = Models(
-        load_codec(runs / "codec"),
+        codec,
         load_listener(runs / "listener"),
         load_speaker(runs / "speaker"),
-        load_ar(runs / "ar"),
-        load_nar(nar),
+        ar_model,
+        nar_model,
         bin_edges,
         load_detector(runs / DETECTOR) if (runs / DETECTOR).is_dir() else None,
+        consents,
     )
-    export_bundle(folder, name, models, precision, card)
+    data = describe_data(runs, options.adapter)
+    card = options.card
+    if data:
+        card = f"{card.rstrip()}\n\n{data}" if card else f"# {name}\n\n{data}"
+    export_bundle(folder, name, models, options.precision, card)
 
 
 def detector_graph(detector: Detector) -> onnx.ModelProto:
@@ -280,6 +308,7 @@ def _make_config(name: str, models: Models) -> BundleConfig:
             latent=nar.latent,
         ),
         style=None if bin_edges is None else StyleConfig(borders=bin_edges.tolist()),
+        consents=models.consents,
     )
 
 

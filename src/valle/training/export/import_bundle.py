@@ -23,16 +23,24 @@ from valle.bundle.bundle import Bundle
 from valle.detection.detector import GRAPH as DETECTOR
 from valle.errors import BundleError, OutputError
 from valle.text.symbols import LISTENER_SYMBOLS, SYMBOLS
-from valle.training.export.quantization import unpack_blocks
+from valle.training.export.quantization import read_blockwise
 from valle.training.models.ar import AR
 from valle.training.models.codec import Codec, CodecSize
-from valle.training.models.detector import Detector, DetectorSize
-from valle.training.models.listener import Listener, ListenerSize
+from valle.training.models.convnext import ConvNeXtSize
+from valle.training.models.detector import Detector
+from valle.training.models.listener import Listener
 from valle.training.models.nar import NAR
 from valle.training.models.phonemes import SpeakerConditioning
 from valle.training.models.sizes import CODEBOOKS, ARSize, NARSize
-from valle.training.models.speaker import SpeakerEncoder, SpeakerSize
-from valle.training.run_folder import CHECKPOINT, SIZE, save_bin_edges, write_checkpoint
+from valle.training.models.speaker import SpeakerEncoder
+from valle.training.run_folder import (
+    CHECKPOINT,
+    SIZE,
+    Origin,
+    save_bin_edges,
+    save_origin,
+    write_checkpoint,
+)
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -70,9 +78,16 @@ def import_bundle(bundle: Bundle, runs: Path) -> list[str]:
     for stage in stages:
         if (runs / stage / CHECKPOINT).exists():
             raise OutputError(f"{runs / stage} already has a run; give another --runs")
+    config = bundle.config
+    origin = Origin(
+        bundle=config.name,
+        graphs={name: graph.sha256 for name, graph in config.graphs.items()},
+        consents=config.consents,
+    )
     for stage, (size, module) in stages.items():
         folder = runs / stage
         folder.mkdir(parents=True, exist_ok=True)
+        save_origin(folder, origin)
         (folder / SIZE).write_text(json.dumps(asdict(size)), encoding="utf-8")
         # Without an optimizer or spent time: training starts from these weights.
         if bundle.config.style is not None and stage in ("ar", "nar"):
@@ -82,11 +97,24 @@ def import_bundle(bundle: Bundle, runs: Path) -> list[str]:
     return list(stages)
 
 
+def load_language_models(bundle: Bundle) -> tuple[AR, NAR]:
+    """Load a bundle's AR and NAR in evaluation mode, in fp32.
+
+    Raises:
+        BundleError: a graph does not have the weights of a model of this program.
+    """
+    try:
+        (_, ar), (_, nar) = _load_ar(bundle), _load_nar(bundle)
+    except KeyError as error:
+        raise BundleError(_explain_foreign("a graph", [error.args[0]])) from None
+    return ar.eval(), nar.eval()
+
+
 def read_graph_weights(bundle: Bundle, graph: str) -> Weights:
     """Read the weights of one graph by name, in fp32."""
     proto = onnx.load_from_string(bundle.read_graph(graph))
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
-    weights = unpack_blocks(proto)
+    weights = read_blockwise(proto)
     for name, value in stored.items():
         base, _, part = name.rpartition(".")
         if part == "int8":
@@ -150,25 +178,25 @@ def _load_codec(bundle: Bundle) -> tuple[CodecSize, Codec]:
     return size, codec
 
 
-def _load_listener(bundle: Bundle) -> tuple[ListenerSize, Listener]:
+def _load_listener(bundle: Bundle) -> tuple[ConvNeXtSize, Listener]:
     weights = read_graph_weights(bundle, "listener")
-    size = ListenerSize(_count_blocks(weights, "blocks."), len(weights["input.bias"]))
+    size = ConvNeXtSize(_count_blocks(weights, "blocks."), len(weights["input.bias"]))
     listener = Listener(size, len(LISTENER_SYMBOLS))
     _load_weights(listener, weights, False, "the listener's graph")
     return size, listener
 
 
-def _load_speaker(bundle: Bundle) -> tuple[SpeakerSize, SpeakerEncoder]:
+def _load_speaker(bundle: Bundle) -> tuple[ConvNeXtSize, SpeakerEncoder]:
     weights = read_graph_weights(bundle, "speaker")
-    size = SpeakerSize(_count_blocks(weights, "blocks."), len(weights["input.bias"]))
+    size = ConvNeXtSize(_count_blocks(weights, "blocks."), len(weights["input.bias"]))
     speaker = SpeakerEncoder(size)
     _load_weights(speaker, weights, False, "speaker.onnx")
     return size, speaker
 
 
-def _load_detector(bundle: Bundle) -> tuple[DetectorSize, Detector]:
+def _load_detector(bundle: Bundle) -> tuple[ConvNeXtSize, Detector]:
     weights = read_graph_weights(bundle, DETECTOR)
-    size = DetectorSize(_count_blocks(weights, "blocks."), len(weights["input.bias"]))
+    size = ConvNeXtSize(_count_blocks(weights, "blocks."), len(weights["input.bias"]))
     detector = Detector(size)
     _load_weights(detector, weights, False, "detector.onnx")
     return size, detector

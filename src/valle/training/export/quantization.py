@@ -24,14 +24,18 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from valle.arrays import Floats
+from valle.bundle.quantized_weights import (
+    BLOCK,
+    pack_blocks,
+    quantize_along,
+    quantize_columns,
+    unpack_blocks,
+)
 from valle.training.export.graph_writer import MICROSOFT
 
-BLOCK = 32  # weights that share a scale
 _INT8_ACTIVATIONS = 4  # accuracy_level of MatMulNBits
 _MIN_SIZE = 4096  # smaller weights are not quantized: they take hardly any space
 _MIN_COLUMNS = 16  # products with fewer are not quantized: they would not be faster
-
-Bytes = NDArray[np.uint8]
 
 
 def quantize_blockwise(proto: onnx.ModelProto, bits: int) -> None:
@@ -85,60 +89,17 @@ def quantize_dynamic_int8(proto: onnx.ModelProto) -> None:
     _rewrite(proto, nodes)
 
 
-def pack_blocks(weight: Floats, bits: int) -> tuple[Bytes, Floats]:
-    """Quantize a matrix in blocks.
-
-    A weight is `(value - 2 ** (bits - 1)) * scale`; of two 4-bit values in a byte, the first is the
-    low half. A scale may be negative: there is one more value below the zero point than above it,
-    which is used for the largest weight of the block.
-
-    Args:
-        weight: [rows, columns].
-        bits: 4 or 8.
-
-    Returns:
-        Values [columns, blocks, bytes] and scales [columns * blocks].
-    """
-    rows, columns = weight.shape
-    blocks = -(-rows // BLOCK)
-    padded = np.zeros((columns, blocks * BLOCK), np.float32)
-    padded[:, :rows] = weight.T
-    block = padded.reshape(columns, blocks, BLOCK)
-    zero_point = 1 << (bits - 1)
-    largest = np.take_along_axis(block, np.abs(block).argmax(-1, keepdims=True), -1)
-    scale = np.where(largest == 0, np.float32(1), largest / np.float32(-zero_point))
-    values = np.clip(np.rint(block / scale) + zero_point, 0, 2 * zero_point - 1).astype(np.uint8)
-    if bits == 4:
-        values = values[..., 0::2] | (values[..., 1::2] << 4)
-    return values, scale.reshape(-1)
-
-
-def unpack_blocks(proto: onnx.ModelProto) -> dict[str, Floats]:
+def read_blockwise(proto: onnx.ModelProto) -> dict[str, Floats]:
     """Dequantize the matrices [rows, columns] of a graph that are quantized in blocks, by name."""
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
     weights = {}
     for node in proto.graph.node:
-        if node.op_type != "MatMulNBits":
-            continue
-        sizes = {attribute.name: attribute.i for attribute in node.attribute}
-        values, scales = (stored[name] for name in node.input[1:3])
-        if sizes["bits"] == 4:
-            nibbles = np.stack([values & 15, values >> 4], axis=-1)
-            values = nibbles.reshape(*values.shape[:2], BLOCK)
-        zero_point = np.float32(1 << (sizes["bits"] - 1))
-        dequantized = (values.astype(np.float32) - zero_point) * scales.reshape(
-            *values.shape[:2], 1
-        )
-        name = node.input[1].rpartition(".")[0]
-        weights[name] = np.ascontiguousarray(dequantized.reshape(sizes["N"], -1)[:, : sizes["K"]].T)
+        if node.op_type == "MatMulNBits":
+            sizes = {attribute.name: attribute.i for attribute in node.attribute}
+            values, scales = (stored[name] for name in node.input[1:3])
+            name = node.input[1].rpartition(".")[0]
+            weights[name] = unpack_blocks(values, scales, sizes["bits"], sizes["K"])
     return weights
-
-
-def quantize_columns(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
-    """Quantize [..., rows, columns] to -127..127 with a scale per column [..., columns]."""
-    scale = np.abs(weight).max(axis=-2) / np.float32(127)
-    scale = np.where(scale == 0, np.float32(1), scale)
-    return np.rint(weight / scale[..., None, :]).astype(np.int8), scale
 
 
 @dataclass(frozen=True)
@@ -282,9 +243,7 @@ def _quantize_by_axis(
     """Quantize with a scale per slice of the first axis, and of the last axis."""
     for scaled in (0, weight.ndim - 1):
         axes = tuple(axis for axis in range(weight.ndim) if axis != scaled)
-        scale = np.abs(weight).max(axis=axes, keepdims=True) / np.float32(127)
-        scale = np.where(scale == 0, np.float32(1), scale)
-        yield np.rint(weight / scale).astype(np.int8), scale
+        yield quantize_along(weight, axes)
 
 
 def _error(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from valle.runtime.pointer import FRAMES_ON_SYMBOL_BINS, TRANSITIONS
-from valle.training.models.phonemes import PhonemeEncoder, gather_rows
+from valle.training.models.phonemes import PhonemeEncoder
 from valle.training.models.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE, ARSize
 from valle.training.models.transformer import (
     EPSILON,
@@ -55,35 +55,8 @@ class AR(nn.Module):
         self.codes.initialize_from(vectors)
         self.code_head.weight.copy_(vectors[0])
 
-    def forward(  # noqa: PLR0913 - inputs of the model
-        self,
-        codes: Tensor,
-        symbols: Tensor,
-        stress: Tensor,
-        voice: Tensor,
-        frame_symbol: Tensor,
-        stay: Tensor,
-        style: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Encode one symbol sequence per item, gather it by frame, and run `forward_rows`.
-
-        Args:
-            codes: of the previous frame [B, T, 8].
-            symbols: [B, S], padded with -1.
-            stress: [B, S].
-            voice: speaker embeddings [B, 192].
-            frame_symbol: index of each frame's symbol [B, T].
-            stay: frames that the pointer has been on it [B, T].
-            style: bins [B, 5]; None: unset.
-
-        Returns:
-            Logits [B, T, 1024] and transitions [B, T, 3].
-        """
-        encoded = gather_rows(self.phonemes(symbols, stress, voice, style), frame_symbol)
-        return self.forward_rows(codes, encoded, stay)
-
-    def forward_rows(self, codes: Tensor, encoded: Tensor, stay: Tensor) -> tuple[Tensor, Tensor]:
-        """Run the transformer on rows whose symbols are gathered already.
+    def forward(self, codes: Tensor, encoded: Tensor, stay: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the transformer on rows whose symbols are encoded and gathered already.
 
         For a prompt and a target, encode their symbols separately and concatenate the gathered
         rows, as at run time, so that the prompt's rows do not depend on the text. Shorter items are
@@ -104,9 +77,9 @@ class AR(nn.Module):
         )
         x = F.dropout(x, self.size.dropout, self.training)
         positions = torch.arange(x.shape[1], device=x.device)
-        cos, sin = rotary_angles(positions, self.size.width // self.size.heads)
+        angles = rotary_angles(positions, self.size.width // self.size.heads)
         for block in self.blocks:
-            x, _, _ = block(x, cos, sin, causal=True)
+            x, _, _ = block(x, angles, causal=True)
         x = self.out_norm(x)
         return self.code_head(x), self.move_head(x)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from valle.training.models.features import FEATURES, LogMel
 
 _EXPANSION = 3
 
@@ -47,6 +51,39 @@ class ConvNeXt(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         return self.mix(functional.pad(hidden, (0, 0, self.side, self.side)), hidden)
+
+
+@dataclass(frozen=True)
+class ConvNeXtSize:
+    """Dimensions of a model of ConvNeXt blocks."""
+
+    layers: int
+    width: int
+
+
+class ConvNeXtEncoder(nn.Module):
+    """Log-mel features through ConvNeXt blocks: the base of the listener and the speaker encoder.
+
+    Args:
+        size: of the model.
+        kernel: frames that a block sees.
+    """
+
+    def __init__(self, size: ConvNeXtSize, kernel: int) -> None:
+        super().__init__()
+        self.features = LogMel()
+        self.input = nn.Linear(FEATURES, size.width)
+        self.input_norm = nn.LayerNorm(size.width)
+        self.blocks = nn.ModuleList(ConvNeXt(size.width, kernel) for _ in range(size.layers))
+        self.norm = nn.LayerNorm(size.width)
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """The last hidden layer [B, T, width] of centered features, each row of unit variance."""
+        hidden = self.input_norm(self.input(features))
+        for block in self.blocks:
+            hidden = block(hidden)
+        normalized: Tensor = self.norm(hidden)
+        return normalized
 
 
 class CausalConvNeXt(ConvNeXt):

@@ -7,13 +7,11 @@ many frequencies), then ConvNeXt blocks over time. It is calibrated by temperatu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from valle.detection.detector import KINDS
-from valle.training.models.convnext import ConvNeXt
+from valle.training.models.convnext import ConvNeXt, ConvNeXtSize
 from valle.training.models.features import BINS, LogSpectrum
 
 _KERNEL = 7
@@ -21,18 +19,10 @@ _CHANNELS = 8, 12  # of the two convolutions over frequency and time
 _FRAMES = 50  # per second, after the convolutions
 
 
-@dataclass(frozen=True)
-class DetectorSize:
-    """Dimensions of a detector."""
-
-    layers: int
-    width: int
-
-
 DETECTOR_SIZES = {
-    "debug": DetectorSize(1, 16),
-    "default": DetectorSize(4, 96),
-    "paper": DetectorSize(8, 256),
+    "debug": ConvNeXtSize(1, 16),
+    "default": ConvNeXtSize(4, 96),
+    "paper": ConvNeXtSize(8, 256),
 }
 
 
@@ -42,7 +32,7 @@ class Detector(nn.Module):
     The classes are those of `valle.detection.detector.KINDS`, in their order.
     """
 
-    def __init__(self, size: DetectorSize) -> None:
+    def __init__(self, size: ConvNeXtSize) -> None:
         super().__init__()
         self.features = LogSpectrum()
         first, second = _CHANNELS

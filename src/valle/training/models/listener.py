@@ -7,43 +7,28 @@ al. 2017).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from valle.training.models.convnext import ConvNeXt
-from valle.training.models.features import FEATURES, LogMel
+from valle.training.models.convnext import ConvNeXtEncoder, ConvNeXtSize
 
 _KERNEL = 9
 
 
-@dataclass(frozen=True)
-class ListenerSize:
-    """Dimensions of a listener."""
-
-    layers: int
-    width: int
-
-
 LISTENER_SIZES = {
-    "debug": ListenerSize(1, 32),
-    "default": ListenerSize(14, 192),
-    "paper": ListenerSize(16, 512),
+    "debug": ConvNeXtSize(1, 32),
+    "default": ConvNeXtSize(14, 192),
+    "paper": ConvNeXtSize(16, 512),
 }
 
 
-class Listener(nn.Module):
+class Listener(ConvNeXtEncoder):
     """`waveform` [B, N] -> log-probabilities `ctc`, `frame` [B, N / HOP, classes]."""
 
-    def __init__(self, size: ListenerSize, classes: int) -> None:
-        super().__init__()
-        self.features = LogMel()
-        self.input = nn.Linear(FEATURES, size.width)
-        self.input_norm = nn.LayerNorm(size.width)
-        self.blocks = nn.ModuleList(ConvNeXt(size.width, _KERNEL) for _ in range(size.layers))
-        self.norm = nn.LayerNorm(size.width)
+    def __init__(self, size: ConvNeXtSize, classes: int) -> None:
+        super().__init__(size, _KERNEL)
         self.ctc = nn.Linear(size.width, classes)
         self.frame = nn.Linear(size.width, classes)
         self.log_temperature = nn.Parameter(torch.zeros(()))
@@ -61,13 +46,6 @@ class Listener(nn.Module):
         """Logits of both heads [B, T, classes] in fp32, `ctc` before calibration."""
         hidden = self.hidden(features)
         return self.ctc(hidden).float(), self.frame(hidden).float()
-
-    def hidden(self, features: Tensor) -> Tensor:
-        """The last hidden layer [B, T, width] of centered features, each row of unit variance."""
-        hidden = self.input_norm(self.input(features))
-        for block in self.blocks:
-            hidden = block(hidden)
-        return self.norm(hidden)
 
     def calibrated(self, ctc: Tensor) -> Tensor:
         """Calibrated log-probabilities of the CTC head's logits [..., classes]."""

@@ -17,11 +17,18 @@ adapted to a speaker with a little transcribed speech.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from valle.training.models.phonemes import STRESSES, SpeakerConditioning, StyleConditioning
+from valle.training.models.phonemes import (
+    STRESSES,
+    Conditioning,
+    SpeakerConditioning,
+    StyleConditioning,
+)
 from valle.training.models.sizes import CODEBOOK_SIZE, CODEBOOKS, NO_CODE, NARSize
 from valle.training.models.transformer import (
     EPSILON,
@@ -35,6 +42,22 @@ from valle.training.models.transformer import (
 KERNEL_WIDTH = 0.2  # of the code kernel, relative to the mean squared norm of the codes
 PRIOR_FRAMES = 40.0  # weight of a zero mean residual, in prompt frames (MAP shrinkage)
 PRIOR_NEIGHBORS = 1.0  # weight of a zero local residual, in neighboring frames
+
+
+class Frames(NamedTuple):
+    """A batch of frames as the NAR reads them.
+
+    Attributes:
+        codes: [B, T, 8]; of a target, the first codebook only (`mask_residual_codebooks`).
+        symbols: of each frame [B, T].
+        stress: of each frame [B, T].
+        positions: of each frame [B, T]; None: counted from 0.
+    """
+
+    codes: Tensor
+    symbols: Tensor
+    stress: Tensor
+    positions: Tensor | None = None
 
 
 class NAR(nn.Module):
@@ -73,95 +96,82 @@ class NAR(nn.Module):
         self.codes.initialize_from(project_codebooks(codebooks, self.size.width))
         self.tables.copy_(codebooks)
 
-    def forward(  # noqa: PLR0913 - inputs of the model
+    def forward(
         self,
-        codes: Tensor,
-        symbols: Tensor,
-        stress: Tensor,
-        voice: Tensor,
-        positions: Tensor,
+        frames: Frames,
+        conditioning: Conditioning,
         kind: Tensor,
-        past_key: Tensor | None = None,
-        past_value: Tensor | None = None,
+        past: tuple[Tensor, Tensor] | None = None,
         mask: Tensor | None = None,
-        style: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Predict the residual vectors of some rows.
 
         Args:
-            codes: [B, T, 8]; of the target, the first codebook only.
-            symbols: of each frame [B, T].
-            stress: of each frame [B, T].
-            voice: speaker embeddings [B, 192]; zeros if unknown.
-            positions: of each frame [B, T].
+            frames: one per row.
+            conditioning: speaker and style.
             kind: int64 scalar, 0 for the prompt's rows, 1 for the target's.
-            past_key: of the prompt [layers, B, H, P, head_dim].
-            past_value: of the prompt [layers, B, H, P, head_dim].
+            past: keys and values of the prompt [layers, B, H, P, head_dim].
             mask: [B, P + T], true where past and own rows are real.
-            style: bins [B, 5]; None: unset.
 
         Returns:
             The predicted sum of the vectors of codebooks 2 to 8 [B, T, latent] (without meaning for
             the prompt's rows), and keys and values of the rows [layers, B, H, T, head_dim].
         """
+        codes, symbols, stress, positions = frames
         x = self.codes(codes) + self.symbols(symbols) + self.stress(stress) + self.kind(kind)
-        x = x + self.voice(voice)[:, None]
-        if style is not None:
-            x = x + self.style(style)[:, None]
+        x = x + self.voice(conditioning.voice)[:, None]
+        if conditioning.style is not None:
+            x = x + self.style(conditioning.style)[:, None]
         x = F.dropout(x, self.size.dropout, self.training)
-        cos, sin = rotary_angles(positions[:, None], self.size.width // self.size.heads)
+        if positions is None:
+            positions = torch.arange(symbols.shape[1], device=symbols.device).expand_as(symbols)
+        angles = rotary_angles(positions[:, None], self.size.width // self.size.heads)
         attended = None if mask is None else mask[:, None, None, :]
         keys, values = [], []
         for layer, block in enumerate(self.blocks):
-            past = None
-            if past_key is not None and past_value is not None:
-                past = (past_key[layer], past_value[layer])
-            x, key, value = block(x, cos, sin, past, attended)
+            layer_past = None if past is None else (past[0][layer], past[1][layer])
+            x, key, value = block(x, angles, layer_past, attended)
             keys.append(key)
             values.append(value)
         return self.output(self.out_norm(x)), torch.stack(keys), torch.stack(values)
 
-    def forward_training(  # noqa: PLR0913 - inputs of the model
+    def forward_training(
         self,
-        prompt: tuple[Tensor, Tensor, Tensor],
-        target: tuple[Tensor, Tensor, Tensor],
-        voice: Tensor,
+        prompt: Frames,
+        target: Frames,
+        conditioning: Conditioning,
         prompt_frames: Tensor,
         target_frames: Tensor,
-        style: Tensor | None = None,
     ) -> Tensor:
         """Run the prompt's rows, then the target's rows with attention to them.
 
         Args:
-            prompt: codes [B, P, 8], symbols and stress [B, P], padded on the right with any valid
-                ids and code NO_CODE.
-            target: the same for the target, with codes from `mask_residual_codebooks`.
-            voice: speaker embeddings [B, 192].
+            prompt: padded on the right with any valid ids and code NO_CODE.
+            target: padded in the same way; its positions follow the prompt's.
+            conditioning: speaker, and style of the target; the prompt's rows serve every style and
+                have none.
             prompt_frames: frames of each prompt that are not padding [B].
             target_frames: the same for the targets [B].
-            style: bins of the target [B, 5]; the prompt's rows serve every style and have none.
 
         Returns:
             The predicted residual vectors of the target [B, T, latent].
         """
-        codes, symbols, stress = target
-        prompt_rows = torch.arange(prompt[1].shape[1], device=codes.device)
-        target_rows = torch.arange(codes.shape[1], device=codes.device)
+        device = target.codes.device
+        prompt_rows = torch.arange(prompt.symbols.shape[1], device=device)
+        target_rows = torch.arange(target.symbols.shape[1], device=device)
         prompt_real = prompt_rows < prompt_frames[:, None]
         real = torch.cat((prompt_real, target_rows < target_frames[:, None]), dim=1)
-        kinds = torch.arange(2, device=codes.device)
+        prompt_kind, target_kind = torch.arange(2, device=device)
         _, key, value = self(
-            *prompt,
-            voice,
-            prompt_rows.expand_as(prompt[1]),
-            kinds[0],
+            prompt,
+            Conditioning(conditioning.voice),
+            prompt_kind,
             # Without a prompt a row must still attend to something, or softmax gives NaN.
             mask=prompt_real | (prompt_rows == 0),
         )
-        positions = prompt_frames[:, None] + target_rows  # directly after the item's prompt
-        predicted, _, _ = self(
-            codes, symbols, stress, voice, positions, kinds[1], key, value, real, style
-        )
+        # Directly after the item's prompt.
+        placed = target._replace(positions=prompt_frames[:, None] + target_rows)
+        predicted, _, _ = self(placed, conditioning, target_kind, (key, value), real)
         return predicted
 
 

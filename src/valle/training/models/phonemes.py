@@ -7,7 +7,7 @@ that the same symbols always give the same rows, and text may arrive while speec
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,18 @@ KERNEL = 5
 CONVOLUTIONS = 3
 STRESSES = 3  # none, secondary, primary
 PADDING = -1  # symbol id after the end of a shorter sequence
+
+
+class Conditioning(NamedTuple):
+    """What a batch is conditioned on.
+
+    Attributes:
+        voice: speaker embeddings [B, 192]; zeros: unknown.
+        style: bins [B, 5]; None: no style is set.
+    """
+
+    voice: Tensor
+    style: Tensor | None = None
 
 
 class SpeakerConditioning(nn.Module):

@@ -7,44 +7,28 @@ al. 2020, section 3.2). Trained with an additive angular margin (Deng et al. 201
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from valle.runtime.speaker_encoder import EMBEDDING_DIM
-from valle.training.models.convnext import ConvNeXt
-from valle.training.models.features import FEATURES, LogMel
+from valle.training.models.convnext import ConvNeXtEncoder, ConvNeXtSize
 
 _KERNEL = 5
 
 
-@dataclass(frozen=True)
-class SpeakerSize:
-    """Dimensions of a speaker encoder."""
-
-    layers: int
-    width: int
-
-
 SPEAKER_SIZES = {
-    "debug": SpeakerSize(1, 32),
-    "default": SpeakerSize(4, 192),
-    "paper": SpeakerSize(6, 384),
+    "debug": ConvNeXtSize(1, 32),
+    "default": ConvNeXtSize(4, 192),
+    "paper": ConvNeXtSize(6, 384),
 }
 
 
-class SpeakerEncoder(nn.Module):
+class SpeakerEncoder(ConvNeXtEncoder):
     """`waveform` [B, N] -> embedding [B, EMBEDDING_DIM] of unit length."""
 
-    def __init__(self, size: SpeakerSize) -> None:
-        super().__init__()
-        self.features = LogMel()
-        self.input = nn.Linear(FEATURES, size.width)
-        self.input_norm = nn.LayerNorm(size.width)
-        self.blocks = nn.ModuleList(ConvNeXt(size.width, _KERNEL) for _ in range(size.layers))
-        self.norm = nn.LayerNorm(size.width)
+    def __init__(self, size: ConvNeXtSize) -> None:
+        super().__init__(size, _KERNEL)
         self.attention = nn.Sequential(
             nn.Linear(3 * size.width, 64), nn.Tanh(), nn.Linear(64, size.width)
         )
@@ -53,11 +37,7 @@ class SpeakerEncoder(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         features = self.features(waveform)
         # The level and the spectral shape of the channel are not part of the voice.
-        features = features - features.mean(dim=1, keepdim=True)
-        hidden = self.input_norm(self.input(features))
-        for block in self.blocks:
-            hidden = block(hidden)
-        hidden = self.norm(hidden)
+        hidden = self.hidden(features - features.mean(dim=1, keepdim=True))
         uniform = torch.full_like(hidden, 1.0 / hidden.shape[1])
         global_statistics = torch.cat(_statistics(hidden, uniform), -1)
         context = global_statistics[:, None].expand(-1, hidden.shape[1], -1)

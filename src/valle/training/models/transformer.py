@@ -7,6 +7,7 @@ against 3.7 ms, forward and backward, for 1,600 rows of 256 on one core).
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -76,20 +77,27 @@ def inverse_frequencies(head_dim: int) -> Tensor:
     return ROTARY_BASE ** (-torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
 
 
-def rotary_angles(positions: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
-    """Cosine and sine [..., T, head_dim / 2] of int64 positions [..., T]."""
+class RotaryAngles(NamedTuple):
+    """Cosine and sine of the rotary angles of positions, [..., T, head_dim / 2] each."""
+
+    cos: Tensor
+    sin: Tensor
+
+
+def rotary_angles(positions: Tensor, head_dim: int) -> RotaryAngles:
+    """Compute the rotary angles of int64 positions [..., T]."""
     angles = positions[..., None].float() * inverse_frequencies(head_dim).to(positions.device)
-    return angles.cos(), angles.sin()
+    return RotaryAngles(angles.cos(), angles.sin())
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotate(x: Tensor, angles: RotaryAngles) -> Tensor:
     """Apply rotary positions to x [B, H, T, head_dim].
 
     Pairs are dimensions of the two halves (not neighbors), as in ONNX Runtime's
-    GroupQueryAttention. cos and sin broadcast against [B, H, T, head_dim / 2].
+    GroupQueryAttention. The angles broadcast against [B, H, T, head_dim / 2].
     """
     first, second = x.chunk(2, dim=-1)
-    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+    cos, sin = angles.cos.to(x.dtype), angles.sin.to(x.dtype)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
 
@@ -135,11 +143,10 @@ class Block(nn.Module):
         for linear in (self.attention_out, self.feed_out):
             nn.init.normal_(linear.weight, std=0.02 / math.sqrt(2 * layers))
 
-    def forward(  # noqa: PLR0913 - inputs of the model
+    def forward(
         self,
         x: Tensor,
-        cos: Tensor,
-        sin: Tensor,
+        angles: RotaryAngles,
         past: tuple[Tensor, Tensor] | None = None,
         mask: Tensor | None = None,
         causal: bool = False,
@@ -148,8 +155,7 @@ class Block(nn.Module):
 
         Args:
             x: rows [B, T, width].
-            cos: of the rotary positions, see `rotate`.
-            sin: of the rotary positions.
+            angles: of the rows' positions, see `rotate`.
             past: keys and values of earlier rows [B, H, P, head_dim].
             mask: see `attend`.
             causal: whether rows see only rows before them.
@@ -160,7 +166,7 @@ class Block(nn.Module):
         batch, rows, width = x.shape
         packed = self.query_key_value(self.attention_norm(x))
         query, key, value = packed.view(batch, rows, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+        query, key = rotate(query, angles), rotate(key, angles)
         keys, values = key, value
         if past is not None:
             keys = torch.cat((past[0], key), dim=2)

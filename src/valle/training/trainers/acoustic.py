@@ -3,13 +3,15 @@
 `valle train nar` minimizes a squared error of vectors, which is nearly blind to words. Here the
 predicted vectors are quantized and decoded as at run time, and the speech is compared with the
 recording: by spectra, by the features of frozen recognizers (`intelligibility`), by its speaker
-embedding, and by whether each frame is the target phoneme. The decoder stays as it is. Checkpoints
-hold the exponential moving average of the weights as `nar`.
+embedding, and by whether each frame is the target phoneme.
+
+The decoder stays as it is, or is trained too, with discriminators: without them it would learn to
+please the recognizers at the cost of the sound. Its codes stay valid, since it also decodes those
+of recordings.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +20,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from valle.arrays import Ints
 from valle.audio_format import HOP
 from valle.text.symbols import SYMBOLS
 from valle.training.checkpoints import load_codec, load_listener, load_nar, load_speaker
-from valle.training.data.examples import INFILLING, Example, ExampleSource, pad_sequences
+from valle.training.data.examples import (
+    INFILLING,
+    Example,
+    ExampleProbabilities,
+    ExampleSource,
+    pad_sequences,
+)
+from valle.training.data.targets import past_codes, prompt_embedding, recorded_samples
 from valle.training.models.codec import DELAY
 from valle.training.models.depth_growth import grow_depth
 from valle.training.models.nar import NAR
@@ -30,6 +38,7 @@ from valle.training.models.quantizer import residual_vectors
 from valle.training.models.sizes import NO_CODE, size_named
 from valle.training.models.whisper import load_whisper_encoder
 from valle.training.run_folder import load_bin_edges, save_bin_edges, save_size
+from valle.training.trainers.adversary import Adversary, AdversaryHyperparameters
 from valle.training.trainers.intelligibility import (
     IGNORE_INDEX,
     IntelligibilityLoss,
@@ -84,8 +93,18 @@ class AcousticHyperparameters:
     head_refreshes: int = 4
     """How often in a run they are trained from random weights, so that they are not overfitted."""
     heads: PhonemeHeadHyperparameters = field(default_factory=PhonemeHeadHyperparameters)
-    average_decay: float = 0.999
     max_gradient_norm: float = 1.0
+    train_decoder: bool = False
+    """Whether to train the decoder too. What follows holds only if so."""
+    decoder_rate: float = 3e-4
+    """Peak learning rate of the decoder."""
+    recorded_share: float = 0.25
+    """Share of targets decoded from the codes of the recording."""
+    adversary_from: float = 0.03
+    """Share of the run after which the decoder and the NAR follow the discriminators."""
+    adversarial_weight: float = 0.75
+    feature_matching_weight: float = 2.5
+    adversary: AdversaryHyperparameters = field(default_factory=AdversaryHyperparameters)
 
 
 class AcousticTrainer:
@@ -121,16 +140,13 @@ class AcousticTrainer:
             context.stores,
             context.store_weights,
             context.seed + 1,
-            infilling,
+            ExampleProbabilities(infilling, hyperparameters.speaker_dropout, unconditional=0.0),
             load_bin_edges(runs / "nar") if bin_edges is None else bin_edges,
-            hyperparameters.speaker_dropout,
-            unconditional=0.0,
         )
         self.size = size_named(context.size).nar
         self.nar = NAR(self.size, len(SYMBOLS))
         self.nar.load_state_dict(grow_depth(self.nar, load_nar(runs / "nar").state_dict()))
         self.nar.to(self.device)
-        self.average = copy.deepcopy(self.nar).requires_grad_(False)
         self.predictor = ResidualPredictor(self.nar, self.device)
         # In training mode, gradients through their blocks are faster; nothing else differs.
         self.codec = load_codec(runs / "codec").to(self.device).train().requires_grad_(False)
@@ -139,13 +155,18 @@ class AcousticTrainer:
         self.intelligibility = IntelligibilityLoss(
             load_whisper_encoder(teacher), load_listener(runs / "listener"), hyperparameters.heads
         ).to(self.device)
-        self.refreshes = -1
-        self.optimizer = language_model_optimizer(self.nar, self.peak_rate)
-        self.modules: dict[str, nn.Module] = {
-            "nar": self.average,
-            "trained": self.nar,
-        }  # the phoneme heads are trained from random weights whenever a run starts
-        self.optimizers: dict[str, torch.optim.Optimizer] = {"nar": self.optimizer}
+        self.refreshes = -1  # the phoneme heads are trained from random weights at each start
+        self.trained: dict[str, nn.Module] = {"nar": self.nar}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "nar": language_model_optimizer(self.nar, self.peak_rate)
+        }
+        self.adversary: Adversary | None = None
+        if hyperparameters.train_decoder:
+            self._add_decoder(context.size)
+        self.averaged = tuple(self.trained)
+        self.modules = dict(self.trained)
+        if self.adversary is not None:
+            self.modules["discriminators"] = self.adversary.discriminators
         self.generators = {
             "job": self.rng,
             "examples": self.examples.rng,
@@ -154,6 +175,20 @@ class AcousticTrainer:
         save_size(context.folder, self.size, deeper=frozenset({"layers"}))
         save_bin_edges(context.folder, self.examples.bin_edges)
 
+    def _add_decoder(self, size: str) -> None:
+        """Train the decoder too, with discriminators."""
+        settings = self.hyperparameters
+        self.codec.decoder.requires_grad_(True)
+        self.trained["codec"] = self.codec
+        self.adversary = Adversary(size, self.device, settings.adversary)
+        self.optimizers["codec"] = torch.optim.AdamW(
+            self.codec.decoder.parameters(),
+            lr=settings.decoder_rate,
+            betas=settings.adversary.betas,
+            weight_decay=settings.adversary.weight_decay,
+        )
+        self.optimizers["discriminators"] = self.adversary.optimizer
+
     def step(self, number: int, progress: float) -> dict[str, float]:
         """Run one training step on a new batch; now and then, train new phoneme heads first."""
         settings = self.hyperparameters
@@ -161,8 +196,7 @@ class AcousticTrainer:
         if self.refreshes != int(progress * settings.head_refreshes):
             self.refreshes = int(progress * settings.head_refreshes)
             metrics["head_accuracy"] = self.intelligibility.fit_heads(self._sample_recordings())
-        set_learning_rate(self.optimizer, learning_rate(progress, self.peak_rate))
-        losses = self.losses(self._sample_examples())
+        losses = self.losses(self._sample_examples(), progress)
         weights = {
             "latent": settings.latent_weight,
             "commitment": settings.commitment_weight,
@@ -172,17 +206,28 @@ class AcousticTrainer:
             "listener": settings.listener_weight,
             "speaker": settings.speaker_weight,
         }
+        if progress >= settings.adversary_from and self.adversary is not None:
+            weights["adversarial"] = settings.adversarial_weight
+            weights["feature_matching"] = settings.feature_matching_weight
         loss = torch.stack([weight * losses[name] for name, weight in weights.items()]).sum()
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.nar.parameters(), settings.max_gradient_norm)
-        self.optimizer.step()
-        self._update_average(number)
-        metrics |= {name: float(value.detach()) for name, value in losses.items()}
-        return metrics | {"gradient": float(norm)}
+        peak_rates = {"nar": self.peak_rate, "codec": settings.decoder_rate}
+        for name, module in self.trained.items():
+            set_learning_rate(self.optimizers[name], learning_rate(progress, peak_rates[name]))
+            norm = nn.utils.clip_grad_norm_(module.parameters(), settings.max_gradient_norm)
+            metrics[f"gradient_{name}"] = float(norm)
+            self.optimizers[name].step()
+        return metrics | {name: float(value.detach()) for name, value in losses.items()}
 
-    def losses(self, examples: list[Example]) -> dict[str, Tensor]:
-        """Compute all losses of a batch, unweighted, and the `accuracy` of the phoneme heads."""
+    def losses(self, examples: list[Example], progress: float) -> dict[str, Tensor]:
+        """Compute all losses of a batch, unweighted, and the `accuracy` of the phoneme heads.
+
+        Args:
+            examples: of the batch.
+            progress: share of the budget that is spent, 0 to 1; schedules the discriminators.
+        """
         targets = [self._corrupt(frame_rows((example.target,))) for example in examples]
         residuals = nn.utils.rnn.pad_sequence(self.predictor.predict(examples, targets), True)
         first = self._tensor(pad_sequences([codes[:, 0] for codes, _, _ in targets], 0))
@@ -198,37 +243,73 @@ class AcousticTrainer:
             "latent": ((latents - reference) * mask).square().sum() / power,
             "commitment": ((residuals - quantized) * mask).square().sum() / power,
         }
-        return losses | self._waveform_losses(examples, latents * mask, mask)
+        is_recorded = torch.zeros(len(examples), 1, 1, dtype=torch.bool, device=self.device)
+        if self.adversary is not None:
+            uniform = self.rng.random((len(examples), 1, 1))
+            is_recorded = self._tensor(uniform < self.hyperparameters.recorded_share)
+            latents = torch.where(is_recorded, reference, latents)
+        generated, recorded = self._decode(examples, latents * mask, mask, is_recorded)
+        losses |= self._waveform_losses(examples, generated, recorded)
+        if self.adversary is not None:
+            rate = learning_rate(progress, self.hyperparameters.adversary.rate)
+            generated = generated[: len(recorded)]
+            losses |= self.adversary.losses(generated, recorded, self.rng, rate)
+        return losses
 
-    def _waveform_losses(
-        self, examples: list[Example], latents: Tensor, mask: Tensor
-    ) -> dict[str, Tensor]:
-        """Decode latents [B, T, latent] of the targets and compare them with the recordings.
+    def _decode(
+        self, examples: list[Example], latents: Tensor, mask: Tensor, is_recorded: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Decode the targets.
 
-        The mask [B, T, 1] is 0 after a target's end. The last frames are left out, since their
-        samples depend on latents that follow.
+        The last frames are left out, since their samples depend on latents that follow.
+
+        Args:
+            examples: of the batch.
+            latents: of the targets [B, T, latent].
+            mask: 0 after a target's end [B, T, 1].
+            is_recorded: which targets have the latents of the recording [B, 1, 1].
+
+        Returns:
+            Decoded samples [B, N] (twice with different noise, [2 * B, N], if the decoder is
+            trained) and those of the recordings [B, N]; silence after a target's end.
         """
         settings = self.hyperparameters
         frames = max(latents.shape[1] - DELAY, 1)
-        past = np.stack([self._past_codes(example) for example in examples])
+        past = np.stack([past_codes(example, settings.past_frames) for example in examples])
         past_latents = residual_vectors(self.nar.tables, self._tensor(past))
-        voice = self._tensor(np.stack([_speaker_embedding(example) for example in examples]))
+        # As at run time, the decoder is given no voice for the codes of a recording.
+        voice = self._voices(examples) * ~is_recorded[:, :, 0]
+        noise_samples = 1 if self.adversary is None else 2
         with mixed_precision(self.device):
-            decoded = self.codec.decode_latents(torch.cat((past_latents, latents), 1), voice)
+            decoded = self.codec.decode_latents(
+                torch.cat((past_latents, latents), 1), voice, noise_samples
+            )
         audible = mask[:, :frames, 0].repeat_interleave(HOP, 1)
         start = settings.past_frames * HOP
-        generated = decoded.float()[:, start : start + frames * HOP] * audible
-        recorded = self._recordings(examples, latents.shape[1])[:, : frames * HOP] * audible
+        generated = decoded.float()[:, start : start + frames * HOP]
+        recorded = self._tensor(recorded_samples(examples, latents.shape[1]))[:, : frames * HOP]
+        return generated * audible.repeat(noise_samples, 1), recorded * audible
+
+    def _waveform_losses(
+        self, examples: list[Example], decoded: Tensor, recorded: Tensor
+    ) -> dict[str, Tensor]:
+        """Compare decoded samples [B, N] or [2 * B, N] with those of the recordings [B, N]."""
+        settings = self.hyperparameters
         gain = _LEVEL / (recorded.square().mean(1, keepdim=True).sqrt() + 1e-3)
-        spectral, _ = self.spectral(generated * gain, recorded * gain)
-        symbols = [frame_rows((example.target,))[1] for example in examples]
-        padded_symbols = self._tensor(pad_sequences(symbols, IGNORE_INDEX))[:, :frames]
+        noise_samples = len(decoded) // len(recorded)
+        spectral, _ = self.spectral(decoded * gain.repeat(noise_samples, 1), recorded * gain)
+        generated = decoded[: len(recorded)]
+        rows = [frame_rows((example.target,)) for example in examples]
+        symbols = pad_sequences([symbols for _, symbols, _ in rows], IGNORE_INDEX)
+        padded_symbols = self._tensor(symbols)[:, : recorded.shape[1] // HOP]
+        voice = self._voices(examples)
         with mixed_precision(self.device):
             losses = self.intelligibility(generated, recorded, padded_symbols)
             similarity = (self.speaker(generated).float() * voice).sum(-1)
             with torch.no_grad():
                 recorded_similarity = (self.speaker(recorded).float() * voice).sum(-1)
-        is_long = mask.sum((1, 2)) >= settings.min_speaker_frames
+        lengths = self._tensor(np.array([len(codes) for codes, _, _ in rows]))
+        is_long = lengths >= settings.min_speaker_frames
         # Clamped at the recording's similarity: beyond it, sound quality drops.
         speaker = ((recorded_similarity - similarity).clamp(min=0.0) * is_long).mean()
         return losses | {"spectral": spectral, "speaker": speaker}
@@ -250,7 +331,7 @@ class AcousticTrainer:
             symbols = pad_sequences(
                 [frame_rows((example.target,))[1] for example in examples], IGNORE_INDEX
             )
-            yield self._recordings(examples, symbols.shape[1]), self._tensor(symbols)
+            yield self._tensor(recorded_samples(examples, symbols.shape[1])), self._tensor(symbols)
 
     def _corrupt(self, rows: Rows) -> Rows:
         """Replace some first codes by similar ones, in a share of the targets."""
@@ -277,43 +358,12 @@ class AcousticTrainer:
             remainder = remainder - codebook[nearest]
         return vectors - remainder
 
-    def _past_codes(self, example: Example) -> Ints:
-        """Recorded codes [past_frames, codebooks] before a target, NO_CODE before its utterance."""
-        source, start = example.target.source, example.target.start
-        assert source is not None
-        length = self.hyperparameters.past_frames
-        known = min(length, start)
-        first = source.utterance.frames.start + start
-        codes = np.full((length, len(self.nar.tables)), NO_CODE, np.int64)
-        codes[length - known :] = source.store.codes[first - known : first]
-        return codes
-
-    def _recordings(self, examples: list[Example], frames: int) -> Tensor:
-        """Recorded samples of the targets [B, frames * HOP], silence after their ends."""
-        samples = np.zeros((len(examples), frames * HOP), np.float32)
-        for row, example in zip(samples, examples, strict=True):
-            source = example.target.source
-            assert source is not None
-            first = (source.utterance.frames.start + example.target.start) * HOP
-            length = len(example.target.codes) * HOP
-            row[:length] = source.store.samples(first, first + length)
-        return self._tensor(samples)
-
-    @torch.no_grad()
-    def _update_average(self, number: int) -> None:
-        decay = min(self.hyperparameters.average_decay, (number + 1) / (number + 10))
-        for average, weight in zip(self.average.parameters(), self.nar.parameters(), strict=True):
-            average.lerp_(weight, 1.0 - decay)
+    def _voices(self, examples: list[Example]) -> Tensor:
+        """Speaker embeddings [B, 192] of the prompts' utterances, which the decoder is given."""
+        return self._tensor(np.stack([prompt_embedding(example) for example in examples]))
 
     def write_samples(self, folder: Path, number: int) -> None:
         """Write nothing: samples need all models (`valle export`, then `valle speak`)."""
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device)
-
-
-def _speaker_embedding(example: Example) -> np.ndarray:
-    """The speaker embedding [192] of the prompt's utterance, which the decoder is given."""
-    source = example.context[0].source
-    assert source is not None
-    return source.voice

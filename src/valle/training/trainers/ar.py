@@ -14,7 +14,14 @@ from torch.nn import functional
 from valle.runtime.pointer import count_frames_on_symbol
 from valle.text.symbols import SYMBOLS
 from valle.training.checkpoints import load_ar
-from valle.training.data.examples import INFILLING, Example, ExampleSource, Segment, pad_sequences
+from valle.training.data.examples import (
+    INFILLING,
+    Example,
+    ExampleProbabilities,
+    ExampleSource,
+    Segment,
+    pad_sequences,
+)
 from valle.training.models.ar import AR, input_codes
 from valle.training.models.codec import Codec
 from valle.training.models.phonemes import PADDING, gather_rows
@@ -85,7 +92,7 @@ class ARTrainer:
             context.stores,
             context.store_weights,
             context.seed,
-            infilling,
+            ExampleProbabilities(infilling),
             load_bin_edges(context.folder),
         )
         size = size_named(context.size).ar
@@ -93,6 +100,7 @@ class ARTrainer:
         if codec is not None:
             self.ar.initialize_from(codec.quantiser.tables)
         self.ar.to(self.device)
+        self.averaged: tuple[str, ...] = ("ar",)
         self.modules: dict[str, nn.Module] = {"ar": self.ar}
         self.optimizer = language_model_optimizer(self.ar, self.peak_rate)
         self.optimizers: dict[str, torch.optim.Optimizer] = {"ar": self.optimizer}
@@ -187,7 +195,8 @@ def predict_batch(ar: AR, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         if f"{part}_symbols" in batch
     ]
     rows = gather_rows(torch.cat(encoded, dim=1), batch["frame_symbol"])
-    return ar.forward_rows(batch["inputs"], rows, batch["stay"])
+    logits, transitions = ar(batch["inputs"], rows, batch["stay"])
+    return logits, transitions
 
 
 def collate_examples(examples: list[Example], device: torch.device) -> dict[str, Tensor]:

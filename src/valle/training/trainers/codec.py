@@ -8,7 +8,7 @@ part on codes that the NAR predicted (`valle prepare predicted`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +23,13 @@ from valle.errors import UsageError
 from valle.runtime.speaker_encoder import EMBEDDING_DIM
 from valle.training.data.segments import SegmentSampler
 from valle.training.models.codec import CODEC_SIZES, Codec
-from valle.training.models.discriminators import (
-    Discriminators,
-    discriminator_loss,
-    feature_matching_loss,
-    generator_loss,
-)
 from valle.training.models.listener import Listener, center_features
 from valle.training.models.speaker import SpeakerEncoder
 from valle.training.run_folder import CHECKPOINT, save_size
+from valle.training.trainers.adversary import Adversary, AdversaryHyperparameters
 from valle.training.trainers.losses import SpectralLoss
 from valle.training.trainers.optimization import learning_rate, mixed_precision, set_learning_rate
 from valle.training.trainers.trainer import TrainerContext
-
-_CHANNELS = {"debug": 4, "default": 16, "paper": 32}  # of the discriminators
 
 
 @dataclass(frozen=True)
@@ -44,17 +37,11 @@ class CodecHyperparameters:
     """How the codec is trained."""
 
     peak_rate: float = 1e-3
-    discriminator_rate: float = 4e-4
-    """Peak learning rate of the discriminators."""
     betas: tuple[float, float] = (0.8, 0.99)
     weight_decay: float = 1e-3
     batch_size: int = 12
     seconds: float = 1.0
     """Length of a segment."""
-    discriminated: int = 6
-    """Segments of a batch that the discriminators see."""
-    discriminated_seconds: float = 0.5
-    """How much of each of these."""
     all_codebooks_share: float = 0.5
     """Share of segments decoded from all codebooks; the others from a random number of them."""
     predicted_share: float = 0.4
@@ -72,6 +59,7 @@ class CodecHyperparameters:
     content_weight: float = 1.0
     """Of the content loss, on predicted codes."""
     max_gradient_norm: float = 1.0
+    adversary: AdversaryHyperparameters = field(default_factory=AdversaryHyperparameters)
 
 
 class CodecTrainer:
@@ -112,7 +100,7 @@ class CodecTrainer:
             if not (context.folder / CHECKPOINT).is_file():
                 raise UsageError(f"--keep-codes needs a trained codec in {context.folder}")
             self.codec.encoder.requires_grad_(False)
-        self.discriminators = Discriminators(_CHANNELS[context.size]).to(self.device)
+        self.adversary = Adversary(context.size, self.device, hyperparameters.adversary)
         self.perceptual = perceptual
         for model in perceptual or ():
             # In training mode, gradients through its blocks are faster; nothing else differs.
@@ -125,17 +113,15 @@ class CodecTrainer:
             betas=hyperparameters.betas,
             weight_decay=hyperparameters.weight_decay,
         )
-        self.discriminator_optimizer = torch.optim.AdamW(
-            self.discriminators.parameters(),
-            lr=hyperparameters.discriminator_rate,
-            betas=hyperparameters.betas,
-            weight_decay=hyperparameters.weight_decay,
-        )
         # The keys "judges" and "job" are those of existing checkpoints.
-        self.modules: dict[str, nn.Module] = {"codec": self.codec, "judges": self.discriminators}
+        self.averaged: tuple[str, ...] = ("codec",)
+        self.modules: dict[str, nn.Module] = {
+            "codec": self.codec,
+            "judges": self.adversary.discriminators,
+        }
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             "codec": self.optimizer,
-            "judges": self.discriminator_optimizer,
+            "judges": self.adversary.optimizer,
         }
         self.segments = SegmentSampler(context.stores, self.rng, hyperparameters.seconds)
         self.generators = {"job": self.rng}
@@ -177,9 +163,11 @@ class CodecTrainer:
             loss = loss + self._perceptual_loss(decoded[rows], waveform[rows], voice[rows], metrics)
         if progress >= self.discriminators_from:
             along = (progress - self.discriminators_from) / (1.0 - self.discriminators_from)
-            rate = learning_rate(along, settings.discriminator_rate)
-            set_learning_rate(self.discriminator_optimizer, rate)
-            loss = loss + self._adversarial_loss(decoded, waveform, metrics)
+            rate = learning_rate(along, settings.adversary.rate)
+            losses = self.adversary.losses(decoded, waveform, self.rng, rate)
+            loss = loss + settings.adversarial_weight * losses["adversarial"]
+            loss = loss + settings.feature_matching_weight * losses["feature_matching"]
+            metrics |= {name: float(value.detach()) for name, value in losses.items()}
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.codec.parameters(), settings.max_gradient_norm)
@@ -260,41 +248,6 @@ class CodecTrainer:
         speaker_loss = (recorded - similarity).clamp(min=0.0).mean()
         settings = self.hyperparameters
         return settings.speaker_weight * speaker_loss + settings.content_weight * content_loss
-
-    def _adversarial_loss(
-        self, decoded: Tensor, waveform: Tensor, metrics: dict[str, float]
-    ) -> Tensor:
-        """Train the discriminators for one step; return the codec's adversarial loss."""
-        settings = self.hyperparameters
-        length = round(settings.discriminated_seconds * SAMPLE_RATE)
-        start = int(self.rng.integers(waveform.shape[1] - length + 1))
-        rows = slice(settings.discriminated)
-        fake, real = (x[rows, start : start + length] for x in (decoded, waveform))
-        # Normalize the level, so that quiet segments count as much as loud ones.
-        scale = 0.1 / (real.square().mean(dim=1, keepdim=True).sqrt() + 1e-3)
-        fake, real = fake * scale, real * scale
-        # On a CPU, two-dimensional convolutions are several times slower in bfloat16 than in fp32.
-        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type != "cpu")
-        with half:
-            real_scores, real_features = self.discriminators(real)
-            fake_scores, _ = self.discriminators(fake.detach())
-        loss = discriminator_loss(real_scores, fake_scores)
-        self.discriminator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.discriminators.parameters(), settings.max_gradient_norm)
-        self.discriminator_optimizer.step()
-        self.discriminators.requires_grad_(False)
-        with half:
-            scores, features = self.discriminators(fake)
-        self.discriminators.requires_grad_(True)
-        adversarial = generator_loss(scores)
-        matching = feature_matching_loss([layer.detach() for layer in real_features], features)
-        metrics["discriminator"] = float(loss.detach())
-        metrics["adversarial"] = float(adversarial.detach())
-        metrics["feature_matching"] = float(matching.detach())
-        return (
-            settings.adversarial_weight * adversarial + settings.feature_matching_weight * matching
-        )
 
     @torch.no_grad()
     def write_samples(self, folder: Path, number: int) -> None:

@@ -88,6 +88,7 @@ class DetectorTrainer:
                 )
         size = DETECTOR_SIZES[context.size]
         self.detector = Detector(size).to(self.device)
+        self.averaged: tuple[str, ...] = ("detector",)
         self.modules: dict[str, nn.Module] = {"detector": self.detector}
         weights = [
             weight for name, weight in self.detector.named_parameters() if name != "log_temperature"

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from valle.errors import UsageError
+from valle.files import write_atomically
 from valle.training.data.examples import Example
 from valle.training.run_folder import CHECKPOINT, SIZE, load_checkpoint
 
@@ -71,14 +72,29 @@ def save_teacher(run: Path, scale: float) -> Path:
                 f"{run} distills --guidance {earlier}; give that scale, or other --runs"
             )
         return teacher
+    copy_start(run, teacher, "guidance is distilled into")
+    note.write_text(str(scale), encoding="utf-8")  # written last, when the copy is complete
+    return teacher
+
+
+def copy_start(run: Path, copy: Path, purpose: str) -> None:
+    """Copy the model that a run starts from into another folder.
+
+    Args:
+        run: folder of the run.
+        copy: the other folder.
+        purpose: what the model is copied for, for the error message: "... a trained model".
+
+    Raises:
+        UsageError: there is no model, or it has already been trained further.
+    """
     start = run / CHECKPOINT
     if not start.is_file() or load_checkpoint(start)["step"] > 0:
         raise UsageError(
-            f"guidance is distilled into a trained model, from the first step in {run}: "
-            "`valle export` the trained models, and `valle import` that bundle into other --runs"
+            f"{purpose} a trained model, from the first step in {run}: `valle export` the trained "
+            "models, and `valle import` that bundle into other --runs"
         )
-    teacher.mkdir(exist_ok=True)
+    copy.mkdir(exist_ok=True)
     for name in (SIZE, CHECKPOINT):
-        shutil.copyfile(run / name, teacher / name)
-    note.write_text(str(scale), encoding="utf-8")  # written last, when the copy is complete
-    return teacher
+        with write_atomically(copy / name) as temporary:
+            shutil.copyfile(run / name, temporary)

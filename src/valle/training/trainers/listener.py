@@ -129,6 +129,7 @@ class ListenerTrainer:
             weight_decay=hyperparameters.weight_decay,
         )
         self.calibration = torch.optim.Adam([temperature], lr=hyperparameters.calibration_rate)
+        self.averaged: tuple[str, ...] = ("listener",)
         self.modules: dict[str, nn.Module] = {"listener": self.listener}
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             "listener": self.optimizer,

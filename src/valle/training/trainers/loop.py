@@ -21,13 +21,18 @@ from types import FrameType, TracebackType
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from valle.errors import Error, UsageError
 from valle.training.models.depth_growth import grow_depth
 from valle.training.run_folder import CHECKPOINT, load_checkpoint, write_checkpoint
+from valle.training.trainers.average import WeightAverage
+from valle.training.trainers.process_group import ProcessGroup
 from valle.training.trainers.trainer import Trainer
 
+ALONE = ProcessGroup()
+_TRAINED = "trained_"  # prefix of the modules of a checkpoint whose average has the plain name
 PREVIOUS = "checkpoint.previous.pt"
 _LOG_EVERY = 50  # steps
 _SAVE_EVERY = 180.0  # seconds
@@ -71,13 +76,14 @@ class Budget:
         return seconds if self.minutes is not None else float(steps)
 
 
-def run(
+def run(  # noqa: PLR0913 - options by keyword
     trainer: Trainer,
     folder: Path,
     *,
     minutes: float | None = None,
     steps: int | None = None,
     quiet: bool = False,
+    group: ProcessGroup = ALONE,
 ) -> int:
     """Train until `minutes` or `steps` are spent, counting all runs into this folder.
 
@@ -89,6 +95,8 @@ def run(
         minutes: of training.
         steps: of training.
         quiet: no progress bar.
+        group: of processes that train together. All run the same steps; the first one's clock
+            counts, and it alone writes files.
 
     Returns:
         The number of steps done.
@@ -101,51 +109,64 @@ def run(
     budget = Budget(minutes, steps)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / CHECKPOINT
-    number, spent = 0, 0.0
-    if path.is_file():
-        state = load_checkpoint(path)
-        restore(trainer, state)
-        number, spent = state["step"], state["spent_seconds"]
-    first, start = number, time.monotonic()
+    averages = {name: WeightAverage(trainer.modules[name]) for name in trainer.averaged}
+    number, spent = _resume(trainer, averages, path)
+    first, initial = number, budget.spent(spent, number)
+    log: _Log | _NoLog = _Log(folder, budget, initial, quiet) if group.is_first else _NoLog()
+    with _Interrupts() as interrupts, log:
+        start = saved = time.monotonic()
 
-    def elapsed() -> float:
-        return spent + time.monotonic() - start
+        def elapsed() -> float:
+            return spent + time.monotonic() - start
 
-    initial = budget.spent(spent, number)
-    with _Interrupts() as interrupts, _Log(folder, budget, initial, quiet) as log:
-        saved = start
+        def save(with_samples: bool = False) -> None:
+            if group.is_first and number > first:
+                save_checkpoint(path, trainer, averages, number, elapsed())
+                if with_samples:
+                    trainer.write_samples(folder, number)
+
         try:
-            while (done := budget.spent(elapsed(), number)) < budget.total:
+            while (done := group.agree(budget.spent(elapsed(), number))) < budget.total:
                 metrics = trainer.step(number, done / budget.total)
                 _check_finite(metrics, number, path)
+                for average in averages.values():
+                    average.update(number)
                 number += 1
                 log.add(number, done, elapsed(), metrics)
                 if time.monotonic() - saved > _SAVE_EVERY:
-                    save_checkpoint(path, trainer, number, elapsed())
-                    trainer.write_samples(folder, number)
+                    save(with_samples=True)
                     saved = time.monotonic()
-                if interrupts.requested:
+                if group.any(interrupts.requested):
                     raise KeyboardInterrupt
         except DivergedError:
             raise
         except BaseException:
-            if number > first:
-                save_checkpoint(path, trainer, number, elapsed())
+            save()
             raise
-        if number > first:
-            save_checkpoint(path, trainer, number, elapsed())
+        save(with_samples=True)
     if number == 0:
         raise UsageError("the budget was spent before the first step; give more --minutes")
-    trainer.write_samples(folder, number)
     return number
 
 
-def save_checkpoint(path: Path, trainer: Trainer, number: int, spent: float) -> None:
+def _resume(trainer: Trainer, averages: dict[str, WeightAverage], path: Path) -> tuple[int, float]:
+    """Restore a checkpoint, if there is one; returns steps and seconds that were done."""
+    if not path.is_file():
+        return 0, 0.0
+    state = load_checkpoint(path)
+    restore(trainer, averages, state)
+    return state["step"], state["spent_seconds"]
+
+
+def save_checkpoint(
+    path: Path, trainer: Trainer, averages: dict[str, WeightAverage], number: int, spent: float
+) -> None:
     """Write a trainer's checkpoint atomically, and keep the one before as `PREVIOUS`.
 
     Args:
         path: of the checkpoint.
         trainer: whose state to write.
+        averages: of the modules in `trainer.averaged`.
         number: steps done.
         spent: seconds of training.
 
@@ -165,7 +186,7 @@ def save_checkpoint(path: Path, trainer: Trainer, number: int, spent: float) -> 
             shutil.copyfile(path, previous)
     write_checkpoint(
         path,
-        {name: module.state_dict() for name, module in trainer.modules.items()},
+        _collect_weights(trainer, averages),
         step=number,
         spent_seconds=spent,
         optimizers={name: optimizer.state_dict() for name, optimizer in trainer.optimizers.items()},
@@ -174,28 +195,38 @@ def save_checkpoint(path: Path, trainer: Trainer, number: int, spent: float) -> 
     )
 
 
-def restore(trainer: Trainer, state: dict[str, Any]) -> None:
-    """Load a checkpoint's state into the trainer that wrote it.
+def _collect_weights(
+    trainer: Trainer, averages: dict[str, WeightAverage]
+) -> dict[str, dict[str, Tensor]]:
+    """The weights of all modules, by the names that they have in the checkpoint."""
+    weights = {}
+    for name, module in trainer.modules.items():
+        if name in averages:
+            weights[name] = averages[name].module.state_dict()
+            weights[_TRAINED + name] = module.state_dict()
+        else:
+            weights[name] = module.state_dict()
+    return weights
+
+
+def restore(trainer: Trainer, averages: dict[str, WeightAverage], state: dict[str, Any]) -> None:
+    """Load a checkpoint's state into the trainer that wrote it, and into its averages.
 
     A checkpoint by `valle import` has the models only: what only training needs (discriminators,
-    optimizers, generators) starts fresh.
+    optimizers, generators) starts fresh, and the models go on from their averages.
 
     Raises:
         UsageError: the trainer's model has other weights than the checkpoint.
     """
-    for name, weights in state["modules"].items():
-        if name not in trainer.modules:
+    modules = state["modules"]
+    for name, weights in modules.items():
+        if name.removeprefix(_TRAINED) not in trainer.modules:
             raise UsageError(f"the checkpoint is of another model: it has a part {name!r}")
-        module = trainer.modules[name]
-        try:
-            module.load_state_dict(grow_depth(module, weights))
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1].strip()
-            raise UsageError(
-                f"the checkpoint does not fit this model's part {name!r} ({reason}): give the "
-                "--data and --size that the run was started with, or other --runs; to continue "
-                "with other corpora, `valle export` the models and `valle import` them"
-            ) from error
+        if name.startswith(_TRAINED):
+            continue
+        _load_weights(trainer.modules[name], name, modules.get(_TRAINED + name, weights))
+        if name in averages:
+            _load_weights(averages[name].module, name, weights)
     for name, moments in state.get("optimizers", {}).items():
         try:
             trainer.optimizers[name].load_state_dict(moments)
@@ -209,6 +240,18 @@ def restore(trainer: Trainer, state: dict[str, Any]) -> None:
             trainer.generators[name].bit_generator.state = generator
     if "torch_generator" in state:
         torch.set_rng_state(state["torch_generator"])
+
+
+def _load_weights(module: nn.Module, name: str, weights: dict[str, Tensor]) -> None:
+    try:
+        module.load_state_dict(grow_depth(module, weights))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UsageError(
+            f"the checkpoint does not fit this model's part {name!r} ({reason}): give the "
+            "--data and --size that the run was started with, or other --runs; to continue "
+            "with other corpora, `valle export` the models and `valle import` them"
+        ) from error
 
 
 def _check_finite(metrics: dict[str, float], number: int, path: Path) -> None:
@@ -298,3 +341,10 @@ class _Log:
         with contextlib.suppress(OSError):  # a full disk must not hide the error before
             self._curves.close()
         self._bar.close()
+
+
+class _NoLog(contextlib.nullcontext[None]):
+    """The log of a process that writes none."""
+
+    def add(self, number: int, done: float, seconds: float, metrics: dict[str, float]) -> None:
+        """Record nothing."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from valle.text.symbols import SYMBOLS
-from valle.training.data.examples import INFILLING, Example, ExampleSource
+from valle.training.data.examples import INFILLING, Example, ExampleProbabilities, ExampleSource
 from valle.training.models.codec import Codec
 from valle.training.models.nar import NAR
 from valle.training.models.sizes import size_named
@@ -71,10 +71,8 @@ class NARTrainer:
             context.stores,
             context.store_weights,
             context.seed + 1,
-            infilling,
+            ExampleProbabilities(infilling, hyperparameters.speaker_dropout, unconditional=0.0),
             load_bin_edges(context.folder),
-            hyperparameters.speaker_dropout,
-            unconditional=0.0,
         )
         self.size = size_named(context.size).nar
         self.nar = NAR(self.size, len(SYMBOLS))
@@ -82,6 +80,7 @@ class NARTrainer:
             self.nar.initialize_from(codec.quantiser.tables)
         self.nar.to(self.device)
         self.predictor = ResidualPredictor(self.nar, self.device)
+        self.averaged: tuple[str, ...] = ("nar",)
         self.modules: dict[str, nn.Module] = {"nar": self.nar}
         self.optimizer = language_model_optimizer(self.nar, self.peak_rate)
         self.optimizers: dict[str, torch.optim.Optimizer] = {"nar": self.optimizer}

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from valle.arrays import Ints
 from valle.training.data.examples import Example, Segment, pad_sequences
-from valle.training.models.nar import NAR, mask_residual_codebooks, residual_correction
+from valle.training.models.nar import NAR, Frames, mask_residual_codebooks, residual_correction
+from valle.training.models.phonemes import Conditioning
 from valle.training.models.quantizer import residual_vectors
 from valle.training.models.sizes import NO_CODE
 from valle.training.trainers.optimization import mixed_precision
@@ -96,23 +97,22 @@ class ResidualPredictor:
         Returns:
             [B, longest target, latent].
         """
-        codes, symbols, stress = self._collate(targets)
+        target = self._collate(targets)
         prompt_frames, frames = ([len(rows[0]) for rows in items] for items in (contexts, targets))
         with mixed_precision(self.device):
             predicted = self.nar.forward_training(
                 self._collate(contexts),
-                (mask_residual_codebooks(codes), symbols, stress),
-                voice,
+                target._replace(codes=mask_residual_codebooks(target.codes)),
+                Conditioning(voice, style),
                 torch.tensor(prompt_frames, device=self.device),
                 torch.tensor(frames, device=self.device),
-                style,
             )
         return predicted.float()
 
-    def _collate(self, items: Sequence[Rows]) -> tuple[Tensor, Tensor, Tensor]:
+    def _collate(self, items: Sequence[Rows]) -> Frames:
         """Batch the rows of each item, padded on the right."""
         codes, symbols, stress = (list(column) for column in zip(*items, strict=True))
-        return (
+        return Frames(
             self._tensor(pad_sequences(codes, NO_CODE)),
             self._tensor(pad_sequences(symbols, 0)),
             self._tensor(pad_sequences(stress, 0)),

@@ -80,6 +80,7 @@ class SpeakerTrainer:
         self.speaker = SpeakerEncoder(size).to(self.device)
         self.speakers = len(self.groups) * len(hyperparameters.speeds)
         self.classes = nn.Linear(EMBEDDING_DIM, self.speakers, bias=False).to(self.device)
+        self.averaged: tuple[str, ...] = ("speaker",)
         self.modules: dict[str, nn.Module] = {"speaker": self.speaker, "classes": self.classes}
         self.optimizer = torch.optim.AdamW(
             [*self.speaker.parameters(), *self.classes.parameters()],

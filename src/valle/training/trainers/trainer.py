@@ -19,6 +19,8 @@ class Trainer(Protocol):
     """What the loop runs. Its modules, optimizers and generators are saved and restored."""
 
     modules: dict[str, nn.Module]
+    averaged: tuple[str, ...]
+    """Names of the modules whose weights are averaged while training."""
     optimizers: dict[str, torch.optim.Optimizer]
     generators: dict[str, np.random.Generator]
     peak_rate: float

@@ -27,6 +27,7 @@ SPEEDS = (0.92, 0.96, 1.0, 1.04, 1.08)
 _HOP = 128  # samples
 _WINDOW = 2048  # samples: many hops, so that bits change little where frames are not in step
 _LOW_HZ, _HIGH_HZ = 300.0, 3400.0  # the telephone band
+_STREAM_SECONDS = 20.0  # of audio that a stream keeps at most
 _CANDIDATES = 8  # alignments of two fingerprints that are compared exactly
 
 Fingerprint = NDArray[np.bool_]  # [frames, 32]
@@ -50,6 +51,38 @@ def compute_fingerprint(samples: NDArray[np.float32], sample_rate: int) -> Finge
     energy = np.add.reduceat(power, np.round(edges).astype(np.int64), axis=1)[:, :-1]
     band_difference = np.diff(energy, axis=1)
     return np.asarray(np.diff(band_difference, axis=0) > 0)
+
+
+class FingerprintStream:
+    """Computes the fingerprint of audio that comes in pieces, without keeping the audio."""
+
+    def __init__(self, sample_rate: int) -> None:
+        """Begin a recording at `sample_rate` Hz."""
+        self._rate = sample_rate
+        self._pieces: list[NDArray[np.float32]] = []
+        self._pending = 0  # samples
+        self._bits: list[Fingerprint] = []
+
+    def feed(self, samples: NDArray[np.float32]) -> None:
+        """Add samples [N]."""
+        self._pieces.append(samples)
+        self._pending += len(samples)
+        if self._pending >= _STREAM_SECONDS * self._rate:
+            self._compute()
+
+    def finish(self) -> Fingerprint:
+        """Return the fingerprint [frames, 32]."""
+        if self._pending or not self._bits:
+            self._compute()
+        return np.concatenate(self._bits)
+
+    def _compute(self) -> None:
+        """Compute what is pending; the samples of later frames stay."""
+        samples = np.concatenate([*self._pieces, np.zeros(0, np.float32)])
+        bits = compute_fingerprint(samples, self._rate)
+        self._bits.append(bits)
+        rest = samples[round(len(bits) * _HOP * self._rate / RATE) :]
+        self._pieces, self._pending = [rest], len(rest)
 
 
 def similarity(first: Fingerprint, second: Fingerprint) -> float:

@@ -1,0 +1,1 @@
+"""Books: audiobooks in which every sentence can be repaired."""

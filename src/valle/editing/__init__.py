@@ -1,0 +1,1 @@
+"""Editing: words of a recording replaced, removed or added in its own voice."""

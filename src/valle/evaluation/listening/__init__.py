@@ -1,0 +1,1 @@
+"""Listening tests: preference, CMOS, SMOS and MUSHRA, and their results."""

@@ -1,0 +1,1 @@
+"""Pages of samples, with pictures and each clip's own check."""

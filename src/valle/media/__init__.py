@@ -1,0 +1,1 @@
+"""Subtitles and films, read and written with new sound (extra `media`)."""

@@ -1,0 +1,1 @@
+"""Scripts: dialogues of several voices, from their notations to speech."""

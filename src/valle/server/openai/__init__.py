@@ -1,0 +1,1 @@
+"""OpenAI's API: speech, voices, consents, models, and extensions."""

@@ -1,0 +1,143 @@
+"""Speech for the page: sound while it is made, its words with their places, its sentences."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
+
+from valle.errors import Error, UsageError
+from valle.options import SpeakOptions
+from valle.registry.keys import Caller
+from valle.server.access import require
+from valle.server.encoders import MEDIA_TYPES, SpeechEncoder
+from valle.server.errors import ApiError, describe, to_api_error
+from valle.server.responses import SpeechResponse, format_event, while_connected
+from valle.server.services import Services, get_services
+from valle.server.speaking import RunningSpeech, SpeechOrder, start_speech
+from valle.synthesis.speech import Speech, SpokenPhoneme, SpokenSentence
+
+router = APIRouter(tags=["studio"])
+Speaker = Annotated[Caller, Depends(require("speak"))]
+Services_ = Annotated[Services, Depends(get_services)]
+
+
+class StudioSpeech(SpeakOptions):
+    """A text to be spoken in the page."""
+
+    input: str = Field(description="the text to speak")
+    voice: str = Field(min_length=1, max_length=128, description="a voice's name or id")
+    # A stream whose sentences may be redone cannot begin before their end.
+    retries: int = Field(
+        0, ge=0, le=32, description=SpeakOptions.model_fields["retries"].description
+    )
+    # As a text it would name a file.
+    lexicon: dict[str, str] | None = Field(None, description="words, each with a respelling or IPA")
+
+
+@router.post("/v1/studio/speech", response_class=Response)
+async def speak(
+    request: Request, body: StudioSpeech, services: Services_, caller: Speaker
+) -> Response:
+    """Speak a text; events bring sound, words, sentences with their check, and subtitles."""
+    rate = services.loader.config.sample_rate
+    options = {name: getattr(body, name) for name in SpeakOptions.model_fields}
+    order = SpeechOrder(body.input, body.voice, options, format="pcm", rate=rate)
+    speech = await while_connected(request, start_speech(services, caller, order))
+    return SpeechResponse(
+        speech,
+        _make_events(speech, rate),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+@router.post("/v1/studio/encodings", dependencies=[Depends(require("speak"))])
+async def encode(
+    request: Request,
+    services: Services_,
+    response_format: Annotated[Literal["mp3", "opus", "aac", "flac", "wav"], Query(alias="format")],
+) -> Response:
+    """Return samples that the page keeps (16 bit, mono, the model's rate) as a file."""
+    data = await request.body()
+    if not data or len(data) % 2:
+        raise UsageError("the body is 16-bit samples, little-endian and mono: two bytes for each")
+    rate = services.loader.config.sample_rate
+    file = await run_in_threadpool(_encode, data, response_format, rate)
+    return Response(file, media_type=MEDIA_TYPES[response_format])
+
+
+def _encode(data: bytes, response_format: str, rate: int) -> bytes:
+    encoder = SpeechEncoder(response_format, rate, rate, whole=True)
+    samples = np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32767)
+    return encoder.feed(samples) + encoder.finish()
+
+
+async def _make_events(speech: RunningSpeech, rate: int) -> AsyncIterator[bytes]:
+    pieces: list[Speech] = []
+    places: dict[float, SpokenPhoneme] = {}
+    yield format_event({"type": "start", "rate": rate, "voice": speech.voice.name})
+    try:
+        async for chunk in speech:
+            if chunk.data:
+                yield format_event({"type": "audio", "pcm": base64.b64encode(chunk.data).decode()})
+            if chunk.piece is not None:
+                pieces.append(chunk.piece)
+                for event in _describe_piece(chunk.piece, places):
+                    yield format_event(event)
+    except (Error, ApiError) as error:
+        refusal = to_api_error(error) if isinstance(error, Error) else error
+        yield format_event({"type": "error", "error": describe(refusal)})
+        return
+    whole = Speech.join(pieces)
+    yield format_event(
+        {
+            "type": "done",
+            "seconds": round(whole.seconds, 3),
+            "srt": whole.to_srt(),
+            "vtt": whole.to_vtt(),
+            "words": whole.to_words(),
+            "record": whole.provenance,
+        }
+    )
+
+
+def _describe_piece(piece: Speech, places: dict[float, SpokenPhoneme]) -> list[dict[str, Any]]:
+    """Return the events of a piece; `places` has phonemes by their start, of earlier ones too."""
+    places.update((one.start, one) for one in piece.phonemes if one.text_end)
+    events: list[dict[str, Any]] = []
+    if piece.words:
+        words = []
+        for word in piece.words:
+            place = places.get(word.start)
+            span = (place.text_start, place.text_end) if place else None
+            words.append({"start": word.start, "end": word.end, "span": span})
+        events.append({"type": "words", "words": words})
+    if piece.sentences:
+        sentences = [_describe_sentence(one) for one in piece.sentences]
+        events.append({"type": "sentences", "sentences": sentences})
+    if piece.skipped:
+        skipped = [{"text": one.text, "why": one.why} for one in piece.skipped]
+        events.append({"type": "skipped", "skipped": skipped})
+    return events
+
+
+def _describe_sentence(sentence: SpokenSentence) -> dict[str, Any]:
+    check = sentence.check
+    return {
+        "number": sentence.number,
+        "count": sentence.count,
+        "text": sentence.text,
+        "span": (sentence.text_start, sentence.text_start + len(sentence.text)),
+        "start": sentence.start,
+        "end": sentence.end,
+        "passed": check.passed,
+        "missing": check.missing,
+        "repeated": check.repeated,
+        "score": round(check.score, 3),
+    }

@@ -1,0 +1,1 @@
+"""Wyoming: speech for Home Assistant, by its own protocol (extra `wyoming`)."""

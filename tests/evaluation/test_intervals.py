@@ -1,0 +1,53 @@
+"""Intervals cover what they should, and a system compared with itself comes out even."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from valle.evaluation.comparison import Report, compare
+from valle.evaluation.metrics.statistics import bootstrap_interval
+from valle.evaluation.metrics.word_errors import WordErrors
+from valle.evaluation.report import Clip
+
+
+def test_intervals_cover_the_true_rate() -> None:
+    # 40 speakers of different rates, 8 clips of 10 words each: a list of usual size. A resample of
+    # speakers is a little narrow by nature (Efron 1987), by less than one percent here.
+    rng = np.random.default_rng(3)
+    speakers, words, trials = 60, 80, 3000
+    rates = rng.beta(3, 17, size=(trials, speakers))  # mean 0.15
+    errors = rng.binomial(words, rates)
+    covered = 0
+    for row in errors:
+        _, low, high = bootstrap_interval(row, np.full(speakers, words), resamples=600)
+        covered += low <= 0.15 <= high
+    assert abs(covered / trials - 0.95) <= 0.015
+
+
+def make_report(name: str, rng: np.random.Generator) -> Report:
+    clips = {}
+    for speaker in range(16):
+        rate = 0.1 + 0.02 * (speaker % 5)
+        for text in range(6):
+            wrong = int(rng.binomial(10, rate))
+            words = WordErrors("", "", wrong, 0, 0, 10, wrong, 50)
+            clips["", "synthesized", str(speaker), str(text), 0] = Clip(
+                row="synthesized", speaker=str(speaker), corpus="", text=str(text), seconds=3.0,
+                similarity=float(np.clip(rng.normal(0.75, 0.05), 0, 1)), similarity_to_others=0.5,
+                speaker_identified=True, pitch_range=None, words=words,
+            )  # fmt: skip
+    return Report(name, "list", {}, clips)  # type: ignore[arg-type]
+
+
+def test_the_same_system_comes_out_even() -> None:
+    # Two runs of one system, which differ by their seeds alone. The adjustment for several metrics
+    # makes the test cautious; 5 of 100 may be significant by chance.
+    rng = np.random.default_rng(0)
+    even = 0
+    for _ in range(40):
+        first, second = make_report("a", rng), make_report("b", rng)
+        even += not any(difference.is_significant for difference in compare(first, second))
+    assert even >= 36
+    same = compare(first, first)
+    assert same
+    assert all(d.p == 1.0 and d.low <= 0.0 <= d.high for d in same)

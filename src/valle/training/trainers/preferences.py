@@ -6,9 +6,12 @@ understood it worst, each with the frames that the pointer spent on that word. C
 rather than sentences says which frames were good, and gives ten comparisons instead of one. Where
 words are understood equally well, the candidate that is more like its voice is preferred.
 
-On recordings, the model is kept near the one that it started from, as pretraining gradients are
-mixed in by Ouyang et al. (2022, "InstructGPT", section 3.5): styles, infilling and the
-unconditional model, none of which the comparisons cover, stay as they are.
+Only codes are compared. Slow speech is understood better, so a pointer that took part would learn
+to drawl; it learns from recordings instead, which have the pace of people.
+
+On recordings, the codes are kept near those of the model that it started from, as pretraining
+gradients are mixed in by Ouyang et al. (2022, "InstructGPT", section 3.5): styles, infilling and
+the unconditional model, none of which the comparisons cover, stay as they are.
 """
 
 from __future__ import annotations
@@ -60,6 +63,9 @@ class PreferenceHyperparameters:
     """Examples of recordings per step."""
     recording_weight: float = 1.0
     """Weight of the divergence on recordings."""
+    transition_weight: float = 4.0
+    """Weight of the pointer's cross-entropy on recordings. Only codes pull on the layers that both
+    share, so the pointer needs the stronger hold."""
 
 
 class PreferenceTrainer(ARTrainer):
@@ -109,9 +115,11 @@ class PreferenceTrainer(ARTrainer):
             (loss / settings.groups).backward()
             metrics["preference"] += float(loss.detach()) / settings.groups
             metrics["agreement"] += agreement / settings.groups
-        divergence = self._divergence()
-        (settings.recording_weight * divergence).backward()
-        metrics["divergence"] = float(divergence.detach())
+        divergence, transition = self._recording_losses()
+        weighted = settings.recording_weight * divergence + settings.transition_weight * transition
+        weighted.backward()
+        metrics |= {"divergence": float(divergence.detach())}
+        metrics |= {"transition": float(transition.detach())}
         nn.utils.clip_grad_norm_(self.ar.parameters(), self.hyperparameters.max_gradient_norm)
         self.optimizer.step()
         return metrics
@@ -129,14 +137,14 @@ class PreferenceTrainer(ARTrainer):
         )
 
     def _word_log_probabilities(self, model: AR, group: PreferenceGroup) -> Tensor:
-        """Log probability [K, words] of the frames that each candidate spends on each word."""
+        """Log probability [K, words] of the codes that each candidate spends on each word."""
         examples = group.examples()
         batch = collate_examples(examples, self.device)
         with mixed_precision(self.device):
-            logits, transitions = predict_batch(model, batch)
-        codes = batch["codes"][..., 0]
-        frames = -_cross_entropy(logits, codes, NO_CODE)
-        frames = frames - _cross_entropy(transitions, batch["transitions"], IGNORE_INDEX)
+            logits, _ = predict_batch(model, batch)
+        frames = -functional.cross_entropy(
+            logits.float().mT, batch["codes"][..., 0], reduction="none", ignore_index=NO_CODE
+        )
         words = torch.zeros(len(examples), group.scores.shape[1], device=self.device)
         for row, (example, frame_words) in enumerate(
             zip(examples, group.frame_words(), strict=True)
@@ -147,8 +155,11 @@ class PreferenceTrainer(ARTrainer):
             words[row] = words[row].index_add(0, index, target[has_word.to(self.device)])
         return words
 
-    def _divergence(self) -> Tensor:
-        """Divergence from the reference on recordings, in nats per frame."""
+    def _recording_losses(self) -> tuple[Tensor, Tensor]:
+        """The codes' divergence from the reference and the pointer's cross-entropy, in nats.
+
+        Both are means per frame of recordings.
+        """
         settings = self.hyperparameters
         batch = collate_examples(
             [
@@ -162,14 +173,15 @@ class PreferenceTrainer(ARTrainer):
         with mixed_precision(self.device):
             codes, transitions = predict_batch(self.ar, batch)
             with torch.no_grad():
-                reference_codes, reference_transitions = predict_batch(self.reference, batch)
+                reference_codes, _ = predict_batch(self.reference, batch)
         target = batch["is_target"] & (batch["codes"][..., 0] != NO_CODE)
-        return (
-            kl_divergence(codes.float()[target], reference_codes.float()[target].softmax(-1))
-            + kl_divergence(
-                transitions.float()[target], reference_transitions.float()[target].softmax(-1)
-            )
+        divergence = kl_divergence(
+            codes.float()[target], reference_codes.float()[target].softmax(-1)
         ).mean()
+        transition = functional.cross_entropy(
+            transitions.float().mT, batch["transitions"], ignore_index=IGNORE_INDEX
+        )
+        return divergence, transition
 
 
 def preference_loss(
@@ -197,11 +209,3 @@ def preference_loss(
     weight = margin[counts].clamp(max=margins[1])
     loss = -(functional.logsigmoid(scale * difference) * weight).sum() / weight.sum()
     return loss, float((difference.detach() > 0).float().mean())
-
-
-def _cross_entropy(logits: Tensor, targets: Tensor, ignored: int) -> Tensor:
-    """Cross-entropy [B, T] of logits [B, T, classes]; 0 where the target is ignored."""
-    losses = functional.cross_entropy(
-        logits.float().flatten(0, 1), targets.flatten(), reduction="none", ignore_index=ignored
-    )
-    return losses.reshape(targets.shape)

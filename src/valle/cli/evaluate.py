@@ -9,6 +9,7 @@ from valle.cli import (
     evaluate_compare,
     evaluate_components,
     evaluate_lists,
+    evaluate_long,
     evaluate_safety,
     evaluate_speech,
 )
@@ -19,6 +20,7 @@ from valle.files import check_target, temporary_data_folder
 PROTOCOLS: dict[str, Protocol] = (
     evaluate_speech.PROTOCOLS
     | evaluate_lists.PROTOCOLS
+    | evaluate_long.PROTOCOLS
     | evaluate_components.PROTOCOLS
     | evaluate_safety.PROTOCOLS
     | evaluate_compare.PROTOCOLS

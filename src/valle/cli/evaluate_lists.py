@@ -62,10 +62,8 @@ OFFLINE = Preset("offline", 3, None, needs_whisper=True, first_audio=True)
 CI = Preset("ci", 1, 8, needs_whisper=False, first_audio=False)
 
 
-def _arguments(preset: Preset, parser: argparse.ArgumentParser) -> None:
-    add_items(parser)
-    add_model(parser)
-    add_whisper(parser)
+def add_speaker_model(parser: argparse.ArgumentParser) -> None:
+    """`--speaker-model`: a second opinion on the voice."""
     parser.add_argument(
         "--speaker-model",
         type=path,
@@ -73,6 +71,13 @@ def _arguments(preset: Preset, parser: argparse.ArgumentParser) -> None:
         help="another speaker encoder, such as WavLM-large with ECAPA-TDNN: a waveform [1, N] at "
         "16 kHz in, an embedding out (default: that column stays empty)",
     )
+
+
+def _arguments(preset: Preset, parser: argparse.ArgumentParser) -> None:
+    add_items(parser)
+    add_model(parser)
+    add_whisper(parser)
+    add_speaker_model(parser)
     add_systems(parser)
     parser.add_argument(
         "--items",
@@ -137,7 +142,7 @@ def _evaluate(preset: Preset, arguments: argparse.Namespace) -> Outcome:
     versa = read_versa_scores(arguments.versa, [i.key for i in items]) if arguments.versa else None
     contamination = find_contamination(items, arguments.training)
     model = load(arguments.bundle, threads=arguments.threads)
-    metrics = _make_metrics(arguments, model)
+    metrics = make_metrics(arguments, model)
     settings: dict[str, Any] = {
         "source": str(arguments.source),
         "items": len(items),
@@ -145,7 +150,7 @@ def _evaluate(preset: Preset, arguments: argparse.Namespace) -> Outcome:
         "task": arguments.task if arguments.format == "librispeech" else None,
         "seeds": list(range(arguments.seed, arguments.seed + arguments.seeds)),
         "systems": {name: str(folder) for name, folder in systems.items()},
-        "evaluators": _describe_evaluators(metrics, model),
+        "evaluators": describe_evaluators(metrics, model),
         "versions": describe_versions(),
     }
     graphs = {name: graph.sha256 for name, graph in model.bundle.config.graphs.items()}
@@ -169,7 +174,7 @@ def _evaluate(preset: Preset, arguments: argparse.Namespace) -> Outcome:
     gate = check_truth(clips, expectation, items_hash, evaluators) if expectation else None
     outside = find_outside(clips, bands)
     content = {
-        "not_measured": _list_empty(metrics),
+        "not_measured": list_empty(metrics),
         "truth_gate": gate or {"valid": None, "problems": ["no earlier report: give --expect"]},
         "contamination": contamination,
         "outside_bands": outside,
@@ -192,7 +197,8 @@ def _find(given: Path | None, source: Path, name: str, look: bool) -> Path | Non
     return given or (beside if look and beside.is_file() else None)
 
 
-def _make_metrics(arguments: argparse.Namespace, model: Model) -> ItemMetrics:
+def make_metrics(arguments: argparse.Namespace, model: Model) -> ItemMetrics:
+    """All evaluators that are there; `--whisper` and `--speaker-model` give two of them."""
     return ItemMetrics(
         ResemblyzerEncoder(),
         load_whisper(arguments),
@@ -202,7 +208,7 @@ def _make_metrics(arguments: argparse.Namespace, model: Model) -> ItemMetrics:
     )
 
 
-def _describe_evaluators(metrics: ItemMetrics, model: Model) -> dict[str, Any]:
+def describe_evaluators(metrics: ItemMetrics, model: Model) -> dict[str, Any]:
     """Names and hashes of everything that measures."""
     speaker_model = metrics.speaker_model
     transcriber = metrics.transcriber
@@ -215,7 +221,7 @@ def _describe_evaluators(metrics: ItemMetrics, model: Model) -> dict[str, Any]:
     }
 
 
-def _list_empty(metrics: ItemMetrics) -> dict[str, str]:
+def list_empty(metrics: ItemMetrics) -> dict[str, str]:
     """The columns that are empty, and why."""
     empty: dict[str, str] = {}
     if metrics.transcriber is None:
@@ -291,17 +297,17 @@ def _self_check(arguments: argparse.Namespace) -> Outcome:
     items = [item for item in read_items(arguments) if item.truth is not None]
     items = select_items(items, arguments.items)
     model = load(arguments.bundle, threads=arguments.threads)
-    metrics = _make_metrics(arguments, model)
+    metrics = make_metrics(arguments, model)
     answers = self_check.check_metrics(items, ItemEvaluator(items, metrics), arguments.quiet)
     wrong = sorted({answer.fault for answer in answers if answer.passed is False})
     content = {
-        "not_measured": _list_empty(metrics),
+        "not_measured": list_empty(metrics),
         "passed": not wrong,
         "answers": [answer.__dict__ for answer in answers],
     }
     settings = {
         "items_sha256": hash_items(items),
-        "evaluators": _describe_evaluators(metrics, model),
+        "evaluators": describe_evaluators(metrics, model),
         "versions": describe_versions(),
     }
     failure = SelfCheckError(f"wrong answers to: {', '.join(wrong)}") if wrong else None

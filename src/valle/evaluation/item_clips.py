@@ -16,7 +16,7 @@ from valle.evaluation.items import Item
 from valle.evaluation.metrics import EVALUATION_RATE
 from valle.evaluation.plot import TimedWord
 from valle.evaluation.protocols.zero_shot import CODEC, GROUND_TRUTH, SYNTHESIZED
-from valle.synthesis.speech import Speech
+from valle.synthesis.speech import Speech, SpokenSentence
 
 if TYPE_CHECKING:
     from valle import Model, Voice
@@ -36,6 +36,8 @@ class ItemClip:
     seed: int | None = None
     words: tuple[TimedWord, ...] | None = None
     """When its words are said; None where it is not known yet."""
+    sentences: tuple[SpokenSentence, ...] = ()
+    """Of what was synthesized."""
     work_seconds: float | None = None
     """Time it took to synthesize."""
     first_seconds: float | None = None
@@ -84,7 +86,7 @@ class ItemSpeaker:
         work = time.perf_counter() - start
         samples = resample(speech.audio, speech.sample_rate, EVALUATION_RATE)
         words = tuple((word.word, word.start, word.end) for word in speech.words)
-        return ItemClip(item, SYNTHESIZED, samples, seed, words, work)
+        return ItemClip(item, SYNTHESIZED, samples, seed, words, tuple(speech.sentences), work)
 
     def measure_first_audio(self, item: Item, seed: int) -> float:
         """Seconds from the call until the first piece of a stream."""

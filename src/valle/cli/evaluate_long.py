@@ -1,0 +1,89 @@
+"""`valle evaluate long`: a long text in every voice of a folder."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+from valle.cli.arguments import Integer, add_seed, path
+from valle.cli.evaluate_common import Outcome, Protocol, add_model, add_output
+from valle.cli.evaluate_lists import (
+    add_speaker_model,
+    describe_evaluators,
+    list_empty,
+    make_metrics,
+)
+from valle.cli.evaluate_speech import add_whisper
+from valle.errors import UsageError
+from valle.evaluation.item_clips import ItemSpeaker
+from valle.evaluation.item_evaluator import ItemEvaluator
+from valle.evaluation.items import read_folder
+from valle.evaluation.protocols import long_form
+from valle.evaluation.report import clip_rows, report, table
+from valle.evaluation.versions import describe_versions
+from valle.synthesis.model import load
+from valle.trust.attestation import ATTESTATION
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source", type=path, metavar="FOLDER", help="a folder with a recording of each voice"
+    )
+    parser.add_argument(
+        "--text",
+        type=path,
+        required=True,
+        metavar="FILE",
+        help="the text that every voice speaks from its beginning to its end, such as a chapter",
+    )
+    parser.add_argument(
+        "--voices", type=Integer(1), metavar="N", help="only the first N voices (default: all)"
+    )
+    add_model(parser)
+    add_whisper(parser)
+    add_speaker_model(parser)
+    add_seed(parser)
+    add_output(parser, "long")
+
+
+def _evaluate(arguments: argparse.Namespace) -> Outcome:
+    text = _read_text(arguments.text)
+    voices = long_form.select_voices(read_folder(arguments.source), text, arguments.voices)
+    model = load(arguments.bundle, threads=arguments.threads)
+    metrics = make_metrics(arguments, model)
+    clips = long_form.run(
+        ItemSpeaker(model, ATTESTATION),
+        voices,
+        ItemEvaluator(voices, metrics),
+        arguments.seed,
+        arguments.quiet,
+    )
+    settings = {
+        "source": str(arguments.source),
+        "text_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "voices": [item.speaker for item in voices],
+        "seed": arguments.seed,
+        "evaluators": describe_evaluators(metrics, model),
+        "versions": describe_versions(),
+    }
+    content = {"not_measured": list_empty(metrics), **clip_rows(clips)}
+    return Outcome(report("long", content, **settings), table(clips, long_form.REPORTED), model)
+
+
+def _read_text(source: Path) -> str:
+    try:
+        return source.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read {source}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{source} is not a text file in UTF-8") from error
+
+
+PROTOCOLS = {
+    "long": Protocol(
+        "a long text in each voice, compared by quarters: does it drift or lose words?",
+        _arguments,
+        _evaluate,
+    )
+}

@@ -16,7 +16,7 @@ from valle.cli import main, train_all
 from valle.errors import UsageError
 from valle.training.run_folder import load_checkpoint, write_checkpoint
 
-STEPS = 16
+STEPS = 20
 
 
 @pytest.fixture
@@ -68,7 +68,8 @@ def test_chain_takes_its_budget_and_no_more(
     train_all.train_all(parse(tmp_path, "--budget", "25m"))
     assert len(commands) == STEPS
     assert len(finished_steps(tmp_path)) == STEPS
-    assert clock[0] == pytest.approx(1500.0, abs=10.0)  # the last step is not a training
+    # The last steps are not trainings: they take 10 s whatever is left.
+    assert 1500.0 - 15.0 < clock[0] <= 1500.0 + 10.0
     trained = [arguments.stage for arguments in commands if hasattr(arguments, "minutes")]
     assert trained[:3] == ["codec", "listener", "speaker"]
     listener = load_checkpoint(tmp_path / "runs" / "listener" / "checkpoint.pt")

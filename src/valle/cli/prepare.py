@@ -256,6 +256,7 @@ def _preferences_arguments(parser: argparse.ArgumentParser) -> None:
         help="times that each sentence is spoken (default: %(default)s)",
     )
     add_bundle(parser, "the model that speaks (default: the built-in one)")
+    add_workers(parser)
     add_seed(parser)
 
 
@@ -272,6 +273,7 @@ def _prepare_preferences(arguments: argparse.Namespace) -> None:
             arguments.groups,
             arguments.candidates,
             arguments.seed,
+            arguments.workers,
             arguments.quiet,
         ),
     )

@@ -35,6 +35,9 @@ from valle.training.run_folder import CHECKPOINT, load_checkpoint
 _STATE = "chain.json"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _LEAST_SECONDS = 1.0  # of a training
+_PREFERENCE_SHARE = 0.05  # of the budget
+_PREFERENCE_SECONDS = 2.5  # of one processor, for one sentence with its candidates
+_FEWEST_PREFERENCES, _MOST_PREFERENCES = 40, 2000  # sentences
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ class Step:
     def stage(self) -> str | None:
         """What the step trains, if it does: its command is given `--minutes`."""
         return self.command[1] if self.command[0] == "train" else None
+
+    @property
+    def run(self) -> Path:
+        """The folder of the model that the step trains."""
+        return Path(self.command[self.command.index("--runs") + 1], self.command[1])
 
 
 def train_all_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +76,8 @@ def train_all_arguments(parser: argparse.ArgumentParser) -> None:
         type=path,
         required=True,
         metavar="FOLDER",
-        help="faster-whisper model that the acoustic stage learns from, such as tiny.en",
+        help="faster-whisper model that the acoustic stage and the preferences learn from, such as "
+        "tiny.en",
     )
     parser.add_argument(
         "--start",
@@ -134,7 +143,7 @@ def train_all(arguments: argparse.Namespace) -> None:
         started = time.monotonic()
         command = step.command
         if step.stage is not None:
-            total_seconds = _spent(arguments.runs / step.stage) + max(seconds, _LEAST_SECONDS)
+            total_seconds = _spent(step.run) + max(seconds, _LEAST_SECONDS)
             command = (*command, "--minutes", repr(total_seconds / 60.0))
         main.run_command(command)
         state.finish(step.name, time.monotonic() - started)
@@ -153,13 +162,15 @@ def make_steps(arguments: argparse.Namespace) -> list[Step]:
     workers = ("--workers", str(arguments.workers))
     quiet = ("-q",) if arguments.quiet else ()
     seed = ("--seed", str(arguments.seed))
-    self_folder, detector_folder = (
-        str(arguments.runs / name) for name in ("self", "detector-data")
+    self_folder, detector_folder, preference_folder, preference_runs = (
+        str(arguments.runs / name)
+        for name in ("self", "detector-data", "preference-data", "preferences")
     )
 
-    def train(stage: str, data: Sequence[str], *more: str) -> tuple[str, ...]:
+    def train(stage: str, data: Sequence[str], *more: str, in_runs: str = runs) -> tuple[str, ...]:
         options = [word for folder in data for word in ("--data", folder)]
-        options += [*from_runs, "--size", arguments.size, "--threads", str(arguments.workers)]
+        options += ["--runs", in_runs, "--size", arguments.size]
+        options += ["--threads", str(arguments.workers)]
         if arguments.device is not None:
             options += ["--device", arguments.device]
         return ("train", stage, *options, *seed, *more, *quiet)
@@ -170,7 +181,10 @@ def make_steps(arguments: argparse.Namespace) -> list[Step]:
     label = prepare("labels", *corpora, *from_runs, *workers)
     code = prepare("codes", *corpora, *from_runs, *workers)
     export = ("export", bundle, *from_runs)
+    export_preferred = ("export", bundle, "--runs", preference_runs)
     synthesize = ("--sentences", str(arguments.sentences), "--bundle", bundle, *seed)
+    affordable = _PREFERENCE_SHARE * arguments.budget * arguments.workers / _PREFERENCE_SECONDS
+    groups = round(min(max(affordable, _FEWEST_PREFERENCES), _MOST_PREFERENCES))
     if arguments.start is None:
         steps = [
             Step("codec", 0.14, train("codec", corpora)),
@@ -198,6 +212,24 @@ def make_steps(arguments: argparse.Namespace) -> list[Step]:
             train("acoustic", corpora, "--teacher", str(arguments.teacher), "--decoder"),
         ),
         Step("export", 0.005, export),
+        # The AR learns from what the whole model says, so it is taken from the bundle.
+        Step("import for preferences", 0.005, ("import", bundle, "--runs", preference_runs)),
+        Step(
+            "preferences",
+            _PREFERENCE_SHARE,
+            prepare(
+                "preferences",
+                preference_folder,
+                *("--data", corpora[0], "--teacher", str(arguments.teacher), *synthesize, *workers),
+                *("--groups", str(groups)),
+            ),
+        ),
+        Step(
+            "ar by preferences",
+            0.05,
+            train("ar", corpora, "--preferences", preference_folder, in_runs=preference_runs),
+        ),
+        Step("export with preferences", 0.005, export_preferred),
         Step(
             "synthesized speech",
             0.03,
@@ -213,8 +245,8 @@ def make_steps(arguments: argparse.Namespace) -> list[Step]:
                 *("--bundle", bundle, *seed),
             ),
         ),
-        Step("detector", 0.03, train("detector", [detector_folder])),
-        Step("export with detector", 0.005, export),
+        Step("detector", 0.03, train("detector", [detector_folder], in_runs=preference_runs)),
+        Step("export with detector", 0.005, export_preferred),
     ]
 
 

@@ -144,3 +144,29 @@ def test_spoken_words_score_higher_than_others() -> None:
     wrong = WordScorer(Path(folder)).score(samples, spoken.replace("garden", "engine"))
     assert wrong[8] < scores[8] - 2.0
     assert wrong.min() >= LOWEST
+
+
+def test_sentences_are_shared_among_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every process takes its own sentences, and together they take all, once."""
+    spoken: list[tuple[int, int]] = []
+
+    class Recorder:
+        def __init__(self, *_arguments: object) -> None:
+            pass
+
+        def speak(self, samples: Samples, _text: str, number: int) -> PreferenceGroup:
+            spoken.append((number, len(samples)))
+            return make_group(number)
+
+    monkeypatch.setattr(preference_generation, "_CandidateSpeaker", Recorder)
+    monkeypatch.setattr(preference_generation, "WordScorer", LengthScorer)
+    recordings = write_recordings(tmp_path / "recordings")
+    options = GenerationOptions(tmp_path, groups=7, workers=3, quiet=True)
+    out = tmp_path / "preferences"
+    out.mkdir()
+    for share in range(3):
+        preference_generation._speak_share(recordings, [TEXT], out, options, share)
+    assert sorted(number for number, _ in spoken) == list(range(7))
+    assert len(read_preferences([out])) == 7

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +50,7 @@ class GenerationOptions:
         groups: number of sentences, each in a voice.
         candidates: of each sentence.
         seed: of voices, sentences and candidates.
+        workers: processes that speak; the candidates are the same for any number of them.
         quiet: no progress bar.
     """
 
@@ -55,6 +59,7 @@ class GenerationOptions:
     groups: int = 800
     candidates: int = 5
     seed: int = 0
+    workers: int = 1
     quiet: bool = False
 
 
@@ -89,20 +94,32 @@ def prepare_preferences(
             "--sentences"
         )
     out.mkdir(parents=True, exist_ok=True)
-    bar = tqdm(total=options.groups, desc=out.name, unit="sentence", disable=options.quiet or None)
-    rng = np.random.default_rng(options.seed)
+    speak = partial(_speak_share, recordings, texts, out, options)
     with temporary_data_folder():
-        speaker = _CandidateSpeaker(
-            load(options.bundle, threads=1), WordScorer(options.teacher), options
-        )
-        jobs = _choose_jobs(Store(recordings), texts, options.groups, rng)
-        for number, (prompt_samples, text) in enumerate(jobs):
-            path = out / f"{options.seed:04d}-{number:06d}.npz"
-            if not path.is_file() and (group := speaker.speak(prompt_samples, text, number)):
-                group.save(path)
-            bar.update()
-    bar.close()
+        if options.workers == 1:
+            speak(0)
+        else:
+            with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+                list(pool.map(speak, range(options.workers)))
     return len(list(out.glob("*.npz")))
+
+
+def _speak_share(
+    recordings: Path, texts: Sequence[str], out: Path, options: GenerationOptions, share: int
+) -> None:
+    """Speak every `workers`-th sentence, from that of number `share`; the first share has a bar."""
+    rng = np.random.default_rng(options.seed)
+    speaker = _CandidateSpeaker(
+        load(options.bundle, threads=1), WordScorer(options.teacher), options
+    )
+    jobs = list(enumerate(_choose_jobs(Store(recordings), texts, options.groups, rng)))
+    quiet = options.quiet or share > 0
+    for number, (prompt_samples, text) in tqdm(
+        jobs[share :: options.workers], desc=out.name, unit="sentence", disable=quiet or None
+    ):
+        path = out / f"{options.seed:04d}-{number:06d}.npz"
+        if not path.is_file() and (group := speaker.speak(prompt_samples, text, number)):
+            group.save(path)
 
 
 def _choose_jobs(

@@ -121,7 +121,8 @@ FAULTS = (
         "silence",
         (
             _equals("word_error_rate", 1.0),
-            _equals("deletion_rate", 1.0),
+            # Whisper hears "you" in silence, which takes the place of one word of a clip.
+            _at_least("deletion_rate", 0.8),
             _equals("failure_rate", 1.0),
             _equals("speaker_similarity", 0.0),
         ),
@@ -145,7 +146,7 @@ FAULTS = (
         "20 dB quieter",
         (
             _same("word_error_rate", 0.08),
-            _same("speaker_similarity", 0.03),
+            _same("speaker_similarity", 0.005),
             _at_least("stoi", 0.99),
         ),
         lambda samples, _rng: samples * np.float32(0.1),

@@ -25,3 +25,11 @@ def test_two_halves_are_more_similar_than_another_voice(
 
 def test_silence_has_no_voice(encoder: ResemblyzerEncoder) -> None:
     assert not encoder.embed(np.zeros(16_000, np.float32)).any()
+
+
+@pytest.mark.parametrize("decibels", [-20, 6])
+def test_the_level_does_not_matter(
+    encoder: ResemblyzerEncoder, recorded: Samples, decibels: int
+) -> None:
+    changed = recorded * np.float32(10 ** (decibels / 20))
+    assert encoder.embed(changed) @ encoder.embed(recorded) > 0.999

@@ -176,6 +176,8 @@ def write_atomically(
     """
     final = check_target(target)
     is_special = final.exists() and not final.is_file()
+    if not (overwrite or is_special) and final.exists():
+        raise FileExistsError(str(final))  # before the work, and before other files are in place
     folder = Path(tempfile.gettempdir()) if is_special else final.parent
     temporary = folder / f"{_PREFIX}{secrets.token_hex(8)}.tmp"
     try:
@@ -211,7 +213,7 @@ def _move(temporary: Path, final: Path, overwrite: bool, keep_mode: bool) -> Non
     try:
         os.link(temporary, final)  # unlike a rename, fails if another process was first
     except FileExistsError:
-        raise
+        raise FileExistsError(str(final)) from None
     except OSError:  # a file system without hard links
         if final.exists():
             raise FileExistsError(str(final)) from None

@@ -46,6 +46,19 @@ def test_weights_outside_are_found_wherever_they_are() -> None:
             check_graph(model.SerializeToString())
 
 
+def test_a_field_with_a_second_number_is_refused() -> None:
+    """Parsers of Protocol Buffers drop what is above 32 bits of a tag: here, the location."""
+    location = 14 << 3  # an integer
+    tag = location | 1 << 32
+    varint = bytes(tag >> shift & 0x7F | (0x80 if shift < 28 else 0) for shift in range(0, 35, 7))
+    tensor = varint + b"\x01"
+    assert onnx.TensorProto.FromString(tensor).data_location == TensorProto.EXTERNAL
+    model = make_model().SerializeToString()
+    graph = b"\x2a" + bytes([len(tensor)]) + tensor
+    with pytest.raises(GraphError):
+        check_graph(model + b"\x3a" + bytes([len(graph)]) + graph)
+
+
 def test_location_inside_is_accepted() -> None:
     model = make_model()
     for tensor in model.graph.initializer:

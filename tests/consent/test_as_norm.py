@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,40 @@ def test_cohort_command_adds_the_graph_to_a_bundle(
     assert main(words) == 2
     assert "30 speakers" in capsys.readouterr().err
     assert main([*words, "--per-speaker", "1"]) == 2
+
+
+def test_cohort_takes_the_part_that_a_row_names(
+    debug_bundle: Path, tmp_path: Path, babble: NDArray[np.float32],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """All rows are about one long file, which begins with silence for those that say so."""
+    folder = tmp_path / "own"
+    shutil.copytree(debug_bundle, folder)
+    silence = np.zeros(3 * 16_000, np.float32)
+    soundfile.write(tmp_path / "long.wav", np.concatenate([silence, *[babble * 0.5] * 20]), 16_000)
+    row = {"audio": "long.wav", "corpus": "test", "text": None, "seconds": 2.0}
+    starts = [(f"{speaker}", 3.0 + 0.5 * speaker) for speaker in range(30)]
+    later = [(speaker, start + 0.27) for speaker, start in starts]
+    manifest = tmp_path / "manifest.jsonl"
+    words = ["cohort", str(folder), "--manifest", str(manifest), "-q"]
+
+    def write(places: list[tuple[str, float]]) -> None:
+        rows = [row | {"speaker": speaker, "start": start} for speaker, start in places]
+        manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    write([*starts, *later])
+    assert main(words) == 0, capsys.readouterr().err
+    assert "30 speakers" in capsys.readouterr().out
+    write([*starts, *later, ("silent", 0.5)])  # one speaker without sound
+    assert main(words) == 0, capsys.readouterr().err
+    write([*starts[1:], *later[1:], ("silent", 0.5)])
+    assert main(words) == 2
+    write([*starts, *starts])
+    assert main(words) == 2
+    assert "copies" in capsys.readouterr().err
+    write(starts)  # one recording of each
+    assert main(words) == 2
+    assert "two recordings of some" in capsys.readouterr().err
 
 
 def test_export_keeps_the_cohort_of_the_same_speaker_encoder(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,22 @@ def test_try_counts_even_if_the_verification_is_interrupted(
     with pytest.raises(valle.ConsentError, match="was tried 3 times"):
         model.enroll(recording, name="Ada", consent=statement)
     assert challenge.find(None, "Ada") == created
+
+
+def test_tries_at_the_same_time_are_counted_one_by_one() -> None:
+    created = challenge.create("Ada")
+
+    def attempt(count: Callable[[], int]) -> int | None:
+        try:
+            return count()
+        except valle.ConsentError:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        tries = list(pool.map(attempt, [lambda: attempts.record_try(created.id)] * 8))
+        asked = list(pool.map(attempt, [lambda: attempts.record_challenge("Bob", "0")] * 8))
+    assert sorted(filter(None, tries)) == [1, 2, 3]
+    assert sorted(filter(None, asked)) == [1, 2, 3]
 
 
 def test_words_cannot_be_drawn_until_they_fit(

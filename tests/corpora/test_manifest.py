@@ -21,7 +21,7 @@ from valle.corpora.manifest import ManifestOptions, ManifestTally, write_manifes
 from valle.corpora.recordings import prepare_recordings, read_manifest
 from valle.corpora.screening import screen_recording
 from valle.corpora.store import Store
-from valle.errors import UsageError
+from valle.errors import OutputError, UsageError
 
 RATE = 16_000
 SENTENCE = "The old man walked slowly along the river."
@@ -253,8 +253,41 @@ def test_broken_tables_are_named(tmp_path: Path) -> None:
         find_recordings(tmp_path)
     (tmp_path / "metadata.csv").unlink()
     (tmp_path / "t.jsonl").write_text("[1]\n")
-    with pytest.raises(UsageError, match="line 1"):
+    for row in ("[1]", '{"audio": "a", "text": 3}', '{"audio": "a", "start": 2}', "[" * 10_000):
+        (tmp_path / "t.jsonl").write_text(row + "\n")
+        with pytest.raises(UsageError, match="line 1"):
+            find_recordings(tmp_path)
+    (tmp_path / "t.jsonl").unlink()
+    (tmp_path / "validated.tsv").write_text(f"client_id\tpath\tsentence\nA\ta\t{'a' * 200_000}")
+    with pytest.raises(UsageError, match="table"):
         find_recordings(tmp_path)
+
+
+def test_names_in_a_transcript_are_no_patterns(tmp_path: Path) -> None:
+    record(tmp_path / "1" / "2" / "1-2-0000.flac")
+    text = f"/etc {SENTENCE}\n** {SENTENCE}\n1-2-0000 {SENTENCE}\n"
+    (tmp_path / "1" / "2" / "1-2.trans.txt").write_text(text)
+    (tmp_path / "1" / "2" / "1-2-0000.normalized.txt").write_text(text)
+    layout, found = find_recordings(tmp_path)
+    assert layout.name == "librispeech"
+    assert [one.audio.name for one in found if one.audio.is_file()] == ["1-2-0000.flac"]
+
+
+def test_a_manifest_in_the_folder_is_not_read_again(tmp_path: Path) -> None:
+    record(tmp_path / "ada" / "long.wav", 130.0)
+    record(tmp_path / "ada" / "short.wav", 0.1)
+    tallies = [write_manifest(tmp_path, tmp_path / "m.jsonl", ManifestOptions()) for _ in range(2)]
+    assert tallies[0] == tallies[1]
+    assert tallies[0].layout == "folder"
+
+
+def test_a_manifest_that_cannot_be_written_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(tmp_path / "a.wav")
+    monkeypatch.setattr("valle.corpora.manifest.screen_recording", None)
+    with pytest.raises(OutputError, match="does not exist"):
+        write_manifest(tmp_path, tmp_path / "absent" / "m.jsonl", ManifestOptions())
 
 
 def test_command_says_what_became_of_all(

@@ -61,6 +61,20 @@ def test_a_shard_that_kills_its_process_is_given_up(
     assert not (tmp_path / "100.shard").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match="cannot write"):
+        run_shards(plan_of(1), tmp_path / "file" / "shards", 1, quiet=True)
+
+
+def test_a_failure_that_was_not_written_to_its_end_is_none(tmp_path: Path) -> None:
+    """A process may be ended while it writes its reason."""
+    for content in (b"", b"2 "):
+        (tmp_path / "a.failure").write_bytes(content)
+        assert shards._take_failure(tmp_path / "a.failure") is None
+    assert shards._take_failure(tmp_path / "a.failure") is None  # it was deleted
+
+
 def test_two_runs_on_one_folder_are_refused(tmp_path: Path) -> None:
     import filelock
 

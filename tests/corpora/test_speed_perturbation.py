@@ -33,7 +33,15 @@ def _store(folder: Path, styles: bool = True) -> Store:
     writer = StoreWriter(folder)
     for name in ("first", "second"):  # the second has no labels
         writer.add(
-            UtteranceInfo(name, "c", "ada", "Ah.", waveform_is_clean=True, is_synthetic=True),
+            UtteranceInfo(
+                name,
+                "c",
+                "ada",
+                "Ah.",
+                waveform_is_clean=True,
+                is_synthetic=True,
+                license="CC0-1.0",
+            ),
             _buzz(),
         )
     writer.close()
@@ -57,6 +65,7 @@ def test_each_speed_is_another_speaker(tmp_path: Path) -> None:
     assert [u.id for u in out.utterances] == ["first@0.8", "first@1.25"]
     assert [u.speaker for u in out.utterances] == ["ada@0.8", "ada@1.25"]
     assert all(u.text == "Ah." and u.is_synthetic and u.waveform_is_clean for u in out.utterances)
+    assert {u.license for u in out.utterances} == {"CC0-1.0"}
     assert [u.samples // HOP for u in out.utterances] == [125, 80]
     for utterance, border in zip(out.utterances, (75, 48), strict=True):
         label = out.labels[utterance.id]

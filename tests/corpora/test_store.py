@@ -27,7 +27,7 @@ from valle.corpora.store import (
     by_speaker,
     split_into_batches,
 )
-from valle.errors import RecordingError, UsageError
+from valle.errors import OutputError, RecordingError, UsageError
 
 
 def wave(samples: int, seed: int = 0) -> np.ndarray:
@@ -280,6 +280,10 @@ GOOD_ROW = {"audio": "a.wav", "corpus": "c", "speaker": "s", "text": None, "seco
             'line 2: "seconds" must be a positive number',
         ),
         (json.dumps({**GOOD_ROW, "seconds": 0}), 'line 2: "seconds" must be a positive number'),
+        (json.dumps({**GOOD_ROW, "seconds": float("inf")}), 'line 2: "seconds" must be a positive'),
+        (json.dumps({**GOOD_ROW, "start": float("inf")}), 'line 2: "start" must be a number'),
+        (json.dumps({**GOOD_ROW, "start": float("nan")}), 'line 2: "start" must be a number'),
+        ("[" * 100_000, "line 2"),
     ],
 )
 def test_malformed_manifest_row_is_reported_with_line_number(
@@ -289,6 +293,42 @@ def test_malformed_manifest_row_is_reported_with_line_number(
     path.write_text(json.dumps(GOOD_ROW) + "\n" + line + "\n")
     with pytest.raises(UsageError, match=message):
         read_manifest(path)
+
+
+def test_a_part_behind_the_end_is_refused(manifest: Path) -> None:
+    rows = [GOOD_ROW | {"start": start, "seconds": 0.05} for start in (0.0, 0.1, 5.0)]
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tally = prepare(manifest)
+    assert (tally.kept, tally.refused) == (1, 2)
+    assert [u.samples for u in Store(manifest.parent / "out").utterances] == [960]
+
+
+def test_names_that_are_not_utf_8_are_listed(manifest: Path) -> None:
+    name = b"\xff.wav".decode("utf-8", "surrogateescape")
+    rows = [GOOD_ROW | {"seconds": 0.1, "speaker": name}, GOOD_ROW | {"audio": name}]
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tally = prepare(manifest)
+    assert (tally.kept, tally.refused) == (1, 1)
+    assert [u.speaker for u in Store(manifest.parent / "out").utterances] == [name]
+    (refused,) = map(json.loads, (manifest.parent / "out" / REFUSED).read_text().splitlines())
+    assert refused["audio"] == name
+
+
+def test_damaged_hashes_count_as_unknown(tmp_path: Path) -> None:
+    writer = StoreWriter(tmp_path)
+    writer.add(UtteranceInfo("a", "c", "s", None, waveform_is_clean=True), np.ones(320, np.float32))
+    writer.close()
+    store = Store(tmp_path)
+    store.write_labeled_by({"ar": "hash"})
+    assert store.labeled_by == {"ar": "hash"}
+    (tmp_path / "labeled_by.json").write_text("{")
+    assert store.labeled_by == {}
+
+
+def test_a_store_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match="cannot write"):
+        StoreWriter(tmp_path / "file")
 
 
 def test_manifest_fills_in_text_and_seconds(manifest: Path) -> None:

@@ -66,5 +66,7 @@ def test_what_cannot_be_restyled_is_refused(
         restyle_recording(trained, SAMPLE, "sad 0", voice)
     with pytest.raises(UsageError, match="there is no style 'sud'"):
         restyle_recording(trained, SAMPLE, "sud", voice)
+    with pytest.raises(UsageError, match="pitch=99.0 is out of range"):
+        restyle_recording(trained, SAMPLE, "pitch=99", voice)
     with pytest.raises(ConsentError, match="not the one in the recording"):
         restyle_recording(trained, (babble, 16_000), "sad", voice)

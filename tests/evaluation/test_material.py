@@ -8,10 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recordings import syllables, write_audio_file
 from valle.corpora.split import is_evaluation_sentence, plain_words
-from valle.errors import UsageError
+from valle.errors import RecordingError, UsageError
 from valle.evaluation.evaluator import Metrics
-from valle.evaluation.material import loudest, read_speakers, select_sentences
+from valle.evaluation.material import (
+    HeldoutUtterance,
+    loudest,
+    make_speaker,
+    read_manifests,
+    read_row,
+    read_speakers,
+    select_sentences,
+)
 from valle.evaluation.metrics.sentence_identification import SentenceIdentifier
 from valle.evaluation.metrics.speaker_similarity import ResemblyzerEncoder
 from valle.evaluation.protocols import zero_shot
@@ -75,6 +84,21 @@ def test_ground_truth_is_identified(
     for clip in clips:
         assert clip.speaker_identified
         assert clip.similarity > clip.similarity_to_others + 0.15
+
+
+def test_a_part_of_a_recording_is_read_alone(tmp_path: Path) -> None:
+    samples = syllables(12.0)
+    write_audio_file(tmp_path / "long.wav", samples)
+    row = {"audio": "long.wav", "corpus": "c", "speaker": "x", "text": "Ah.", "seconds": 4.0}
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text(json.dumps(row | {"start": 5.0}) + "\n" + json.dumps(row) + "\n")
+    part, whole = read_manifests([manifest])
+    np.testing.assert_allclose(read_row(part), samples[80_000:144_000], atol=1e-4)
+    np.testing.assert_array_equal(HeldoutUtterance.from_row(part).samples(), read_row(part))
+    np.testing.assert_allclose(read_row(whole), samples, atol=1e-4)
+    assert make_speaker("x", part, []).prompt.tobytes() in read_row(part).tobytes()
+    with pytest.raises(RecordingError, match="ends before 12 s"):
+        read_row(part | {"start": 12.0})
 
 
 def test_the_loudest_window_is_chosen() -> None:

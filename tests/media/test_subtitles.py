@@ -195,6 +195,17 @@ def test_other_files_are_refused(tmp_path: Path, data: bytes) -> None:
         read(tmp_path, data)
 
 
+def test_hostile_times_and_signs_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.srt"
+    hours = "9" * 5000
+    path.write_text(f"1\n{hours}:00:01,000 --> {hours}:00:02,000\nOne.\n")
+    with pytest.raises(TextError, match="no cue"):
+        read_subtitles(path)
+    text = "1\n00:00:01,000 --> 00:00:02,000\nA \0" + "7\0 b.\n"
+    path.write_bytes(text.encode("utf-16"))
+    assert [cue.text for cue in read_subtitles(path).cues] == ["A 7 b."]
+
+
 def test_no_speech_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(TextError, match="door slams"):
         read(tmp_path, cue("00:00:01,000", "00:00:02,000", "[door slams]"))

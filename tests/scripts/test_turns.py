@@ -102,6 +102,7 @@ def test_turns_have_their_spans_and_voices() -> None:
         ("A: Hello.\nB: (laughs) So.", "line 2: (laughs) cannot be spoken"),
         ('[{"voice": "A", "text": "So."}', "line 1: this is not JSON"),
         ("[]", "there are no turns"),
+        ('[{"voice": "A", "text": "So.", "pause": ' + "1" * 5000 + "}]", "this is not a script"),
         ('{"a": 1}', "a script in JSON is a list of turns"),
         ('[{"voice": "A"}]', 'turn 1 has no "text"'),
         ('[{"text": "So."}]', 'turn 1 needs one "voice"'),

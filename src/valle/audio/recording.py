@@ -84,6 +84,26 @@ def load_recording(
         return _load(opened, excerpt, min_seconds)
 
 
+def load_part(source: str | Path | BinaryIO, start: float, seconds: float) -> Recording:
+    """Read a part of a recording of a voice; times of the result count from the part's beginning.
+
+    Args:
+        source: A path or an open binary file.
+        start: Seconds into the recording at which the part begins.
+        seconds: Length of the part.
+
+    Raises:
+        RecordingError: The recording ends before the part begins; and what `load_recording` raises.
+    """
+    with open_audio(source) as opened:
+        first, rate = round(start * opened.rate), opened.rate
+        last, size = first + round(seconds * rate), max(1, _READ_VALUES // opened.channels)
+        blocks = list(opened.read_blocks(first, last, size))
+        if not blocks:
+            raise RecordingError(f"{opened.name} ends before {start:g} s, where the part begins")
+    return load_recording((np.concatenate(blocks), rate))
+
+
 def _load(source: AudioSource, excerpt: float | None, min_seconds: float) -> Recording:
     scan = _scan(source)
     seconds = scan.frames / source.rate

@@ -4,15 +4,16 @@ Weights in another file could name any file of the machine, even an open descrip
 graphs (loops and branches) could run for ever. No graph that valle exports has either, so that the
 time a graph takes is bounded by its size and the shapes in it.
 
-Only the skeleton of the Protocol Buffers is walked (https://protobuf.dev/programming-guides/encoding;
-field numbers from onnx.proto): weights are stepped over, not read.
+Only the skeleton of the graph is walked: weights are stepped over, not read. The numbers of fields
+are those of onnx.proto.
 """
 
 from __future__ import annotations
 
 import io
 import mmap
-from collections.abc import Iterator
+
+from valle.bundle.graph_fields import GraphError, read_fields
 
 MAX_NODES = 100_000  # of a graph; the largest that valle exports has a few thousand
 
@@ -35,11 +36,6 @@ _CHILDREN = {
     "tensor": {},
 }
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # fields of a tensor
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
-
-
-class GraphError(ValueError):
-    """A graph holds what is refused, or is not an ONNX model."""
 
 
 def check_graph(model: bytes | str) -> None:
@@ -73,7 +69,7 @@ def _check_bytes(data: bytes | mmap.mmap) -> None:
             if nodes > MAX_NODES:
                 raise GraphError(f"it has more than {MAX_NODES} operations, which is refused")
             children = _CHILDREN[message]
-            for field, first, last in _read_fields(view, start, end):
+            for field, first, last in read_fields(view, start, end):
                 if message == "tensor" and field in (_EXTERNAL_DATA, _DATA_LOCATION):
                     # A location of 0 is written out by some programs: in this file.
                     if field == _EXTERNAL_DATA or first:
@@ -82,37 +78,3 @@ def _check_bytes(data: bytes | mmap.mmap) -> None:
                     raise GraphError("it holds a loop or a branch, which is refused")
                 elif field in children and last >= 0:
                     pending.append((children[field], first, last))
-
-
-def _read_fields(view: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the fields of a message: number, begin and end; of an integer, its value and -1."""
-    while at < end:
-        tag, at = _read_varint(view, at, end)
-        field, kind = tag >> 3, tag & 7
-        if kind == _VARINT:
-            value, at = _read_varint(view, at, end)
-            yield field, value, -1
-            continue
-        if kind == _BYTES:
-            size, at = _read_varint(view, at, end)
-        elif kind in (_FIXED64, _FIXED32):
-            size = 8 if kind == _FIXED64 else 4
-        else:
-            raise GraphError("it is not an ONNX graph, or damaged")
-        if size > end - at:
-            raise GraphError("it is cut off, or not an ONNX graph")
-        yield field, at, at + size
-        at += size
-
-
-def _read_varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
-    """Return the number at a place, and the place after it."""
-    value = shift = 0
-    while at < end and shift < 64:
-        byte = view[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-    raise GraphError("it is cut off, or not an ONNX graph")

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valle.arrays import Floats
+from valle.bundle.graph_fields import read_fields
 from valle.bundle.quantized_weights import pack_blocks, quantize_along, unpack_blocks
 from valle.errors import BundleError
 
@@ -25,7 +26,6 @@ _DTYPES: dict[int, np.dtype[np.generic]] = {
     number: np.dtype(kind)
     for number, kind in ((1, "<f4"), (2, "u1"), (3, "i1"), (10, "<f2"))  # TensorProto.DataType
 }
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # kinds of fields on the wire
 
 
 @dataclass(frozen=True)
@@ -58,21 +58,28 @@ def add_to_weights(model: bytes, changes: Mapping[str, Floats]) -> bytes:
     changed = bytearray(model)
     try:
         stored = dict(_find_weights(changed))
-    except (IndexError, UnicodeDecodeError, ValueError) as error:
+        for name, change in changes.items():
+            _add(changed, stored, name, change)
+    except KeyError as error:
+        raise BundleError(
+            f"the graph has no weight {error.args[0]!r}: it is of another kind of model"
+        ) from error
+    except ValueError as error:  # parts of a weight that do not fit together, too
         raise BundleError(f"the graph cannot be read: {error}; export it again") from error
-    for name, change in changes.items():
-        if name in stored:
-            _add_plain(stored[name].view(changed), change, name)
-        elif f"{name}.int8" in stored:
-            values, scale = (stored[f"{name}.{part}"].view(changed) for part in ("int8", "scale"))
-            _add_int8(values, scale, change, name)
-        elif bits := next((n for n in (8, 4) if f"{name}.int{n}_blocks" in stored), None):
-            parts = (f"{name}.int{bits}_blocks", f"{name}.scales")
-            values, scale = (stored[part].view(changed) for part in parts)
-            _add_blocks((values, scale), bits, change, name)
-        else:
-            raise BundleError(f"the graph has no weight {name!r}: it is of another kind of model")
     return bytes(changed)
+
+
+def _add(model: bytearray, stored: Mapping[str, _Stored], name: str, change: Floats) -> None:
+    """Add to one matrix of a graph, in place."""
+    if f"{name}.int8" in stored:
+        values, scale = (stored[f"{name}.{part}"].view(model) for part in ("int8", "scale"))
+        _add_int8(values, scale, change, name)
+    elif bits := next((n for n in (8, 4) if f"{name}.int{n}_blocks" in stored), None):
+        parts = (f"{name}.int{bits}_blocks", f"{name}.scales")
+        values, scale = (stored[part].view(model) for part in parts)
+        _add_blocks((values, scale), bits, change, name)
+    else:
+        _add_plain(stored[name].view(model), change, name)
 
 
 def _add_plain(weight: NDArray[np.generic], change: Floats, name: str) -> None:
@@ -109,10 +116,10 @@ def _check_shape(shape: tuple[int, ...], change: Floats, name: str) -> None:
 
 def _find_weights(model: bytearray) -> Iterator[tuple[str, _Stored]]:
     """Find the weights of a graph that are stored as raw bytes, by name."""
-    for field, start, end in _read_fields(model, 0, len(model)):
+    for field, start, end in read_fields(model, 0, len(model)):
         if field != _GRAPH:
             continue
-        for graph_field, tensor_start, tensor_end in _read_fields(model, start, end):
+        for graph_field, tensor_start, tensor_end in read_fields(model, start, end):
             if graph_field != _INITIALIZER:
                 continue
             stored = _read_tensor(model, tensor_start, tensor_end)
@@ -123,7 +130,7 @@ def _find_weights(model: bytearray) -> Iterator[tuple[str, _Stored]]:
 def _read_tensor(model: bytearray, start: int, end: int) -> tuple[str, _Stored] | None:
     shape: list[int] = []
     name, data_type, raw = "", 0, None
-    for field, value, value_end in _read_fields(model, start, end):
+    for field, value, value_end in read_fields(model, start, end):
         if field == _DIMS and value_end < 0:
             shape.append(value)
         elif field == _DATA_TYPE and value_end < 0:
@@ -136,40 +143,3 @@ def _read_tensor(model: bytearray, start: int, end: int) -> tuple[str, _Stored] 
     if dtype is None or raw is None or raw[1] - raw[0] != prod(shape) * dtype.itemsize:
         return None
     return name, _Stored(dtype, tuple(shape), raw[0])
-
-
-def _read_fields(model: bytearray, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the fields of a message: number, then begin and end of its bytes.
-
-    Of a whole number: the number itself, and -1.
-    """
-    while start < end:
-        key, start = _read_varint(model, start)
-        kind = key & 7
-        if kind == _VARINT:
-            value, start = _read_varint(model, start)
-            yield key >> 3, value, -1
-            continue
-        if kind == _BYTES:
-            length, start = _read_varint(model, start)
-        elif kind in (_FIXED64, _FIXED32):
-            length = 8 if kind == _FIXED64 else 4
-        else:
-            raise ValueError(f"a field of kind {kind}")
-        if start + length > end:
-            raise ValueError("a field ends after its message")
-        yield key >> 3, start, start + length
-        start += length
-
-
-def _read_varint(model: bytearray, start: int) -> tuple[int, int]:
-    """Read a number of 7 bits per byte, the lowest first; returns it and where it ends."""
-    value = shift = 0
-    while True:
-        byte = model[start]
-        value |= (byte & 127) << shift
-        start, shift = start + 1, shift + 7
-        if byte < 128:
-            return value, start
-        if shift > 63:
-            raise ValueError("a number of more than 64 bits")

@@ -89,7 +89,7 @@ def _watermark(arguments: argparse.Namespace) -> Outcome:
     segments += watermark.synthesize_segments(long_texts, synthetic)
     model = load(arguments.bundle, threads=arguments.threads)
     if spoken:
-        prompts = [rows[0]["audio"] for rows in _read_heldout_rows(arguments) if rows]
+        prompts = [rows[0] for rows in _read_heldout_rows(arguments) if rows]
         with temporary_data_folder():
             segments += watermark.speak_segments(model, prompts, long_texts, spoken, quiet)
     trials = list(watermark.run_trials(model, segments, quiet, arguments.everyday))

@@ -12,13 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from valle.errors import ConsentError
-from valle.trust import ledger
+from valle.trust import ledger, private_files
 from valle.trust.ledger_line import verify_line
 
 MAX_TRIES = 3  # of one statement; then there are other words
-FREE_CHALLENGES = (
-    3  # for one name within `WINDOW`; each further one waits twice as long as the last
-)
+FREE_CHALLENGES = 3  # for one name within `WINDOW`; each further one waits twice as long
 FIRST_WAIT, LONGEST_WAIT = 60.0, 3600.0  # seconds
 MAX_CHALLENGES = 60  # within an hour, whatever the names
 WINDOW = 86_400.0  # seconds after which a challenge is forgotten
@@ -34,6 +32,18 @@ def record_challenge(speaker: str, challenge_id: str) -> int:
 
     Raises:
         ConsentError: It is too early for another; the message says how long to wait.
+    """
+    with private_files.lock_folder():  # nobody else asks between the count and the entry
+        number = 1 + _count_challenges(speaker)
+        ledger.append(CHALLENGE, speaker=speaker, challenge=challenge_id)
+    return number
+
+
+def _count_challenges(speaker: str) -> int:
+    """Count the challenges that were issued for a name since its last consent, within a day.
+
+    Raises:
+        ConsentError: It is too early for another.
     """
     now = ledger.parse_time(ledger.now())
     times: list[float] = []
@@ -58,8 +68,7 @@ def record_challenge(speaker: str, challenge_id: str) -> int:
             f"issued in {_format_wait(wait)}: read the statement that is open, which has "
             f"{MAX_TRIES} tries"
         )
-    ledger.append(CHALLENGE, speaker=speaker, challenge=challenge_id)
-    return len(times) + 1
+    return len(times)
 
 
 def record_try(challenge_id: str) -> int:
@@ -70,13 +79,14 @@ def record_try(challenge_id: str) -> int:
     Raises:
         ConsentError: It was tried `MAX_TRIES` times.
     """
-    number = 1 + sum(line["challenge"] == challenge_id for line in _read_events(TRY))
-    if number > MAX_TRIES:
-        raise ConsentError(
-            f"the statement of challenge {challenge_id} was tried {MAX_TRIES} times; "
-            "`valle consent new` gives other words"
-        )
-    ledger.append(TRY, challenge=challenge_id, number=number)
+    with private_files.lock_folder():  # nobody else tries between the count and the entry
+        number = 1 + sum(line["challenge"] == challenge_id for line in _read_events(TRY))
+        if number > MAX_TRIES:
+            raise ConsentError(
+                f"the statement of challenge {challenge_id} was tried {MAX_TRIES} times; "
+                "`valle consent new` gives other words"
+            )
+        ledger.append(TRY, challenge=challenge_id, number=number)
     return number
 
 

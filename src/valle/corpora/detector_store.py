@@ -79,7 +79,7 @@ def prepare_detector(
     writer, count = StoreWriter(out), 0
     bar = tqdm(desc="detector", unit="segment", disable=options.quiet or None)
     for part in _plan_parts(stores, list(map(Codec, bundles)), options.minutes):
-        for speaker, corpus, samples in _sample_segments(part.clips, 60.0 * part.minutes, rng):
+        for source, samples in _sample_segments(part.clips, 60.0 * part.minutes, rng):
             if part.codec is not None and part.codebooks is not None:
                 samples = resynthesize(part.codec, samples, part.codebooks)
             elif part.vocoder is not None:
@@ -92,11 +92,12 @@ def prepare_detector(
             writer.add(
                 UtteranceInfo(
                     f"{part.corpus}/{count}",
-                    f"{BONA_FIDE}/{corpus}" if part.is_bona_fide else part.corpus,
-                    speaker,
+                    f"{BONA_FIDE}/{source.corpus}" if part.is_bona_fide else part.corpus,
+                    source.speaker,
                     None,
                     waveform_is_clean=False,
                     is_synthetic=part.corpus.startswith(f"{SYNTHETIC}/"),
+                    license=source.license,
                 ),
                 random_channel(samples, rng),
             )
@@ -146,13 +147,13 @@ def resynthesize(codec: Codec, samples: Samples, codebooks: int) -> Samples:
 
 def _sample_segments(
     clips: list[_Clip], seconds: float, rng: np.random.Generator
-) -> Iterator[tuple[str, str, Samples]]:
+) -> Iterator[tuple[Utterance, Samples]]:
     """Sample segments of at most `seconds` in total, without replacement.
 
     Corpora take turns, and within each a random speaker.
 
     Yields:
-        Speaker, corpus and samples.
+        The utterance, and the samples of a part of it.
     """
     speakers_by_corpus: dict[str, dict[str, list[_Clip]]] = {}
     for store, utterance in clips:
@@ -173,6 +174,6 @@ def _sample_segments(
             start = int(rng.integers(max(1, utterance.samples - longest + 1)))
             segment = store.waveform(utterance)[start : start + longest]
             seconds -= len(segment) / SAMPLE_RATE
-            yield utterance.speaker, utterance.corpus, segment
+            yield utterance, segment
             if seconds <= 0:
                 return

@@ -106,8 +106,8 @@ def _find_librispeech(folder: Path) -> Iterator[Found]:
         for line in _read_text(transcripts).splitlines():
             name, _, text = line.strip().partition(" ")
             if name:
-                audio = next(transcripts.parent.glob(f"{name}.*"), transcripts.parent / name)
-                yield Found(audio, text, name.partition("-")[0])
+                audio = _find_with_ending(transcripts.parent, name)
+                yield Found(audio or transcripts.parent / name, text, name.partition("-")[0])
 
 
 def _find_libritts(folder: Path) -> Iterator[Found]:
@@ -150,17 +150,28 @@ def _find_metadata(folder: Path) -> Iterator[Found]:
 
 
 def _find_jsonl(folder: Path) -> Iterator[Found]:
-    """JSONL tables with `audio` (or `audio_filepath`), `text` and `speaker`."""
+    """JSONL tables with `audio` (or `audio_filepath`), `text` and `speaker`.
+
+    What `valle prepare manifest` itself has written into the folder is not one of them.
+    """
     for table in sorted(folder.glob("*.jsonl")):
+        if table.name.endswith(".refused.jsonl"):
+            continue
         for number, line in enumerate(_read_text(table).splitlines(), 1):
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
+                if {"corpus", "sha256"} <= row.keys():
+                    break  # a manifest
                 audio = row.get("audio") or row["audio_filepath"]
                 text, speaker = row.get("text"), row.get("speaker")
+                if not isinstance(text, str | None):
+                    raise ValueError(f'"text" is {text!r}')
+                if row.get("start") or row.get("offset"):
+                    raise ValueError("a part of a recording, which valle prepare recordings takes")
                 yield Found(_locate(folder, str(audio)), text, speaker and str(speaker))
-            except (ValueError, AttributeError, KeyError) as error:
+            except (ValueError, AttributeError, KeyError, RecursionError) as error:
                 raise UsageError(
                     f"{table}, line {number}: not an object with audio and text ({error})"
                 ) from error
@@ -188,10 +199,15 @@ def _locate(folder: Path, name: str) -> Path:
         exact = base / name
         if exact.suffix.lower() in AUDIO and exact.is_file():
             return exact
-        for ending in sorted(AUDIO):
-            if (path := base / f"{name}{ending}").is_file():
-                return path
+        if (found := _find_with_ending(base, name)) is not None:
+            return found
     return folder / name
+
+
+def _find_with_ending(folder: Path, name: str) -> Path | None:
+    """The recording in a folder that has a name without its ending; None if there is none."""
+    paths = (folder / f"{name}{ending}" for ending in sorted(AUDIO))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _read_text(path: Path) -> str:
@@ -203,8 +219,11 @@ def _read_text(path: Path) -> str:
 
 def _read_table(path: Path, delimiter: str) -> Iterator[dict[str, str]]:
     lines = _read_text(path).splitlines()
-    for row in csv.DictReader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE):
-        yield {key: value for key, value in row.items() if key and isinstance(value, str)}
+    try:
+        for row in csv.DictReader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE):
+            yield {key: value for key, value in row.items() if key and isinstance(value, str)}
+    except csv.Error as error:  # a field of more than 128 KiB
+        raise UsageError(f"{path} cannot be read as a table: {error}") from error
 
 
 LAYOUTS = (

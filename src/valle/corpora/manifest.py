@@ -15,7 +15,7 @@ from tqdm import tqdm
 from valle.corpora.layouts import Found, Layout, find_recordings, list_audio
 from valle.corpora.screening import Screening, screen_recording
 from valle.errors import OutputError, UsageError
-from valle.files import write_atomically
+from valle.files import check_target, write_atomically
 
 _TOLERANCE = 1e-6  # relative, of sums of seconds
 
@@ -71,6 +71,9 @@ def write_manifest(folder: Path, out: Path, options: ManifestOptions) -> Manifes
         UsageError: the folder has no recordings, a table in it is malformed, or nothing is left.
         OutputError: a file cannot be written, or seconds were lost on the way.
     """
+    refused_path = out.with_suffix(".refused.jsonl")
+    for target in (out, refused_path):
+        check_target(target)
     layout, found = find_recordings(folder, options.layout)
     naming = _Naming.choose(layout, folder, out.parent, options)
     rows, refused = [], []
@@ -96,7 +99,6 @@ def write_manifest(folder: Path, out: Path, options: ManifestOptions) -> Manifes
             f"of {total:.3f} s, {used:.3f} s were used and {lost:.3f} s refused: this is an error "
             "in valle, please report it"
         )
-    refused_path = out.with_suffix(".refused.jsonl")
     _write_lines(refused_path, refused)
     counts = Counter(row["reason"].partition(":")[0] for row in refused)
     if not rows:
@@ -175,5 +177,9 @@ def _refuse(audio: Path, seconds: float, reason: str) -> dict[str, Any]:
 
 
 def _write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    with write_atomically(path) as temporary, temporary.open("w", encoding="utf-8") as lines:
+    # A name that is not UTF-8 has lone surrogates, whose escapes are those of JSON too.
+    with (
+        write_atomically(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace") as lines,
+    ):
         lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from valle.audio.recording import Recording, load_part, load_recording
 from valle.audio_format import SAMPLE_RATE
 from valle.corpora.shards import Plan, run_shards
 from valle.corpora.store import StoreWriter, UtteranceInfo, to_stored_samples
@@ -35,6 +36,7 @@ REFUSED = "refused.jsonl"
 _SHARDS = "shards"
 _SHARD_VERSION = 1  # another one where the bytes of a shard change
 _SHARD_SECONDS = 60.0  # of speech: a second of work, which is lost if a process is killed
+_MAX_SECONDS = 1e9  # of a recording; JSON also has infinity
 _MAX_SHARDS = 20_000  # larger corpora have longer shards
 
 
@@ -56,7 +58,7 @@ def read_manifest(path: Path) -> list[dict[str, Any]]:
             continue
         try:
             row = _check_row(json.loads(line))
-        except ValueError as error:  # JSONDecodeError is one
+        except (ValueError, RecursionError) as error:  # JSONDecodeError is a ValueError
             raise UsageError(f"{path}, line {number}: {error}") from error
         if "seconds" not in row:
             row["seconds"] = _read_duration(path.parent / row["audio"])
@@ -64,6 +66,23 @@ def read_manifest(path: Path) -> list[dict[str, Any]]:
     if not rows:
         raise UsageError(f"{path} lists no recordings; give another manifest with --manifest")
     return rows
+
+
+def find_part(row: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The part of a recording that a row of a manifest names: start and length in seconds.
+
+    None if the row is about the whole recording.
+    """
+    return (row["start"], row["seconds"]) if "start" in row else None
+
+
+def load_recording_part(path: Path, part: tuple[float, float] | None) -> Recording:
+    """Load a recording, or a part of it as `find_part` returns it.
+
+    Raises:
+        RecordingError: it cannot be read, or has too little sound.
+    """
+    return load_recording(path) if part is None else load_part(path, *part)
 
 
 def read_heldout(path: Path | None) -> frozenset[str]:
@@ -111,10 +130,10 @@ def _check_row(row: Any) -> dict[str, Any]:
     if generator is not None and (not isinstance(generator, str) or not generator):
         raise ValueError(f'"generator" must be the name of a program, not {generator!r}')
     seconds = row.get("seconds", 1.0)
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+    if not _is_time(seconds) or not seconds > 0:
         raise ValueError(f'"seconds" must be a positive number, not {seconds!r}')
     start = row.get("start", 0.0)
-    if isinstance(start, bool) or not isinstance(start, int | float) or not start >= 0:
+    if not _is_time(start):
         raise ValueError(f'"start" must be a number from 0 on, not {start!r}')
     if "start" in row and "seconds" not in row:
         raise ValueError('a row with "start" needs "seconds"')
@@ -123,11 +142,17 @@ def _check_row(row: Any) -> dict[str, Any]:
     return row
 
 
+def _is_time(value: object) -> bool:
+    """Whether a value is a number of seconds: from 0 on, and not infinite."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value <= _MAX_SECONDS  # NaN is not
+
+
 def _read_duration(path: Path) -> float:
     """Seconds of a recording, from its header."""
     try:
         return float(soundfile.info(path).duration)
-    except (soundfile.LibsndfileError, OSError) as error:
+    except (soundfile.LibsndfileError, OSError, ValueError) as error:  # a name that is not UTF-8
         raise RecordingError(_explain_unreadable(path, error)) from error
 
 
@@ -140,12 +165,14 @@ def _read_recording(path: Path, row: dict[str, Any]) -> NDArray[np.float32]:
     try:
         with soundfile.SoundFile(path) as file:
             frames = -1
-            if "start" in row:
-                file.seek(round(row["start"] * file.samplerate))
-                frames = round(row["seconds"] * file.samplerate)
+            if (part := find_part(row)) is not None:
+                start, frames = (round(seconds * file.samplerate) for seconds in part)
+                file.seek(min(start, file.frames))
             samples, rate = file.read(frames, "float32", always_2d=True), file.samplerate
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+    except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError) as error:
         raise RecordingError(_explain_unreadable(path, error)) from error
+    if not len(samples):
+        raise RecordingError(_explain_unreadable(path, "it holds no samples, or ends before them"))
     mono = samples.mean(axis=1)
     if rate != SAMPLE_RATE:
         mono = soxr.resample(mono, rate, SAMPLE_RATE)
@@ -282,7 +309,7 @@ def _assemble(shards: list[Path], out: Path) -> PreparationTally:
     writer.close()
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in refused)
     with write_atomically(out / REFUSED) as temporary:
-        temporary.write_text(lines, encoding="utf-8")
+        temporary.write_text(lines, encoding="utf-8", errors="backslashreplace")
     return PreparationTally(
         len(writer), len(refused), seconds, sum(row["seconds"] for row in refused)
     )

@@ -68,14 +68,16 @@ def run_shards(plan: Plan[Part], folder: Path, workers: int, quiet: bool = False
             again and again.
         Error: what `work` raises.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise OutputError(
             f"another process prepares {folder.parent}: wait for it, or give another folder"
         ) from None
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
     with (
         lock,
         tqdm(
@@ -130,14 +132,14 @@ def _run_processes(plan: Plan[Part], folder: Path, workers: int, bar: tqdm[objec
                 bar.refresh()
                 if any(process.exitcode not in (None, 0) for process, _ in processes):
                     break
-            for _, failure in processes:
-                if failure.is_file():
-                    raise _read_failure(failure)
         finally:
-            for process, failure in processes:
+            for process, _ in processes:
                 process.terminate()
                 process.join()
-                failure.unlink(missing_ok=True)
+            failures = [_take_failure(failure) for _, failure in processes]
+        for error in failures:
+            if error is not None:
+                raise error
         before, left = left, _missing(plan, folder)
         losses = losses + 1 if len(left) == len(before) else 0
         if losses == _MAX_LOSSES:
@@ -168,8 +170,15 @@ def _do_share(share: Plan[Part], folder: Path, failure: Path) -> None:
         pass
 
 
-def _read_failure(failure: Path) -> Error:
-    code, _, message = failure.read_text(encoding="utf-8").partition(" ")
+def _take_failure(failure: Path) -> Error | None:
+    """Return the error in a file and delete it; None if there is none, or it is half-written."""
+    try:
+        code, _, message = failure.read_text(encoding="utf-8").partition(" ")
+        failure.unlink()
+    except OSError:
+        return None
+    if not message:
+        return None
     error = _WorkerError(message)
     error.exit_code = int(code)
     return error

@@ -65,6 +65,7 @@ def prepare_speed_perturbed(
                         utterance.text,
                         waveform_is_clean=utterance.waveform_is_clean,
                         is_synthetic=utterance.is_synthetic,
+                        license=utterance.license,
                     ),
                     augmentation.change_speed(store.waveform(utterance), speed),
                 )

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valle.audio_format import HOP
-from valle.errors import UsageError
+from valle.errors import OutputError, UsageError
 from valle.files import write_atomically
 
 _LABELED_BY = "labeled_by.json"
@@ -232,11 +232,11 @@ class Store:
     @property
     def labeled_by(self) -> dict[str, str]:
         """SHA-256 of each model that codes, embeddings and labels are of; {} if not known."""
-        path = self.folder / _LABELED_BY
-        if not path.is_file():
+        try:
+            hashes = json.loads((self.folder / _LABELED_BY).read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # missing, or damaged: everything is computed again
             return {}
-        hashes: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-        return hashes
+        return hashes if isinstance(hashes, dict) else {}
 
     def write_labeled_by(self, hashes: dict[str, str]) -> None:
         """Note which models codes, embeddings and labels are of, once all of them are written."""
@@ -297,8 +297,11 @@ class StoreWriter:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._audio = (self.folder / "audio.tmp").open("wb")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._audio = (self.folder / "audio.tmp").open("wb")
+        except OSError as error:
+            raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
         self._utterances: list[Utterance] = []
         self._offset = 0
 
@@ -334,7 +337,7 @@ class StoreWriter:
             (self.folder / name).unlink(missing_ok=True)
         (self.folder / "audio.tmp").replace(self.folder / "audio.i16")
         index = self.folder / "utterances.tmp"
-        with index.open("w", encoding="utf-8") as out:
+        with index.open("w", encoding="utf-8", errors="backslashreplace") as out:
             for utterance in self._utterances:
                 out.write(json.dumps(asdict(utterance), ensure_ascii=False) + "\n")
         index.replace(self.folder / "utterances.jsonl")

@@ -91,4 +91,4 @@ def _draw_span(axes: Any, text: str, span: tuple[float, float], level: float, co
     axes.plot((span[0], span[0]), (0, level), color=color, linewidth=0.6)
     offset = 0.08 if level > 0 else -0.08
     side = "bottom" if level > 0 else "top"
-    axes.text(span[0], level + offset, text, fontsize=8, va=side, clip_on=True)
+    axes.text(span[0], level + offset, text, fontsize=8, va=side, clip_on=True, parse_math=False)

@@ -62,7 +62,9 @@ def _draw_row(axes: Any, result: DubResult, begin: float, length: float) -> None
         if slot.start < end and slot.end > begin:
             axes.axvspan(slot.start, slot.end, ymax=0.8, color=_CUE, ec="#8fa0b8", zorder=1)
         if begin <= slot.start < end:
-            axes.text(slot.start, 1.25 + 0.25 * (number % 2), _label(dubbed), fontsize=7)
+            axes.text(
+                slot.start, 1.25 + 0.25 * (number % 2), _label(dubbed), fontsize=7, parse_math=False
+            )
         if placement.start < end and placement.end > begin:
             _draw_speech(axes, result, dubbed)
     axes.set_xlim(begin, end)

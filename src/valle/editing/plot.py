@@ -45,7 +45,16 @@ def save_edit_plot(target: str | Path, edited: EditedRecording) -> None:
             _draw_wave(axes, samples, rate, (begin, begin + longest + 2 * _AROUND))
             axes.axvspan(*part, color=color, alpha=0.2, linewidth=0)
             axes.set_ylabel(title)
-            axes.text(part[0], 1.02, words, color=color, fontsize=9, va="bottom", clip_on=True)
+            axes.text(
+                part[0],
+                1.02,
+                words,
+                color=color,
+                fontsize=9,
+                va="bottom",
+                clip_on=True,
+                parse_math=False,
+            )
         for start, end in (
             (span.now[0], span.new_speech[0]),
             (span.new_speech[1], span.now[1]),

@@ -18,7 +18,7 @@ from valle.consent.prints import is_same_speaker
 from valle.consent.validity import check_usable
 from valle.editing.sound import EditableSound, read_editable, write_edited
 from valle.errors import ConsentError, UsageError
-from valle.styles import Style
+from valle.styles import Style, parse_style
 from valle.trust import ledger
 from valle.trust.spoken import SpokenPrints
 from valle.version import __version__
@@ -96,7 +96,7 @@ def restyle_recording(
         ConsentError: The voice may not be used, or is not that of the recording.
         OutputError: The ledger cannot be written.
     """
-    style = Style.model_validate(style)
+    style = parse_style(style) if isinstance(style, str) else style
     shift = style.resolve()
     if shift is None:
         raise UsageError("this style changes nothing; give an emotion or a number above strength 0")

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from valle.arrays import Samples
-from valle.audio.recording import load_recording, resample
-from valle.corpora.recordings import read_heldout, read_manifest
+from valle.audio.recording import resample
+from valle.corpora.recordings import find_part, load_recording_part, read_heldout, read_manifest
 from valle.corpora.split import is_evaluation_sentence, plain_words
 from valle.errors import UsageError
 from valle.evaluation.metrics import EVALUATION_RATE
@@ -40,10 +40,17 @@ class HeldoutUtterance:
 
     path: Path
     text: str
+    part: tuple[float, float] | None = None
+    """Start and length in seconds of the part of the file that is meant; None: all of it."""
+
+    @classmethod
+    def from_row(cls, row: Row) -> HeldoutUtterance:
+        """The recording, or the part of one, that a row of a manifest names."""
+        return cls(row["audio"], row["text"], find_part(row))
 
     def samples(self) -> Samples:
         """The recording, mono at 16 kHz."""
-        return read_samples(self.path)
+        return read_samples(self.path, self.part)
 
 
 @dataclass(frozen=True)
@@ -58,10 +65,15 @@ class Speaker:
     """Ground truth: recordings with transcripts."""
 
 
-def read_samples(path: Path) -> Samples:
-    """Read a recording, mono at 16 kHz."""
-    recording = load_recording(path)
+def read_samples(path: Path, part: tuple[float, float] | None = None) -> Samples:
+    """Read a recording, or a part of it (start and length in seconds), mono at 16 kHz."""
+    recording = load_recording_part(path, part)
     return resample(recording.samples, recording.sample_rate, EVALUATION_RATE)
+
+
+def read_row(row: Row) -> Samples:
+    """Read the recording, or the part of one, that a row of a manifest names, mono at 16 kHz."""
+    return read_samples(row["audio"], find_part(row))
 
 
 def loudest(samples: Samples, length: int) -> Samples:
@@ -104,8 +116,8 @@ def rows_by_speaker(manifests: Sequence[Path], names: Collection[str]) -> dict[s
 
 def make_speaker(name: str, prompt: Row, utterances: Iterable[Row]) -> Speaker:
     """A speaker from manifest rows: the prompt is the loudest 3 s of its recording."""
-    samples = loudest(read_samples(prompt["audio"]), round(PROMPT_SECONDS * EVALUATION_RATE))
-    transcribed = tuple(HeldoutUtterance(row["audio"], row["text"]) for row in utterances)
+    samples = loudest(read_row(prompt), round(PROMPT_SECONDS * EVALUATION_RATE))
+    transcribed = tuple(map(HeldoutUtterance.from_row, utterances))
     return Speaker(name, prompt["corpus"], samples, transcribed)
 
 

@@ -78,7 +78,7 @@ def save_plot(
     seconds = len(samples) / sample_rate
     figure, image_format = open_figure(target, (min(40.0, max(8.0, 2.0 * seconds)), 5.0))
     waves, spectrum, text = figure.subplots(3, 1, sharex=True, height_ratios=(2.0, 4.0, 1.0))
-    waves.set_title(title, loc="left")
+    waves.set_title(title, loc="left", parse_math=False)
     waves.plot(np.arange(len(samples)) / sample_rate, samples, linewidth=0.4, color="#205080")
     peak = float(np.abs(samples).max()) or 1.0
     waves.set(ylim=(-1.05 * peak, 1.05 * peak), ylabel="amplitude", xlim=(0.0, seconds))
@@ -107,7 +107,9 @@ def _write_words(figure: Figure, axes: Axes, words: Sequence[TimedWord]) -> None
     lines = [0.82, 0.5, 0.18]
     ends = [-np.inf] * len(lines)  # right edge of the last word of each line, in pixels
     for word, start, end in words:
-        label = axes.text((start + end) / 2, 0.5, word, ha="center", va="center", fontsize=9)
+        label = axes.text(
+            (start + end) / 2, 0.5, word, ha="center", va="center", fontsize=9, parse_math=False
+        )
         box = label.get_window_extent()
         line = next((k for k, edge in enumerate(ends) if box.x0 > edge), int(np.argmin(ends)))
         label.set_y(lines[line])

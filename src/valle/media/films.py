@@ -69,8 +69,15 @@ class Film:
 
     @property
     def fingerprint(self) -> str:
-        """What tells this file from others and from other versions of it, without reading it."""
-        status = self.path.stat()
+        """What tells this file from others and from other versions of it, without reading it.
+
+        Raises:
+            RecordingError: The file is gone.
+        """
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise RecordingError(f"cannot read {self.path}: {error.strerror}") from error
         return f"{self.path.resolve()} {status.st_size} {status.st_mtime_ns}"
 
 
@@ -200,6 +207,8 @@ def read_sound(
         RecordingError: The film is damaged.
     """
     start, end = (0.0, film.seconds) if span is None else span
+    if not track.rate:
+        raise RecordingError(f"{film.path} does not state the sample rate of its sound")
     resampler = soxr.ResampleStream(track.rate, rate, channels, "float32")
     blocks = _place(film, track, channels, start, end)
     left = round((end - start) * rate)

@@ -9,6 +9,7 @@ Nothing is dropped silently: `Subtitles.notes` has all that was repaired or is n
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from valle.files import write_atomically
 from valle.media.cue_text import clean_cue
 
 _MAX_BYTES = 64 << 20
-_TIME = r"(-?)(?:(\d+):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
+_TIME = r"(-?)(?:(\d{1,5}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
 _TIMES = re.compile(rf"^\s*{_TIME}\s*-->\s*{_TIME}")
 _VTT_BLOCK = re.compile(r"^(?:NOTE|STYLE|REGION)\b")
 _INSTALL = "`pip install 'valle[media]'`, or `pip install '.[media]'` in a checkout"
@@ -156,7 +157,7 @@ def _decode(path: str | Path) -> tuple[str, list[CueNote]]:
         except UnicodeDecodeError:
             text = data.decode("cp1252", "replace")
             notes.append(CueNote(0, f"{path} is not UTF-8; it was read as Windows-1252"))
-    return text.replace("\r\n", "\n").replace("\r", "\n"), notes
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", ""), notes
 
 
 def _read_blocks(text: str) -> list[_Event]:
@@ -240,12 +241,14 @@ def _repair(events: Iterable[_Event], notes: list[CueNote]) -> list[_Event]:
             event = replace(event, start=0.0)
         kept.append(event)
     kept.sort(key=lambda event: (event.start, event.number))
+    starts = [event.start for event in kept]
     repaired = []
     for event, following in zip(kept, [*kept[1:], None], strict=True):
         if event.end <= event.start:
             how = "ends before it begins" if event.end < event.start else "has no length"
-            later = [other.start for other in kept if other.start > event.start]
-            end = min([event.start + _estimate_seconds(event.text), *later[:1]])
+            place = bisect.bisect_right(starts, event.start)
+            later = starts[place : place + 1]
+            end = min([event.start + _estimate_seconds(event.text), *later])
             notes.append(CueNote(event.number, f"{how}; taken to end at {format_time(end)}"))
             event = replace(event, end=end)
         elif following and event.start < following.start < event.end:

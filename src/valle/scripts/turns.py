@@ -89,8 +89,10 @@ def _read_json(text: str) -> list[Turn]:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise locate_error(error.lineno, f"this is not JSON: {error.msg}") from None
-    except RecursionError:
-        raise TextError("this is not a script: its JSON is nested too deeply") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        raise TextError(
+            "this is not a script: its JSON is nested too deeply, or has a number that is too long"
+        ) from None
     if isinstance(data, dict):  # {"turns": [...]}, or "inputs", as ElevenLabs has it
         data = next((data[key] for key in ("turns", "inputs", "script") if key in data), data)
     if not isinstance(data, list):

@@ -38,9 +38,7 @@ class Scope(StrictModel):
     """What for."""
     languages: list[str] | None = None
     """Languages that the voice may speak, such as "en-us"."""
-    expires: str | None = Field(
-        default=None, pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
-    )
+    expires: str | None = Field(default=None, pattern=_DAY)
     """The last day, in UTC."""
 
 

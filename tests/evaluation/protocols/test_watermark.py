@@ -136,11 +136,11 @@ def test_everyday_trials(recorded: Samples, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_model_speaks_segments_without_a_watermark(model: valle.Model) -> None:
     texts = ["No.", f"{TEXT} " * 8]  # which a model of random weights speaks in a hurry
-    segments = watermark.speak_segments(model, [VOICE], texts, 1)
+    segments = watermark.speak_segments(model, [{"audio": VOICE}], texts, 1)
     assert [len(segment.samples) for segment in segments] == [3.6 * 16_000]
     assert not detect_watermark(segments[0].samples, 16_000).found
     with pytest.raises(UsageError, match="longer sentences"):
-        watermark.speak_segments(model, [VOICE], ["No."], 1)
+        watermark.speak_segments(model, [{"audio": VOICE}], ["No."], 1)
 
 
 def test_mp3_has_the_quality_of_its_bit_rate(recorded: Samples) -> None:

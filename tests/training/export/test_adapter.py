@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra [train]")
 
 import torch
+from onnx import helper, numpy_helper
 
 import valle
 from command_line import expect_success, expect_usage_error
@@ -98,6 +99,16 @@ def test_changed_graph_is_the_merged_model(tmp_path: Path) -> None:
     for name in adapter.changes("ar"):
         np.testing.assert_allclose(weights[name].T, merged[name].detach(), atol=1e-6)
     assert bundle.graph_hash("ar") != bundle.with_adapter(adapter).graph_hash("ar")
+
+
+def test_weights_whose_parts_do_not_fit_are_refused() -> None:
+    change = {"w": np.zeros((4, 3), np.float32)}
+    values = numpy_helper.from_array(np.zeros((4, 3), np.int8), "w.int8")
+    scales = numpy_helper.from_array(np.ones(5, np.float32), "w.scale")
+    for tensors in ([], [values], [values, scales]):
+        graph = helper.make_graph([], "g", [], [], tensors)
+        with pytest.raises(BundleError, match="weight|cannot be read"):
+            add_to_weights(helper.make_model(graph).SerializeToString(), change)
 
 
 def test_low_rank_layers_equal_the_merged_weights() -> None:

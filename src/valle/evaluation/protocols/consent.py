@@ -119,7 +119,7 @@ def read_talkers(manifests: Sequence[Path], heldout: Sequence[Path]) -> list[Tal
         recordings = recordings[:_RECORDINGS]
         statements = sum(row["seconds"] >= _SHORTEST for row in recordings)
         if len(recordings) >= 2 and statements:
-            utterances = tuple(HeldoutUtterance(row["audio"], row["text"]) for row in recordings)
+            utterances = tuple(map(HeldoutUtterance.from_row, recordings))
             talkers.append(Talker(name, utterances, statements))
     if len(talkers) < 2:
         raise UsageError(
@@ -170,7 +170,7 @@ class _TrialRunner:
     def __init__(self, model: Model, talkers: Sequence[Talker]) -> None:
         self._model = model
         self._talkers = talkers
-        self._voices: dict[Path, Voice] = {}
+        self._voices: dict[HeldoutUtterance, Voice] = {}
         # A recording is in many trials, and decoding and analyzing it is most of the work.
         self._samples = functools.cache(HeldoutUtterance.samples)
         self._fingerprint = functools.cache(self._compute_fingerprint)
@@ -260,10 +260,10 @@ class _TrialRunner:
         return compute_fingerprint(self._samples(recording), EVALUATION_RATE)
 
     def _clone(self, reference: HeldoutUtterance, text: str, seed: int) -> Samples:
-        if reference.path not in self._voices:
+        if reference not in self._voices:
             prompt = (self._samples(reference), EVALUATION_RATE)
-            self._voices[reference.path] = self._model.enroll(prompt, attest=ATTESTATION)
-        speech = self._model.speak(text, self._voices[reference.path], seed=seed)
+            self._voices[reference] = self._model.enroll(prompt, attest=ATTESTATION)
+        speech = self._model.speak(text, self._voices[reference], seed=seed)
         return resample(speech.audio, speech.sample_rate, EVALUATION_RATE)
 
 

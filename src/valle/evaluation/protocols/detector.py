@@ -29,7 +29,7 @@ from valle.corpora.synthetic_speaker import SyntheticSpeaker
 from valle.corpora.synthetic_store import read_sentences
 from valle.detection.detector import BONA_FIDE, SYNTHETIC, classify
 from valle.errors import UsageError
-from valle.evaluation.material import read_manifests, read_names, read_samples
+from valle.evaluation.material import Row, read_manifests, read_names, read_row
 from valle.evaluation.metrics import EVALUATION_RATE
 from valle.evaluation.metrics.statistics import bootstrap_equal_error_rate, wilson_interval
 from valle.evaluation.report import Figure
@@ -133,10 +133,10 @@ def make_segments(model: Model, material: Material, quiet: bool = True) -> list[
         UsageError: a file is missing, or there are too few recordings or sentences.
     """
     names = read_names(material.heldout)
-    by_speaker: dict[str, list[Path]] = {}
+    by_speaker: dict[str, list[Row]] = {}
     for row in read_manifests(material.manifests):
         if row["speaker"] in names and row["seconds"] >= MIN_PROMPT_SECONDS:
-            by_speaker.setdefault(row["speaker"], []).append(row["audio"])
+            by_speaker.setdefault(row["speaker"], []).append(row)
     texts = [
         text
         for text in read_sentences(material.sentences)
@@ -147,16 +147,14 @@ def make_segments(model: Model, material: Material, quiet: bool = True) -> list[
     count, length = material.per_speaker, round(_SECONDS * EVALUATION_RATE)
     segments: list[Segment] = []
     for speaker in tqdm(sorted(by_speaker), desc="segments", disable=quiet or None):
-        prompt, *paths = by_speaker[speaker]
+        prompt, *rows = by_speaker[speaker]
         first = len(segments)
-        recorded = [
-            Segment(RECORDED, speaker, read_samples(path)[:length]) for path in paths[:count]
-        ]
+        recorded = [Segment(RECORDED, speaker, read_row(row)[:length]) for row in rows[:count]]
         segments += recorded
         for index, segment in enumerate(recorded):
             segments += _resynthesize(model, segment, index)
         chosen = [texts[(first + index) % len(texts)] for index in range(count)]
-        segments += _synthesize(model, speaker, read_samples(prompt), chosen)
+        segments += _synthesize(model, speaker, read_row(prompt), chosen)
     return segments + _synthesize_by_engines(texts, 2 * len(by_speaker))
 
 

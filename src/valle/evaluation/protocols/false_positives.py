@@ -21,7 +21,7 @@ from valle.arrays import Samples
 from valle.corpora.synthetic import synthesize_speaker
 from valle.corpora.synthetic_speaker import SyntheticSpeaker
 from valle.errors import RecordingError
-from valle.evaluation.material import read_manifests, read_samples
+from valle.evaluation.material import read_manifests, read_row
 from valle.evaluation.metrics import EVALUATION_RATE
 from valle.watermark.detect import MAX_FALSE_POSITIVE_PROBABILITY, detect_watermark
 
@@ -55,7 +55,7 @@ def read_recordings(manifests: Sequence[Path]) -> Iterator[Samples]:
     """
     for row in read_manifests(manifests):
         with contextlib.suppress(RecordingError):
-            yield read_samples(row["audio"])
+            yield read_row(row)
 
 
 def synthesize_sentences(texts: Sequence[str], seed: int = 0) -> Iterator[Samples]:

@@ -29,7 +29,7 @@ from valle.evaluation.material import (
     loudest,
     read_manifests,
     read_names,
-    read_samples,
+    read_row,
 )
 from valle.evaluation.metrics import EVALUATION_RATE, audio_quality
 from valle.evaluation.metrics.statistics import bootstrap_interval, wilson_interval
@@ -107,10 +107,7 @@ def read_segments(manifests: Sequence[Path], heldout: Sequence[Path], count: int
             f"{SECONDS + _MARGIN} s or more, {count} are needed; give fewer --segments"
         )
     length = round((SECONDS + _MARGIN) * EVALUATION_RATE)
-    return [
-        Segment(row["speaker"], loudest(read_samples(row["audio"]), length))
-        for row in interleaved[:count]
-    ]
+    return [Segment(row["speaker"], loudest(read_row(row), length)) for row in interleaved[:count]]
 
 
 def synthesize_segments(texts: Sequence[str], count: int) -> list[Segment]:
@@ -138,13 +135,13 @@ def synthesize_segments(texts: Sequence[str], count: int) -> list[Segment]:
 
 
 def speak_segments(
-    model: Model, prompts: Sequence[Path], texts: Sequence[str], count: int, quiet: bool = True
+    model: Model, prompts: Sequence[Row], texts: Sequence[str], count: int, quiet: bool = True
 ) -> list[Segment]:
     """Sentences by the model, without its watermark, in the voices of recordings.
 
     Args:
         model: speaks them.
-        prompts: recordings of one voice each, used in turn.
+        prompts: rows of a manifest, recordings of one voice each, used in turn.
         texts: long enough for a segment, used in order.
         count: of the segments.
         quiet: no progress bar.
@@ -153,7 +150,10 @@ def speak_segments(
         UsageError: there is no recording, or too few sentences are long enough.
     """
     length = round((SECONDS + _MARGIN) * EVALUATION_RATE)
-    voices = [model.enroll(path, attest=ATTESTATION) for path in prompts[:count]]
+    voices = [
+        model.enroll((read_row(row), EVALUATION_RATE), attest=ATTESTATION)
+        for row in prompts[:count]
+    ]
     segments: list[Segment] = []
     bar = tqdm(total=count, desc="speech", unit="segment", disable=quiet or None)
     for number, text in enumerate(texts if voices else ()):

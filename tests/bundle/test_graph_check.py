@@ -52,7 +52,8 @@ def test_a_field_with_a_second_number_is_refused() -> None:
     location = 14 << 3  # an integer
     tag = location | 1 << 32
     varint = bytes(tag >> shift & 0x7F | (0x80 if shift < 28 else 0) for shift in range(0, 35, 7))
-    tensor = varint + b"\x01"
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT).SerializeToString()
+    tensor += varint + b"\x01"
     model = make_model().SerializeToString()
     graph = b"\x2a" + bytes([len(tensor)]) + tensor
     model += b"\x3a" + bytes([len(graph)]) + graph

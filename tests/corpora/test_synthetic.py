@@ -10,7 +10,13 @@ import pytest
 
 from signals import RATE, centroid, pitch_of
 from valle.corpora import augmentation, synthetic, tts_engines
-from valle.corpora.espeak_speech import Espeak, EspeakError, EspeakVoice, voice_file
+from valle.corpora.espeak_speech import (
+    Espeak,
+    EspeakEndedError,
+    EspeakError,
+    EspeakVoice,
+    voice_file,
+)
 from valle.corpora.split import is_evaluation_sentence
 from valle.corpora.synthetic import (
     SynthesisPlan,
@@ -58,6 +64,18 @@ def test_samples_are_independent_of_previous_requests() -> None:
         first = espeak.speak("Same again.", PLAIN, seed=3)[0]
         espeak.speak("Something else, quite different!", PLAIN, seed=9)
         assert np.array_equal(espeak.speak("Same again.", PLAIN, seed=3)[0], first)
+
+
+def test_a_process_that_was_killed_is_replaced() -> None:
+    speaker = SyntheticSpeaker.sample(1, ESPEAK)
+    (before,) = synthesize_speaker(speaker, TEXTS[:1])[0]
+    process = synthetic._espeak()._process
+    process.kill()
+    process.wait()
+    with pytest.raises(EspeakEndedError, match="memory"):
+        synthetic._espeak().speak("So.", PLAIN)
+    (after,) = synthesize_speaker(speaker, TEXTS[:1])[0]
+    np.testing.assert_array_equal(after.samples, before.samples)
 
 
 def test_voice_parameters_change_pitch_and_rate() -> None:

@@ -15,6 +15,7 @@ import espeakng_loader
 import numpy as np
 from numpy.typing import NDArray
 
+from valle.errors import Error
 from valle.text.phonemes import parse_ipa
 
 _FORMANTS = 9  # numbered 0 to 8 in a voice file
@@ -26,6 +27,10 @@ _CLOSURE_DEPTH = 10 ** (-30 / 20)  # a closure is 30 dB below the peak of the so
 
 class EspeakError(Exception):
     """espeak-ng could not speak a text with a voice; other texts or voices may work."""
+
+
+class EspeakEndedError(Error):
+    """The process of espeak-ng has ended: it was killed, or the machine is out of memory."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,7 @@ class Espeak:
 
         Raises:
             EspeakError: espeak-ng could not speak this text with this voice.
+            EspeakEndedError: its process has ended; a new one may go on.
         """
         request = {
             "voice": voice_file(voice),
@@ -150,11 +156,16 @@ class Espeak:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        stdin.write(json.dumps(request).encode() + b"\n")
-        stdin.flush()
-        line = stdout.readline()
+        try:
+            stdin.write(json.dumps(request).encode() + b"\n")
+            stdin.flush()
+            line = stdout.readline()
+        except BrokenPipeError:
+            line = b""
         if not line:
-            raise RuntimeError("the espeak-ng process ended; see its messages on stderr")
+            raise EspeakEndedError(
+                "the process of espeak-ng ended before it had spoken; is there enough memory?"
+            )
         head: dict[str, Any] = json.loads(line)
         if "error" in head:
             raise EspeakError(head["error"])

@@ -20,7 +20,13 @@ from numpy.typing import NDArray
 
 from valle.audio_format import HOP, SAMPLE_RATE
 from valle.corpora import augmentation, tts_engines
-from valle.corpora.espeak_speech import Espeak, EspeakError, EspeakVoice, Sound
+from valle.corpora.espeak_speech import (
+    Espeak,
+    EspeakEndedError,
+    EspeakError,
+    EspeakVoice,
+    Sound,
+)
 from valle.corpora.phoneme_times import frame_symbols
 from valle.corpora.split import is_evaluation_sentence
 from valle.corpora.synthetic_speaker import ENGINES, SyntheticSpeaker
@@ -189,13 +195,23 @@ def _run_engine(
     if isinstance(speaker.voice, EspeakVoice):
         for index, (sentence, text) in enumerate(zip(sentences, texts, strict=True)):
             try:
-                yield sentence, _espeak().speak(text, speaker.voice, seed=index + 1)
+                yield sentence, _speak_by_espeak(text, speaker.voice, seed=index + 1)
             except EspeakError:
                 yield sentence, None
         return
     engine = tts_engines.flite if speaker.engine == "flite" else tts_engines.festival
     for sentence, speech in zip(sentences, engine(speaker.voice, texts), strict=True):
         yield sentence, (*speech, None) if speech else None
+
+
+def _speak_by_espeak(
+    text: str, voice: EspeakVoice, seed: int
+) -> tuple[NDArray[np.float32], int, list[Sound]]:
+    try:
+        return _espeak().speak(text, voice, seed)
+    except EspeakEndedError:
+        _espeak.cache_clear()  # a process that was killed is replaced once
+        return _espeak().speak(text, voice, seed)
 
 
 @lru_cache(maxsize=1)

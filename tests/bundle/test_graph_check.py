@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny_codec import codec_graphs
 from valle.bundle import graph_check
 from valle.bundle.bundle import DEFAULT_FOLDER
-from valle.bundle.graph_check import GraphError, check_graph
+from valle.bundle.graph_check import check_graph
+from valle.bundle.graph_fields import GraphError
 from valle.bundle.session import make_session
 
 

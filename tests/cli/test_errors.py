@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +108,11 @@ def test_full_disk_is_reported(speak: RunCommand, tmp_path: Path) -> None:
     assert err.count("\n") == 1
 
 
+EDIT = ("a.wav", "--text", "t.txt", "--delete", "x")
+DUB = ("f.mkv", "--subtitles", "s.srt", "-o", "o.mkv")
+SYNC = ("f.wav", "--script", "s.txt", "-o", "o.wav")
+
+
 @pytest.mark.parametrize(
     ("argv", "part"),
     [
@@ -158,6 +165,20 @@ def test_full_disk_is_reported(speak: RunCommand, tmp_path: Path) -> None:
         (["consent", "new", "--speaker", "A", "--user", "\n"], "--user"),
         (["consent", "revoke", "nobody"], "nobody"),
         (["ledger", "burn"], "burn"),
+        (
+            ["edit", "a.wav", "--text", "t", "--delete", "x", "--voice", "A", "--ref-text", "x"],
+            "--ref-text",
+        ),
+        (["restyle", "a.wav", "--emotion", "sad", "--voice", "A", "--speaker", "x"], "--speaker"),
+        (
+            ["dub", "f.mkv", "--subtitles", "s", "-o", "o.mkv", "--voice", "A", "--attest", "x"],
+            "--attest",
+        ),
+        (
+            ["sync", "f.wav", "--script", "s", "-o", "o.wav", "--voice", "A", "--challenge", "x"],
+            "--challenge",
+        ),
+        (["book", "make", "b.txt", "-o", "b.m4b", "--voice", "A", "--consent", "x"], "--consent"),
     ],
 )
 def test_usage_error_names_the_option(run: RunCommand, argv: list[str], part: str) -> None:
@@ -192,6 +213,16 @@ def test_missing_extra_is_named(run: RunCommand, monkeypatch: pytest.MonkeyPatch
     expect_failure(
         run("train"), 2, "torch_missing_for_valle_needs_torch", "pip install 'valle[train]'"
     )
+
+
+def test_faults_of_the_machine_are_not_called_internal(
+    run: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_the_disk() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "voices.db")
+
+    monkeypatch.setattr(registry, "names", fill_the_disk)
+    expect_failure(run("voices"), 7, "voices.db", "No space left")
 
 
 def test_internal_error_is_one_line(run: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from valle.errors import UsageError
+from valle.cli.evaluate_items import add_items, read_items
+from valle.errors import RecordingError, UsageError
 from valle.evaluation.items import hash_items, read_folder, read_sentences, select_items
 from valle.evaluation.published_lists import read_f5_list, read_librispeech, read_seed_list
 
@@ -67,13 +69,14 @@ def test_seed_lists(tmp_path: Path) -> None:
         "k1.wav|It is late.|prompt-wavs/p1.wav|We go home.|wavs/g1.wav",
         "",
         "k2|It is late.|prompt-wavs/p1.wav|We stay.",
+        "k3|It is late.|prompt-wavs/p1.wav|We wait.|",
     ]
     path = tmp_path / "meta.lst"
     path.write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8")
-    first, second = read_seed_list(path)
+    first, second, third = read_seed_list(path)
     assert (first.key, first.text, first.prompt_text) == ("k1", "We go home.", "It is late.")
     assert first.truth == tmp_path / "wavs" / "g1.wav"
-    assert second.truth is None
+    assert second.truth is third.truth is None
     assert len(first.read_prompt()) == 4 * RATE  # all of it
 
 
@@ -84,7 +87,7 @@ def test_seed_lists(tmp_path: Path) -> None:
         ("../k1|a|p.wav|b", "cannot name a file"),
         (".k|a|p.wav|b", "cannot name a file"),
         ("k1|a|p.wav| ", "has no text"),
-        ("k1|a|q.wav|b", "q.wav, which is no file"),
+        ("k1|a|q.wav|b", "q.wav, which is not a file"),
         ("k1|a|p.wav|b\nk1|a|p.wav|c", "two items called 'k1'"),
         ("", "lists nothing"),
     ],
@@ -133,6 +136,25 @@ def test_librispeech_continuation_and_whole_utterances(librispeech: Path) -> Non
         assert item.prompt_seconds is None
         assert item.prompt_text is not None
         assert item.prompt != item.truth
+
+
+def test_options_of_another_format_are_refused(librispeech: Path) -> None:
+    parser = argparse.ArgumentParser()
+    add_items(parser)
+    for option in (["--task", "cross"], ["--librispeech", "x"]):
+        with pytest.raises(UsageError, match=option[0]):
+            read_items(parser.parse_args([str(librispeech), *option]))
+    given = parser.parse_args([str(librispeech), "--format", "librispeech"])
+    assert {item.prompt_seconds for item in read_items(given)} == {3.0}
+
+
+def test_a_damaged_recording_of_librispeech_is_named(tmp_path: Path) -> None:
+    chapter = tmp_path / "1" / "2"
+    chapter.mkdir(parents=True)
+    (chapter / "1-2-0000.flac").write_bytes(b"no sound")
+    (chapter / "1-2.trans.txt").write_text("1-2-0000 A TEXT\n")
+    with pytest.raises(RecordingError, match=r"1-2-0000\.flac"):
+        read_librispeech(tmp_path)
 
 
 def test_f5_lists(librispeech: Path, tmp_path: Path) -> None:

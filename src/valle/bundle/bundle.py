@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from valle.bundle.adapter import Adapter
 from valle.bundle.config import CONFIG_NAME, RESTORE, BundleConfig, GraphConfig, read_config
-from valle.bundle.graph_check import GraphError, check_graph
+from valle.bundle.graph_check import check_graph
+from valle.bundle.graph_fields import GraphError
 from valle.bundle.graph_weights import add_to_weights
 from valle.bundle.hashed_file import open_hashed
 from valle.bundle.hub import HUB_PREFIX, fetch

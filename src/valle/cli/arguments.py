@@ -260,16 +260,6 @@ def add_voice(parser: argparse.ArgumentParser) -> None:
     add_consent(parser)
 
 
-def check_one_voice(arguments: argparse.Namespace) -> None:
-    """Check that the voice was given in exactly one way.
-
-    Raises:
-        UsageError: It was not given, or in both ways.
-    """
-    if (arguments.voice is None) == (arguments.ref_audio is None):
-        raise UsageError("give the voice in one way: --voice NAME|FILE or --ref-audio FILE")
-
-
 def parse_cast(given: Iterable[str]) -> dict[str, str]:
     """Return the voices of speakers, from words such as ANNA=ada.
 

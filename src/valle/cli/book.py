@@ -28,14 +28,11 @@ from valle.cli.book_report import (
 )
 from valle.cli.console import note, print_json, print_result
 from valle.cli.output import check_output
-from valle.cli.voices import enroll_recording, given_consent
-from valle.consent.issuing import check_given
+from valle.cli.voices import check_consent_options, enroll_recording
 from valle.errors import UsageError
-from valle.options import flag
 from valle.synthesis.model import find_voice, load
 
 _LISTEN = "redone"  # folder of the project with what was spoken again, to listen to
-_CONSENT = ("ref_text", "attest", "consent", "challenge", "speaker")
 
 
 def book_arguments(parser: argparse.ArgumentParser) -> None:
@@ -239,9 +236,4 @@ def _save_sentence(book: Audiobook, number: int, path: Path) -> None:
 def _check_voice(arguments: argparse.Namespace) -> None:
     if arguments.voice is not None and arguments.ref_audio is not None:
         raise UsageError("give the voice in one way: --voice NAME|FILE or --ref-audio FILE")
-    if arguments.ref_audio is not None:
-        check_given(given_consent(arguments))
-        return
-    for name in _CONSENT:
-        if getattr(arguments, name) is not None:
-            raise UsageError(f"{flag(name)} goes with --ref-audio; a saved voice has its own")
+    check_consent_options(arguments, is_new=arguments.ref_audio is not None)

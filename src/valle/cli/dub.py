@@ -16,7 +16,6 @@ from valle.cli.arguments import (
     add_quiet,
     add_threads,
     add_voice,
-    check_one_voice,
     given_fields,
     nonempty,
     parse_cast,
@@ -24,7 +23,7 @@ from valle.cli.arguments import (
 )
 from valle.cli.console import note, print_json
 from valle.cli.output import check_output, describe_interrupt
-from valle.cli.voices import enroll_recording
+from valle.cli.voices import check_voice, enroll_recording
 from valle.dubbing.dub import dub_film
 from valle.dubbing.options import DubOptions
 from valle.dubbing.plot import save_dub_plot
@@ -106,7 +105,7 @@ def dub(arguments: argparse.Namespace) -> None:
     """
     # Everything that can be refused is refused before the model is read.
     chosen = DubOptions.from_keywords(**given_fields(arguments, DubOptions))
-    check_one_voice(arguments)
+    check_voice(arguments)
     cast = parse_cast(arguments.cast)
     srt = arguments.output.with_suffix(".srt") if arguments.srt else None
     _check_outputs(arguments, chosen, srt)

@@ -10,11 +10,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from valle.audio.encoding import infer_audio_format
 from valle.cli.arguments import (
     Integer,
     add_bundle,
-    add_consent,
     add_fields,
     add_json,
     add_quiet,
@@ -23,12 +21,16 @@ from valle.cli.arguments import (
     nonempty,
     path,
 )
+from valle.cli.changed_recording import (
+    add_voice_and_output,
+    check_voice_and_output,
+    choose_voice,
+    save_changed,
+)
 from valle.cli.console import note, print_json
 from valle.cli.listening import listen, read_recording
 from valle.cli.output import check_output
 from valle.cli.texts import read_text
-from valle.cli.voices import enroll_recording, given_consent
-from valle.consent.issuing import check_given
 from valle.dubbing.caption_recognition import check_whisper
 from valle.editing.changes import (
     Change,
@@ -40,10 +42,11 @@ from valle.editing.changes import (
 from valle.editing.edit import EditedRecording, EditedSpan, edit_recording
 from valle.editing.options import EditOptions
 from valle.editing.plot import save_edit_plot
-from valle.errors import OutputError, TextError, UsageError
+from valle.errors import TextError, UsageError
 from valle.runtime.transcript import TimedTranscript
 from valle.synthesis.model import find_voice, load
-from valle.trust.provenance import sidecar_path
+
+_ENDING = "-edited"
 
 
 def edit_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,23 +88,7 @@ def edit_arguments(parser: argparse.ArgumentParser) -> None:
         help="instead of --text: a model of faster-whisper that recognizes what is said; needs "
         "the extra eval",
     )
-    parser.add_argument(
-        "--voice",
-        type=nonempty,
-        metavar="NAME|FILE",
-        help="a saved voice of the speaker, instead of --consent or --attest for the recording",
-    )
-    add_consent(parser)
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=path,
-        metavar="FILE",
-        help="file to write: .wav, .flac, .mp3 or .ogg (default: FILE-edited.wav)",
-    )
-    parser.add_argument(
-        "--force", action="store_true", help="replace the output files if they exist already"
-    )
+    add_voice_and_output(parser, _ENDING)
     parser.add_argument(
         "--plot",
         type=path,
@@ -129,28 +116,23 @@ def edit(arguments: argparse.Namespace) -> None:
     options = EditOptions.from_keywords(**given_fields(arguments, EditOptions))
     arguments.lexicon = options.lexicon
     _check_task(arguments, options.remove_fillers or options.shorten_pauses is not None)
-    if arguments.voice is None:
-        check_given(given_consent(arguments))
-    elif arguments.attest is not None or arguments.consent is not None:
-        raise UsageError("a saved voice has its receipt; leave out --attest and --consent")
-    output = _check_outputs(arguments)
+    output = check_voice_and_output(arguments, _ENDING, [arguments.text, arguments.transcript])
+    if arguments.plot is not None:
+        read = [arguments.recording, arguments.text, arguments.transcript, output]
+        check_output(arguments.plot, arguments.force, read)
     text, new_text = _read_texts(arguments)
     voice = None if arguments.voice is None else find_voice(arguments.voice)
     arguments.track = None
     model = load(arguments.bundle, threads=arguments.threads)
     samples = read_recording(arguments, arguments.recording, model.sample_rate)
-    if voice is None:
-        voice = enroll_recording(model, str(arguments.recording), arguments)
+    voice = choose_voice(model, arguments, voice)
     transcript = listen(model, arguments, samples, text)
     changes = _find_changes(arguments, transcript, new_text)
     with _show_candidates(len(changes) * options.best_of, arguments.quiet) as bar:
         edited = edit_recording(
             model, arguments.recording, transcript, changes, voice, options, lambda: bar.update()
         )
-    try:
-        edited.save(output, overwrite=arguments.force)
-    except FileExistsError as error:
-        raise OutputError(f"{error} exists already; replace it with --force") from error
+    save_changed(edited, output, arguments.force)
     if arguments.plot is not None:
         save_edit_plot(arguments.plot, edited)
     _report(arguments, edited, output)
@@ -174,19 +156,6 @@ def _check_task(arguments: argparse.Namespace, is_tidied: bool) -> None:
             "say where the words come from: --text FILE with what the recording says, or "
             "--whisper FOLDER with a model of faster-whisper that recognizes it"
         )
-
-
-def _check_outputs(arguments: argparse.Namespace) -> Path:
-    recording: Path = arguments.recording
-    output: Path = arguments.output or recording.with_name(f"{recording.stem}-edited.wav")
-    if str(output) == "-":
-        raise UsageError("the edited recording has a signed record beside it; name a file with -o")
-    infer_audio_format(output)
-    inputs = [recording, arguments.text, arguments.transcript, arguments.voice, arguments.consent]
-    for target in (output, sidecar_path(output), arguments.plot):
-        if target is not None:
-            check_output(target, arguments.force, inputs)
-    return output
 
 
 def _read_texts(arguments: argparse.Namespace) -> tuple[str | None, str | None]:

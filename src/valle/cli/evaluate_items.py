@@ -40,7 +40,6 @@ def add_items(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--task",
         choices=TASKS,
-        default=TASKS[0],
         help="of --format librispeech: cross (3 s of another utterance as the prompt, the "
         "default), continual (its own first 3 s), utterance (another whole one)",
     )
@@ -63,11 +62,15 @@ def read_items(arguments: argparse.Namespace) -> list[Item]:
     name = arguments.format or ("folder" if source.is_dir() else "seed")
     if name != "folder" and arguments.text:
         raise UsageError("--text is for a folder of voices; a list has its own texts")
+    if name != "librispeech" and arguments.task:
+        raise UsageError("--task is for --format librispeech; other lists say what the prompts are")
+    if name != "f5" and arguments.librispeech:
+        raise UsageError("--librispeech is for --format f5; other lists have their recordings")
     if name == "folder":
         sentences = read_sentences(arguments.text) if arguments.text else None
         return read_folder(source, sentences)
     if name == "librispeech":
-        return read_librispeech(source, arguments.task)
+        return read_librispeech(source, arguments.task or TASKS[0])
     if name == "seed":
         return read_seed_list(source)
     if arguments.librispeech is None:

@@ -30,6 +30,7 @@ from valle.evaluation.metrics.speaker_model import SpeakerModel
 from valle.evaluation.metrics.speaker_similarity import ResemblyzerEncoder
 from valle.evaluation.protocols import items as protocol
 from valle.evaluation.protocols.zero_shot import SYNTHESIZED
+from valle.evaluation.published_lists import TASKS
 from valle.evaluation.report import Clip, clip_rows, report, table
 from valle.evaluation.truth_gate import InvalidTableError, check_truth, read_expectation
 from valle.evaluation.versa import read_versa_scores, write_versa_inputs
@@ -147,14 +148,16 @@ def _evaluate(preset: Preset, arguments: argparse.Namespace) -> Outcome:
         "source": str(arguments.source),
         "items": len(items),
         "items_sha256": hash_items(items),
-        "task": arguments.task if arguments.format == "librispeech" else None,
+        "task": (arguments.task or TASKS[0]) if arguments.format == "librispeech" else None,
         "seeds": list(range(arguments.seed, arguments.seed + arguments.seeds)),
         "systems": {name: str(folder) for name, folder in systems.items()},
         "evaluators": describe_evaluators(metrics, model),
         "versions": describe_versions(),
     }
     graphs = {name: graph.sha256 for name, graph in model.bundle.config.graphs.items()}
-    store = ClipStore(arguments.output.with_suffix(".clips.jsonl"), settings | {"graphs": graphs})
+    # Clips that were evaluated without --clips are not saved, so they are made again with it.
+    determining = settings | {"graphs": graphs, "clips_saved": arguments.clips is not None}
+    store = ClipStore(arguments.output.with_suffix(".clips.jsonl"), determining)
     saver = _Saver(arguments.clips)
     clips = protocol.run(
         ItemSpeaker(model, ATTESTATION),

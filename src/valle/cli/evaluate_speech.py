@@ -60,7 +60,7 @@ def load_whisper(arguments: argparse.Namespace) -> WhisperTranscriber | None:
     """The model of `--whisper`, if it was given.
 
     Raises:
-        UsageError: the folder is no such model, or a package is missing.
+        UsageError: the folder is not such a model, or a package is missing.
     """
     return WhisperTranscriber(arguments.whisper) if arguments.whisper else None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from valle.arrays import Samples
+from valle.audio.recording import resample
 from valle.cli.arguments import nonempty, path
 from valle.cli.texts import read_text
 from valle.dubbing.caption_recognition import RATE, check_whisper, recognize_text
@@ -92,9 +93,9 @@ def listen(
     """
     seconds = len(samples) / model.sample_rate
     if text is None:
-        assert model.sample_rate == RATE
+        heard = resample(samples, model.sample_rate, RATE)
         with show_seconds("recognizing", seconds, arguments.quiet) as progress:
-            text = recognize_text(arguments.whisper, samples, arguments.threads, progress)
+            text = recognize_text(arguments.whisper, heard, arguments.threads, progress)
     with show_seconds("listening", seconds, arguments.quiet) as progress:
         return model.align(samples, text, arguments.lexicon, progress)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import importlib
 import keyword
 import os
@@ -24,6 +25,10 @@ from valle.errors import BundleError, Error, OutputError, UsageError
 from valle.version import __version__
 
 INTERRUPTED = 130
+# What a program meets and is not its own fault: full or broken disks, missing rights.
+_ENVIRONMENT = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+)
 
 
 @dataclass(frozen=True)
@@ -115,19 +120,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail("standard output was closed early", OutputError.exit_code)
     except Error as error:
         return _fail(str(error), error.exit_code)
+    except OSError as error:
+        if error.errno not in _ENVIRONMENT:
+            return _fail_internally(error)
+        return _fail(
+            f"cannot read or write {error.filename or 'a file'}: {error.strerror}",
+            OutputError.exit_code,
+        )
     except Exception as error:
         if _comes_from_a_graph(error):
             return _fail(
                 f"the bundle cannot be run: {error}; use another, or export it again",
                 BundleError.exit_code,
             )
-        if os.environ.get("VALLE_DEBUG"):
-            traceback.print_exc()
-        return _fail(
-            f"internal error, {type(error).__name__}: {error}; "
-            "set VALLE_DEBUG=1 for a traceback, and please report it",
-            Error.exit_code,
-        )
+        return _fail_internally(error)
 
 
 def run_command(argv: Sequence[str]) -> None:
@@ -202,6 +208,16 @@ def _hyphenate(argv: Sequence[str]) -> list[str]:
 def _comes_from_a_graph(error: Exception) -> bool:
     """Whether ONNX Runtime raised an error: one of a graph's sizes is not what it says."""
     return type(error).__module__.partition(".")[0] == "onnxruntime"
+
+
+def _fail_internally(error: Exception) -> int:
+    if os.environ.get("VALLE_DEBUG"):
+        traceback.print_exc()
+    return _fail(
+        f"internal error, {type(error).__name__}: {error}; "
+        "set VALLE_DEBUG=1 for a traceback, and please report it",
+        Error.exit_code,
+    )
 
 
 def _fail(message: str, code: int) -> int:

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from valle.audio.encoding import infer_audio_format
 from valle.cli.arguments import (
     add_bundle,
-    add_consent,
     add_json,
     add_quiet,
     add_threads,
     given_fields,
-    nonempty,
     path,
+)
+from valle.cli.changed_recording import (
+    add_voice_and_output,
+    check_voice_and_output,
+    choose_voice,
+    save_changed,
 )
 from valle.cli.console import note, print_json
 from valle.cli.listening import read_recording, show_seconds
-from valle.cli.output import check_output
 from valle.cli.speech_options import add_style, imitate_style, read_style
-from valle.cli.voices import enroll_recording, given_consent
-from valle.consent.issuing import check_given
 from valle.editing.restyle import restyle_recording
-from valle.errors import OutputError, UsageError
 from valle.styles import Style
 from valle.synthesis.model import find_voice, load
-from valle.trust.provenance import sidecar_path
+
+_ENDING = "-restyled"
 
 
 def restyle_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,23 +39,7 @@ def restyle_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help=str(Style.model_fields["rate"].description),
     )
-    parser.add_argument(
-        "--voice",
-        type=nonempty,
-        metavar="NAME|FILE",
-        help="a saved voice of the speaker, instead of --consent or --attest for the recording",
-    )
-    add_consent(parser)
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=path,
-        metavar="FILE",
-        help="file to write: .wav, .flac, .mp3 or .ogg (default: FILE-restyled.wav)",
-    )
-    parser.add_argument(
-        "--force", action="store_true", help="replace the output files if they exist already"
-    )
+    add_voice_and_output(parser, _ENDING)
     add_bundle(parser)
     add_threads(parser)
     add_json(parser)
@@ -73,38 +56,18 @@ def restyle(arguments: argparse.Namespace) -> None:
         OutputError: A file cannot be written.
     """
     style = read_style(arguments, given_fields(arguments, Style))
-    if arguments.voice is None:
-        check_given(given_consent(arguments))
-    elif arguments.attest is not None or arguments.consent is not None:
-        raise UsageError("a saved voice has its receipt; leave out --attest and --consent")
-    output = _check_output(arguments)
+    output = check_voice_and_output(arguments, _ENDING, [arguments.style_from])
     voice = None if arguments.voice is None else find_voice(arguments.voice)
     model = load(arguments.bundle, threads=arguments.threads)
     arguments.track = None
     samples = read_recording(arguments, arguments.recording, model.sample_rate)
     seconds = len(samples) / model.sample_rate
-    if voice is None:
-        voice = enroll_recording(model, str(arguments.recording), arguments)
+    voice = choose_voice(model, arguments, voice)
     style = imitate_style(arguments, style, model, voice) or Style()
     with show_seconds("restyling", seconds, arguments.quiet) as progress:
         restyled = restyle_recording(model, arguments.recording, style, voice, progress)
-    try:
-        restyled.save(output, overwrite=arguments.force)
-    except FileExistsError as error:
-        raise OutputError(f"{error} exists already; replace it with --force") from error
+    save_changed(restyled, output, arguments.force)
     if arguments.json:
         print_json(restyled.describe() | {"file": str(output)})
     else:
         note(arguments, f"{output}: {restyled.seconds:.1f} s")
-
-
-def _check_output(arguments: argparse.Namespace) -> Path:
-    recording: Path = arguments.recording
-    output: Path = arguments.output or recording.with_name(f"{recording.stem}-restyled.wav")
-    if str(output) == "-":
-        raise UsageError("the recording has a signed record beside it; name a file with -o")
-    infer_audio_format(output)
-    inputs = [recording, arguments.voice, arguments.consent, arguments.style_from]
-    for target in (output, sidecar_path(output)):
-        check_output(target, arguments.force, inputs)
-    return output

@@ -88,7 +88,7 @@ def _check_reach(options: ServeOptions, has_keys: bool) -> None:
 
 
 def _check_socket(options: ServeOptions) -> None:
-    """Remove the socket that a server left behind; anything else there is left alone."""
+    """Refuse a name that something other than a socket has; a socket left behind is replaced."""
     if options.uds is None:
         return
     path = Path(options.uds)

@@ -14,7 +14,6 @@ from valle.cli.arguments import (
     add_quiet,
     add_threads,
     add_voice,
-    check_one_voice,
     nonempty,
     path,
 )
@@ -40,8 +39,7 @@ from valle.cli.speech_options import (
     imitate_style,
 )
 from valle.cli.texts import read_text
-from valle.cli.voices import enroll_recording, given_consent
-from valle.consent.issuing import check_given
+from valle.cli.voices import check_voice, enroll_recording
 from valle.errors import OutputError, UsageError
 from valle.options import OutputOptions, flag
 from valle.synthesis.model import Model, find_voice, load
@@ -176,13 +174,7 @@ def _check_voice(arguments: argparse.Namespace) -> None:
             f"valle speak -i {shlex.quote(arguments.text)}; to speak the name itself, send it to "
             "valle speak -"
         )
-    check_one_voice(arguments)
-    if arguments.voice is None:
-        check_given(given_consent(arguments))
-        return
-    for name in ("ref_text", "attest", "consent", "challenge", "speaker"):
-        if getattr(arguments, name) is not None:
-            raise UsageError(f"{flag(name)} goes with --ref-audio; a saved voice has its own")
+    check_voice(arguments)
 
 
 def _choose_first_voice() -> str:

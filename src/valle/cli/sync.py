@@ -16,7 +16,6 @@ from valle.cli.arguments import (
     add_quiet,
     add_threads,
     add_voice,
-    check_one_voice,
     given_fields,
     path,
 )
@@ -30,7 +29,7 @@ from valle.cli.listening import (
     show_seconds,
 )
 from valle.cli.output import check_output, describe_interrupt
-from valle.cli.voices import enroll_recording
+from valle.cli.voices import check_voice, enroll_recording
 from valle.dubbing.caption_plot import save_word_plot
 from valle.dubbing.film_sound import FilmSound
 from valle.dubbing.options import SyncOptions
@@ -97,7 +96,7 @@ def sync(arguments: argparse.Namespace) -> None:
     """
     # Everything that can be refused is refused before the model is read.
     options = SyncOptions.from_keywords(**given_fields(arguments, SyncOptions))
-    check_one_voice(arguments)
+    check_voice(arguments)
     to_film = _check_outputs(arguments, options)
     text = read_script(arguments)
     film_sound = None

@@ -19,6 +19,7 @@ from valle.cli.arguments import (
     nonempty,
     path,
 )
+from valle.cli.device import add_device, choose_device
 from valle.cli.train_adapt import adapt, adapt_arguments
 from valle.cli.train_all import train_all, train_all_arguments
 from valle.cli.train_parallel import (
@@ -48,7 +49,6 @@ from valle.training.weight_averaging import average_runs
 
 _ALL_SUMMARY = "every model, from prepared recordings to a bundle, within a budget of time"
 _ADAPT_SUMMARY = "an adapter: a bundle's models, fine-tuned on 2 to 60 minutes of speech"
-_DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
 
 
 def train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,12 +88,7 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="total number of steps, earlier runs included",
     )
-    parser.add_argument(
-        "--device",
-        type=_device,
-        metavar="DEVICE",
-        help="cpu, cuda, ... (default: a GPU if there is one)",
-    )
+    add_device(parser)
     parser.add_argument(
         "--threads",
         type=Integer(1, 1024),
@@ -125,7 +120,7 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     folder = arguments.runs / arguments.stage
-    device = local_device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = local_device(choose_device(arguments.device))
     context = TrainerContext(
         stores=[Store(data) for data in arguments.data],
         folder=folder,
@@ -153,19 +148,6 @@ def train(arguments: argparse.Namespace) -> None:
         )
     if group.is_first:
         print(f"{folder}: {steps} steps")
-
-
-def _device(value: str) -> str:
-    try:
-        device = torch.device(value)
-        if device.type not in _DEVICE_TYPES:
-            raise RuntimeError
-        torch.empty(0, device=device)
-    except (AssertionError, NotImplementedError, RuntimeError):
-        raise argparse.ArgumentTypeError(
-            f"must be a device that PyTorch can use here, such as cpu or cuda, not {value!r}"
-        ) from None
-    return value
 
 
 def _no_arguments(parser: argparse.ArgumentParser) -> None:

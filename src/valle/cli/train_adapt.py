@@ -25,6 +25,7 @@ from valle.cli.arguments import (
     path,
 )
 from valle.cli.console import note
+from valle.cli.device import add_device, choose_device
 from valle.consent.training_consent import attest_training, receipt_of_voice
 from valle.corpora.store import Store
 from valle.errors import ConsentError, UsageError
@@ -39,6 +40,7 @@ from valle.training.trainers.adaptation import AdaptationOptions
 from valle.trust.attestation import ATTESTATION
 
 _MAX_MINUTES = 60.0  # of speech; with more, `valle train ar` and `nar` learn more than an adapter
+_FAR_TOO_MANY = 600.0  # minutes, all of which would be in memory at once
 
 
 def adapt_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,9 +86,7 @@ def adapt_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes for codes and labels, and threads for training (default: %(default)s)",
     )
-    parser.add_argument(
-        "--device", type=nonempty, metavar="DEVICE", help="cpu, cuda, ... (default: as valle train)"
-    )
+    add_device(parser)
     add_seed(parser)
     add_quiet(parser)
 
@@ -110,16 +110,21 @@ def adapt(arguments: argparse.Namespace) -> None:
     if arguments.adapter.suffix != ".safetensors":
         raise UsageError(f"{arguments.adapter}: the name of an adapter ends with .safetensors")
     stores = [Store(folder) for folder in arguments.data]
+    minutes = sum(u.samples for store in stores for u in store.utterances) / SAMPLE_RATE / 60
+    if minutes > _FAR_TOO_MANY:
+        raise UsageError(
+            f"the corpora have {minutes / 60:.0f} h of speech, far more than an adapter can learn: "
+            "train the models themselves, see docs/TRAINING.md, fine-tuning a bundle"
+        )
     speech = collect_speech(stores)
-    minutes = sum(map(len, speech.values())) / SAMPLE_RATE / 60
     if minutes > _MAX_MINUTES:
         note(
             arguments,
             f"{minutes:.0f} minutes of speech are more than an adapter can learn; see "
             "docs/TRAINING.md, fine-tuning a bundle",
         )
+    bundle = Bundle.load(arguments.bundle)  # before receipts are entered in the ledger
     consents = _collect_consents(arguments, speech)
-    bundle = Bundle.load(arguments.bundle)
     label_corpora(bundle, stores, arguments.workers, arguments.quiet)
     torch.set_num_threads(arguments.workers)
     adapter = train_adapter(
@@ -130,7 +135,7 @@ def adapt(arguments: argparse.Namespace) -> None:
             minutes=arguments.minutes,
             rank=arguments.rank,
             seed=arguments.seed,
-            device=arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+            device=choose_device(arguments.device),
         ),
         lambda name, epoch, loss: note(
             arguments, f"{name}: after {epoch} epochs, loss {loss:.4f} on held-out speech"
@@ -157,7 +162,10 @@ def _collect_consents(
             raise UsageError(
                 f"the corpora have {len(speech)} speakers: give --consent SPEAKER=VOICE for each"
             )
-        voices[speaker if equals else next(iter(speech))] = voice
+        name = speaker if equals else next(iter(speech))
+        if name in voices:
+            raise UsageError(f"--consent names the speaker {name!r} twice: give one voice for each")
+        voices[name] = voice
     if unknown := voices.keys() - speech.keys():
         raise UsageError(f"no speaker of the corpora is called {sorted(unknown)[0]!r}")
     if missing := speech.keys() - voices.keys():

@@ -27,6 +27,7 @@ from valle.cli.arguments import (
     nonempty,
     path,
 )
+from valle.cli.device import add_device
 from valle.errors import UsageError
 from valle.files import write_atomically
 from valle.training.models.sizes import SIZES
@@ -90,9 +91,7 @@ def train_all_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", choices=list(SIZES), default="default", help="model size (default: %(default)s)"
     )
-    parser.add_argument(
-        "--device", type=nonempty, metavar="DEVICE", help="as of the other stages, for training"
-    )
+    add_device(parser)
     parser.add_argument(
         "--workers",
         type=Integer(1, 1024),

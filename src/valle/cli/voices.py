@@ -15,6 +15,8 @@ from valle.cli.arguments import (
 )
 from valle.cli.console import note, print_json
 from valle.consent.issuing import GivenConsent, check_given
+from valle.errors import UsageError
+from valle.options import flag
 from valle.synthesis.model import Model, load
 from valle.voices import registry
 from valle.voices.suitability import is_about_excerpt, rate_recording
@@ -94,6 +96,39 @@ def _describe_recording(recording: str, voice: Voice, faults: list[str]) -> list
 def given_consent(arguments: argparse.Namespace) -> GivenConsent:
     """What is given by the options that `add_consent` added."""
     return GivenConsent(arguments.attest, arguments.consent, arguments.challenge, arguments.speaker)
+
+
+def check_consent_options(arguments: argparse.Namespace, is_new: bool) -> None:
+    """Check the options that `add_consent` added, before any work.
+
+    Args:
+        arguments: Of the command.
+        is_new: Whether a new recording is enrolled; a saved voice has all of this already.
+
+    Raises:
+        UsageError: An option is given for a saved voice, or does not go with another.
+        ConsentError: The recording comes without consent.
+    """
+    if is_new:
+        check_given(given_consent(arguments))
+        return
+    for name in ("ref_text", "attest", "consent", "challenge", "speaker"):
+        if getattr(arguments, name) is not None:
+            raise UsageError(
+                f"{flag(name)} is for a new recording; a saved voice has its own, so leave it out"
+            )
+
+
+def check_voice(arguments: argparse.Namespace) -> None:
+    """Check the options that `add_voice` added, before any work.
+
+    Raises:
+        UsageError: The voice was not given in one way; and what `check_consent_options` raises.
+        ConsentError: The recording comes without consent.
+    """
+    if (arguments.voice is None) == (arguments.ref_audio is None):
+        raise UsageError("give the voice in one way: --voice NAME|FILE or --ref-audio FILE")
+    check_consent_options(arguments, is_new=arguments.voice is None)
 
 
 def enroll_recording(

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import soundfile
@@ -142,10 +142,11 @@ def _check_row(row: Any) -> dict[str, Any]:
     return row
 
 
-def _is_time(value: object) -> bool:
+def _is_time(value: object) -> TypeGuard[float]:
     """Whether a value is a number of seconds: from 0 on, and not infinite."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and 0 <= value <= _MAX_SECONDS  # NaN is not
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value <= _MAX_SECONDS  # NaN is not
 
 
 def _read_duration(path: Path) -> float:

@@ -6,18 +6,17 @@ import hashlib
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from valle.arrays import Codes, Floats, Samples
+from valle.arrays import Codes, Samples
 from valle.audio.recording import resample
 from valle.consent.prints import is_same_speaker
 from valle.consent.validity import check_usable
 from valle.editing.changes import Change, apply_changes
 from valle.editing.options import EditOptions
-from valle.editing.sound import EditableSound, read_editable, write_edited
+from valle.editing.sound import ChangedRecording, EditableSound, read_editable
 from valle.editing.spans import Span, Timeline
 from valle.editing.splicing import Patch, Splice, close_gap, place_patch, splice
 from valle.editing.tidying import find_fillers, shorten_pauses
@@ -76,43 +75,13 @@ class EditedSpan:
 
 
 @dataclass(frozen=True, eq=False)
-class EditedRecording:
+class EditedRecording(ChangedRecording):
     """A recording after an edit."""
 
-    samples: Floats
-    """[N, channels], in [-1, 1]."""
-    sample_rate: int
-    """Hz, that of the recording."""
     text: str
     """What it says now."""
     spans: list[EditedSpan]
-    provenance: dict[str, Any]
-    """What made it: the model, the voice, the receipt of its consent, the options, the edits."""
-    original: EditableSound
-    """The recording as it was."""
-
-    @property
-    def seconds(self) -> float:
-        """Length of the audio."""
-        return len(self.samples) / self.sample_rate
-
-    def save(self, path: str | Path, overwrite: bool = True) -> None:
-        """Write the audio, and next to it `<path>.json`, a signed statement that valle made it.
-
-        Samples outside the edits are bit for bit those of a recording of up to 24 bits, if the
-        file is WAV or FLAC.
-
-        Args:
-            path: The file to write; its ending is the format: wav, flac, mp3 or ogg.
-            overwrite: Whether existing files are replaced.
-
-        Raises:
-            FileExistsError: A file exists and `overwrite` is False.
-            OutputError: A file cannot be written.
-            UsageError: The ending is unknown.
-            ConsentError: The user's key cannot be used.
-        """
-        write_edited(path, self.original, self.samples, self.provenance, overwrite)
+    """The places that were edited, in order."""
 
     def describe(self) -> dict[str, Any]:
         """Return all but the samples as plain values that `json` can write."""
@@ -202,7 +171,7 @@ def edit_recording(  # noqa: PLR0913 - the public options of an edit
         "edits": [span.describe() for span in edited],
     }
     samples = splice(sound.samples, splices)
-    return EditedRecording(samples, sound.rate, text, edited, provenance, sound)
+    return EditedRecording(samples, sound.rate, provenance, sound, text, edited)
 
 
 def _find_spans(

@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from valle.arrays import Floats, Samples
+from valle.arrays import Samples
 from valle.audio.levels import STEPS_PER_SECOND, compute_power
 from valle.audio.recording import resample
 from valle.audio.shaping import shape_speech, track_semitones
 from valle.consent.prints import is_same_speaker
 from valle.consent.validity import check_usable
-from valle.editing.sound import EditableSound, read_editable, write_edited
+from valle.editing.sound import ChangedRecording, read_editable
 from valle.errors import ConsentError, UsageError
 from valle.styles import Style, parse_style
 from valle.trust import ledger
@@ -32,37 +31,8 @@ _PART = (10.0, 20.0)  # seconds: the least and the most that are changed at once
 
 
 @dataclass(frozen=True, eq=False)
-class RestyledRecording:
+class RestyledRecording(ChangedRecording):
     """A recording in another style."""
-
-    samples: Floats
-    """[N, channels], in [-1, 1]."""
-    sample_rate: int
-    """Hz, that of the recording."""
-    provenance: dict[str, Any]
-    """What made it: the voice, the receipt of its consent, the style."""
-    original: EditableSound
-    """The recording as it was."""
-
-    @property
-    def seconds(self) -> float:
-        """Length of the audio."""
-        return len(self.samples) / self.sample_rate
-
-    def save(self, path: str | Path, overwrite: bool = True) -> None:
-        """Write the audio, and next to it `<path>.json`, a signed statement that valle made it.
-
-        Args:
-            path: The file to write; its ending is the format: wav, flac, mp3 or ogg.
-            overwrite: Whether existing files are replaced.
-
-        Raises:
-            FileExistsError: A file exists and `overwrite` is False.
-            OutputError: A file cannot be written.
-            UsageError: The ending is unknown.
-            ConsentError: The user's key cannot be used.
-        """
-        write_edited(path, self.original, self.samples, self.provenance, overwrite)
 
     def describe(self) -> dict[str, Any]:
         """Return all but the samples as plain values that `json` can write."""

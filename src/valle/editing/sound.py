@@ -83,36 +83,56 @@ def choose_subtype(name: str, subtype: str) -> str:
     return subtype if subtype in _LOSSLESS[name] else "PCM_16"
 
 
-def write_edited(
-    path: str | Path,
-    original: EditableSound,
-    samples: Floats,
-    record: dict[str, Any],
-    overwrite: bool,
-) -> None:
-    """Write samples [N, channels] as the original was coded, and the signed record next to them.
+@dataclass(frozen=True, eq=False)
+class ChangedRecording:
+    """A recording after a change."""
 
-    Raises:
-        FileExistsError: A file exists and `overwrite` is False.
-        OutputError: A file cannot be written.
-        UsageError: The ending is unknown.
-        ConsentError: The user's key cannot be used.
-    """
-    name = infer_audio_format(path)
-    key = ledger.get_signing_key().private
-    record = record | {
-        "seconds": round(len(samples) / original.rate, 3),
-        "samples_sha256": hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest(),
-    }
-    # In this order nothing but a rename can fail once the audio is in its place.
-    with (
-        write_atomically(provenance.sidecar_path(path), overwrite) as sidecar_part,
-        write_atomically(path, overwrite) as audio_part,
-    ):
-        _encode(audio_part, name, original, samples, f"{record['made_by']}; edited")
-        record["file_sha256"] = provenance.file_sha256(audio_part)
-        signed = provenance.sign(record, key)
-        sidecar_part.write_text(json.dumps(signed, indent=1) + "\n", encoding="utf-8")
+    samples: Floats
+    """[N, channels], in [-1, 1]."""
+    sample_rate: int
+    """Hz, that of the recording."""
+    provenance: dict[str, Any]
+    """What made it: the model, the voice, the receipt of its consent, the options."""
+    original: EditableSound
+    """The recording as it was."""
+
+    @property
+    def seconds(self) -> float:
+        """Length of the audio."""
+        return len(self.samples) / self.sample_rate
+
+    def save(self, path: str | Path, overwrite: bool = True) -> None:
+        """Write the audio, and next to it `<path>.json`, a signed statement that valle made it.
+
+        The audio is coded as the original was, if the format of the file has that. Samples that did
+        not change are bit for bit those of a recording of up to 24 bits, in a WAV or FLAC file.
+
+        Args:
+            path: The file to write; its ending is the format: wav, flac, mp3 or ogg.
+            overwrite: Whether existing files are replaced.
+
+        Raises:
+            FileExistsError: A file exists and `overwrite` is False.
+            OutputError: A file cannot be written.
+            UsageError: The ending is unknown.
+            ConsentError: The user's key cannot be used.
+        """
+        name = infer_audio_format(path)
+        key = ledger.get_signing_key().private
+        samples = np.ascontiguousarray(self.samples).tobytes()
+        record = self.provenance | {
+            "seconds": round(self.seconds, 3),
+            "samples_sha256": hashlib.sha256(samples).hexdigest(),
+        }
+        # In this order nothing but a rename can fail once the audio is in its place.
+        with (
+            write_atomically(provenance.sidecar_path(path), overwrite) as sidecar_part,
+            write_atomically(path, overwrite) as audio_part,
+        ):
+            _encode(audio_part, name, self.original, self.samples, f"{record['made_by']}; edited")
+            record["file_sha256"] = provenance.file_sha256(audio_part)
+            signed = provenance.sign(record, key)
+            sidecar_part.write_text(json.dumps(signed, indent=1) + "\n", encoding="utf-8")
 
 
 def _encode(path: Path, name: str, original: EditableSound, samples: Floats, comment: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from valle.errors import OutputError
 from valle.evaluation.comparison import read_clip
 from valle.evaluation.report import Clip
+from valle.files import write_atomically
 
 Key = tuple[str, str, int | None]
 """Item, row and seed of a clip."""
@@ -46,7 +47,8 @@ class ClipStore:
                 lines = [header, *complete]
             else:
                 lines = [header]
-            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            with write_atomically(path) as part:
+                part.write_text("\n".join(lines) + "\n", encoding="utf-8")
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror}") from error

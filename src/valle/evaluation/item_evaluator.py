@@ -99,9 +99,7 @@ class ItemEvaluator:
             error: why it could not be made, if it could not; it then counts as silence.
         """
         metrics, item = self._metrics, clip.item
-        # What is shorter cannot be measured, and is no speech.
-        missing = max(0, _SHORTEST - len(clip.samples))
-        samples = np.pad(clip.samples, (0, missing)) if missing else clip.samples
+        samples = pad_short(clip.samples)
         expected = item.text if text is None else text
         reference = self._references[item.prompt, item.prompt_seconds]
         embedding = metrics.encoder.embed(samples)
@@ -141,6 +139,12 @@ class ItemEvaluator:
             first_seconds=clip.first_seconds,
             failure=error or find_failure(samples, phonemes),
         )
+
+
+def pad_short(samples: Samples) -> Samples:
+    """Samples [N] at 16 kHz with silence after them up to half a second; less is not measured."""
+    missing = max(0, _SHORTEST - len(samples))
+    return np.pad(samples, (0, missing)) if missing else samples
 
 
 def find_failure(samples: Samples, phonemes: int) -> str:

@@ -89,7 +89,7 @@ def check_items(items: Iterable[Item], source: Path) -> list[Item]:
             raise UsageError(f"{source}: {item.key} has no text")
         for recording in (item.prompt, item.truth):
             if recording is not None and not recording.is_file():
-                raise UsageError(f"{source}: {item.key} needs {recording}, which is no file")
+                raise UsageError(f"{source}: {item.key} needs {recording}, which is not a file")
     return items
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import soundfile
 
-from valle.errors import UsageError
+from valle.errors import RecordingError, UsageError
 from valle.evaluation.items import Item, check_items
 from valle.evaluation.material import PROMPT_SECONDS
 
@@ -52,7 +52,7 @@ def read_seed_list(path: Path) -> list[Item]:
                 "key|prompt text|prompt|text|ground truth"
             )
         key, prompt_text, prompt, text = fields[:4]
-        truth = path.parent / fields[4] if len(fields) == 5 else None
+        truth = path.parent / fields[4] if fields[4:] and fields[4] else None
         key = key.removesuffix(".wav")
         speaker = Path(prompt).stem
         items.append(Item(key, speaker, text, path.parent / prompt, prompt_text or None, truth))
@@ -94,13 +94,14 @@ def read_librispeech(folder: Path, task: str = "cross", seed: int = 0) -> list[I
 
     Raises:
         UsageError: the folder has no such utterances.
+        RecordingError: a recording cannot be read.
     """
     by_speaker: dict[str, list[_Utterance]] = {}
     for transcripts in sorted(folder.glob("*/*/*.trans.txt")):
         for _, line in _read_lines(transcripts):
             name, _, text = line.partition(" ")
             path = transcripts.with_name(f"{name}.flac")
-            if path.is_file() and _SHORTEST <= soundfile.info(path).duration <= _LONGEST:
+            if path.is_file() and _SHORTEST <= _read_duration(path) <= _LONGEST:
                 utterance = _Utterance(name, path, text.strip())
                 by_speaker.setdefault(utterance.speaker, []).append(utterance)
     items = [
@@ -129,6 +130,18 @@ def _make_items(speaker: str, utterances: list[_Utterance], task: str, seed: int
                 utterance.name, speaker, utterance.text, prompt.path, prompt.text, utterance.path,
                 prompt_seconds=seconds,
             )  # fmt: skip
+
+
+def _read_duration(path: Path) -> float:
+    """Seconds of a recording, from its header.
+
+    Raises:
+        RecordingError: it cannot be read.
+    """
+    try:
+        return float(soundfile.info(path).duration)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise RecordingError(f"{path} cannot be read ({error}); copy it again") from error
 
 
 def _find_utterance(librispeech: Path, name: str) -> Path:

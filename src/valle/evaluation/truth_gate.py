@@ -49,7 +49,7 @@ def read_expectation(path: Path) -> Expectation:
     """Read what ground truth scored from the report of an earlier evaluation.
 
     Raises:
-        UsageError: the file is no report of `valle evaluate list`, or has no ground truth.
+        UsageError: the file is not a report of `valle evaluate list`, or has no ground truth.
     """
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -58,9 +58,9 @@ def read_expectation(path: Path) -> Expectation:
         return Expectation(str(path), settings["items_sha256"], settings["evaluators"], figures)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"{path} tells nothing about ground truth; give the JSON of an earlier "
+            f"{path} says nothing about ground truth; give the JSON of an earlier "
             "`valle evaluate list` of the same list"
         ) from error
 
@@ -101,7 +101,7 @@ def check_truth(
         for name in expected.evaluators.keys() & evaluators.keys()
         if expected.evaluators[name] != evaluators[name]
     )
-    # Another version can move figures within the tolerance: it is told, and does not fail.
+    # Another version can move figures within the tolerance: it is reported, and does not fail.
     return {
         "valid": not problems,
         "source": expected.source,

@@ -56,7 +56,7 @@ def read_versa_scores(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} is no output of VERSA: JSON lines with a key each") from error
+        raise UsageError(f"{path} is not output of VERSA: JSON lines with a key each") from error
     known = [scored[key] for key in keys if key in scored]
     if not known:
         raise UsageError(f"{path} scores no clip of this list")

@@ -14,9 +14,10 @@ import soundfile
 from browser import Browser, open_browser
 from valle.audio.loudness import measure_loudness
 from valle.cli.main import main
-from valle.errors import UsageError
+from valle.errors import OutputError, UsageError
+from valle.evaluation.listening import page
 from valle.evaluation.listening.options import ListeningOptions
-from valle.evaluation.listening.page import make_anchor, read_material
+from valle.evaluation.listening.page import make_anchor, read_material, write_test
 
 RATE = 16_000
 
@@ -168,3 +169,38 @@ def test_an_existing_test_is_not_replaced(clips: Path) -> None:
     systems = [f"--system={name}={clips / name}" for name in ("ours", "theirs")]
     assert main(["listening-test", "-o", str(folder), *systems]) == 7
     assert (folder / "index.html").read_bytes() == before
+
+
+def test_a_folder_of_somebody_else_stays(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program writes to the folder while the clips are made."""
+    options = ListeningOptions()
+    systems = {name: clips / name for name in ("ours", "theirs")}
+    material, folder = read_material(systems, None, options), clips / "test"
+    describe = page._describe_test
+
+    def write_meanwhile(*arguments: Any) -> dict[str, Any]:
+        (folder / "theirs").mkdir(parents=True)
+        return describe(*arguments)
+
+    monkeypatch.setattr(page, "_describe_test", write_meanwhile)
+    with pytest.raises(OutputError, match="cannot write"):
+        write_test(folder, material, options)
+    assert [path.name for path in folder.iterdir()] == ["theirs"]
+    assert not (clips / "test.key.json").exists()
+
+
+def test_no_test_stays_without_its_key(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ListeningOptions()
+    systems = {name: clips / name for name in ("ours", "theirs")}
+    material, key_path = read_material(systems, None, options), clips / "test.key.json"
+    describe = page._describe_test
+
+    def write_meanwhile(*arguments: Any) -> dict[str, Any]:
+        key_path.write_text("theirs")
+        return describe(*arguments)
+
+    monkeypatch.setattr(page, "_describe_test", write_meanwhile)
+    with pytest.raises(OutputError, match="exists already"):
+        write_test(clips / "test", material, options)
+    assert key_path.read_text() == "theirs"
+    assert not (clips / "test").exists()

@@ -12,6 +12,7 @@ from valle.evaluation.listening.results import (
     bootstrap_two_ways,
     evaluate_answers,
     read_answers,
+    read_key,
     table,
 )
 
@@ -91,3 +92,10 @@ def test_intervals_cover_the_mean_of_all_listeners_and_items() -> None:
         figure = bootstrap_two_ways(ratings)
         covered += figure.low <= 0.0 <= figure.high
     assert covered / trials >= 0.90  # the two-way bootstrap is conservative, never far below
+
+
+def test_keys_of_an_unknown_kind_are_refused(tmp_path: Path) -> None:
+    key = tmp_path / "key.json"
+    key.write_text('{"test": "t", "kind": "abx", "clips": {}}')
+    with pytest.raises(UsageError, match="is not a key"):
+        read_key(key)

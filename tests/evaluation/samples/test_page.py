@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from browser import open_browser
+from valle.errors import OutputError
 from valle.evaluation.item_clips import ItemClip
 from valle.evaluation.items import Item
 from valle.evaluation.metrics.word_errors import WordErrors
@@ -66,3 +67,18 @@ def test_the_worst_clips_come_first() -> None:
     assert [group[0].clip.item.key for group in worst] == ["k1", "k0"]
     assert [len(group) for group in worst] == [1, 1]
     assert worst[1][0].clip.seed == 1
+
+
+def test_a_page_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("PIL", reason="needs the extra plot")
+    item = Item("k", "ada", "It rains.", Path("p.wav"))
+    for title in ("first", "second"):
+        write_page(tmp_path / "page", [[make_clip(item, 0)]], PageText(title, ""), force=True)
+    assert "<h1>second" in (tmp_path / "page" / "index.html").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["page"]
+    monkeypatch.setattr(
+        "valle.evaluation.samples.page._fill_page", lambda *_: exec("raise OSError")
+    )
+    with pytest.raises(OutputError):
+        write_page(tmp_path / "page", [[make_clip(item, 0)]], PageText("third", ""), force=True)
+    assert "<h1>second" in (tmp_path / "page" / "index.html").read_text()

@@ -121,13 +121,33 @@ def write_test(folder: Path, material: Material, options: ListeningOptions) -> P
                     name: {"item": item, "system": system} for (item, system), name in names.items()
                 },
             }
-            with write_atomically(key_path) as part:
-                part.write_text(json.dumps(key, indent=1) + "\n", encoding="utf-8")
-                made.replace(folder)
+            _put_in_place(made, folder, key_path, json.dumps(key, indent=1) + "\n")
     except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
         raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
     return key_path
+
+
+def _put_in_place(made: Path, folder: Path, key_path: Path, key: str) -> None:
+    """Give a finished test its name, and write the key to it; both or neither.
+
+    Raises:
+        OutputError: a name is taken meanwhile, or cannot be written.
+    """
+    is_moved = False
+    try:
+        with write_atomically(key_path, overwrite=False) as part:
+            part.write_text(key, encoding="utf-8")
+            try:
+                made.rename(folder)
+            except OSError as error:
+                raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
+            is_moved = True
+    except (OutputError, FileExistsError) as error:
+        if is_moved:
+            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, FileExistsError):
+            raise OutputError(f"{error} exists already; choose another folder") from error
+        raise
 
 
 def make_anchor(samples: Samples, sample_rate: int) -> Samples:

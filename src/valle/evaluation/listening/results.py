@@ -104,6 +104,8 @@ def read_key(path: Path) -> dict[str, Any]:
     """
     try:
         key = json.loads(path.read_text(encoding="utf-8"))
+        if key["kind"] not in RANGES:
+            raise ValueError(f"kind {key['kind']!r}")
         known = {name: (clip["item"], clip["system"]) for name, clip in key["clips"].items()}
         return {"test": str(key["test"]), "kind": str(key["kind"]), "clips": known}
     except OSError as error:
@@ -133,7 +135,7 @@ def read_answers(paths: Sequence[Path], key: dict[str, Any]) -> list[Answer]:
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror}") from error
         except (UnicodeDecodeError, csv.Error) as error:
-            raise UsageError(f"{path} is no CSV: {error}") from error
+            raise UsageError(f"{path} is not CSV: {error}") from error
     if not answers:
         raise UsageError("there is no answer in these files")
     return list(answers.values())
@@ -148,7 +150,7 @@ def _read_answer(row: dict[str, Any], key: dict[str, Any], place: str) -> Answer
         item, system = key["clips"][row["clip"]]
         against = key["clips"][row["against"]][1] if row["against"] else ""
     except (ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"{place}: {error} is no answer of this test") from error
+        raise UsageError(f"{place}: {error} is not an answer of this test") from error
     if not low <= rating <= high:
         raise UsageError(f"{place}: a rating of {rating:g} is not on the scale, {low} to {high}")
     return Answer(row["session"], trial, item, system, against, rating, order)

@@ -24,7 +24,7 @@ class SpeakerModel:
         path: the ONNX graph.
 
     Raises:
-        UsageError: the file is missing, is no graph, or takes and gives something else.
+        UsageError: the file is missing, is not a graph, or takes and gives something else.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,7 +39,7 @@ class SpeakerModel:
             # From its bytes: a graph in memory cannot read other files as its weights.
             self._session = ort.InferenceSession(data, options, ["CPUExecutionProvider"])
         except Exception as error:
-            raise UsageError(f"{path} is no ONNX graph: {error}") from error
+            raise UsageError(f"{path} is not an ONNX graph: {error}") from error
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 2:
             raise UsageError(f"{path} takes something else than one waveform [1, samples]")

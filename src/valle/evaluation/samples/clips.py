@@ -15,6 +15,7 @@ from valle.editing.edit import edit_recording
 from valle.errors import TextError
 from valle.evaluation.evaluator import PhonemeErrors
 from valle.evaluation.item_clips import ItemClip, ItemSpeaker, read_system
+from valle.evaluation.item_evaluator import pad_short
 from valle.evaluation.items import Item
 from valle.evaluation.metrics import EVALUATION_RATE
 from valle.evaluation.metrics.speaker_similarity import ResemblyzerEncoder
@@ -128,7 +129,8 @@ class SampleMaker:
         return clip, edited.text, edited.spans[0].new_speech
 
     def _measure(self, clip: ItemClip, text: str, embedding: np.ndarray | None) -> SampleClip:
-        samples, metrics = clip.samples, self._metrics
+        samples, metrics = pad_short(clip.samples), self._metrics
+        clip = dataclasses.replace(clip, samples=samples)
         if clip.words is None:
             words = self._speaker.align(samples, text) if text else ()
             clip = dataclasses.replace(clip, words=words)

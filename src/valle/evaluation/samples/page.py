@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -72,8 +71,8 @@ def write_page(
             (made / "index.html").write_text(_fill_page(text, groups, body), encoding="utf-8")
             report = [[_describe(clip) for clip in group] for group in groups]
             (made / "clips.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-            if folder.exists():
-                shutil.rmtree(folder)
+            if folder.exists():  # moved away, and deleted with the temporary folder
+                folder.replace(Path(temporary, "before"))
             made.replace(folder)
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
@@ -84,12 +83,12 @@ def check_page_folder(folder: Path, force: bool) -> None:
     """Check that a page may be written into a folder, before any work is done for it.
 
     Raises:
-        OutputError: there is a page and `force` is False, or something that is no page.
+        OutputError: there is a page and `force` is False, or something that is not a page.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / "clips.json").is_file():
-        raise OutputError(f"{folder} is no sample page; choose another folder")
+        raise OutputError(f"{folder} is not a sample page; choose another folder")
     if not force:
         raise OutputError(f"{folder} has a page already; replace it with --force")
 

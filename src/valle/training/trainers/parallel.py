@@ -161,7 +161,10 @@ def _check_order(
     }
     path = folder / _ORDER
     if (folder / CHECKPOINT).is_file() and path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            before = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"{path} is damaged ({error}); give other --runs") from error
         for option, value in now.items():
             if before.get(option) != value:
                 raise UsageError(

@@ -22,6 +22,7 @@ from valle.options import flag
 from valle.trust.attestation import ATTESTATION
 
 BUNDLE = "FOLDER|hf://OWNER/NAME"
+_MAX_WORKERS = 1024
 
 
 def nonempty(value: str) -> str:
@@ -121,6 +122,64 @@ def add_quiet(
 ) -> None:
     """`-q`, `--quiet`."""
     parser.add_argument("-q", "--quiet", action="store_true", help=summary)
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """`--bundle`, `--threads`, `--json` and `-q`, which most commands of the model take."""
+    add_bundle(parser)
+    add_threads(parser)
+    add_json(parser)
+    add_quiet(parser)
+
+
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """`--force`."""
+    parser.add_argument(
+        "--force", action="store_true", help="replace the output files if they exist already"
+    )
+
+
+def add_plot(parser: argparse.ArgumentParser, what: str) -> None:
+    """`--plot`: a picture of the result."""
+    parser.add_argument(
+        "--plot", type=path, metavar="FILE.png", help=f"plot {what}; needs the extra plot"
+    )
+
+
+def add_cast(parser: argparse.ArgumentParser, summary: str) -> None:
+    """`--cast`: the voices of speakers, which `parse_cast` reads."""
+    parser.add_argument(
+        "--cast",
+        action="append",
+        default=[],
+        type=nonempty,
+        metavar="SPEAKER=NAME|FILE",
+        help=summary,
+    )
+
+
+def add_workers(
+    parser: argparse.ArgumentParser, summary: str = "processes to use", default: int = 2
+) -> None:
+    """`--workers`."""
+    parser.add_argument(
+        "--workers",
+        type=Integer(1, _MAX_WORKERS),
+        default=default,
+        metavar="N",
+        help=f"{summary} (default: %(default)s)",
+    )
+
+
+def add_teacher(parser: argparse.ArgumentParser, use: str) -> None:
+    """`--teacher`: a speech recognizer that a model learns from."""
+    parser.add_argument(
+        "--teacher",
+        type=path,
+        required=True,
+        metavar="FOLDER",
+        help=f"faster-whisper model {use}, such as tiny.en",
+    )
 
 
 def add_runs(parser: argparse.ArgumentParser, summary: str) -> None:

@@ -7,18 +7,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from valle.books.options import BookOptions
-from valle.cli.arguments import (
-    Integer,
-    Number,
-    add_bundle,
-    add_fields,
-    add_json,
-    add_quiet,
-    add_threads,
-    add_voice,
-    nonempty,
-    path,
-)
+from valle.cli.arguments import Integer, Number, add_common, add_fields, add_voice, nonempty, path
 
 Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 _RATE = Number(0.25, 4.0)
@@ -68,7 +57,7 @@ def _add_make(actions: Actions) -> None:
     )
     _add_project(parser)
     _add_options(parser, BookOptions.model_fields)
-    _add_common(parser)
+    add_common(parser)
 
 
 def _add_status(actions: Actions) -> None:
@@ -86,7 +75,7 @@ def _add_status(actions: Actions) -> None:
     )
     parser.add_argument("--omitted", action="store_true", help="list all that is not spoken")
     _add_project(parser)
-    _add_common(parser)
+    add_common(parser)
 
 
 def _add_fix(actions: Actions) -> None:
@@ -131,7 +120,7 @@ def _add_export(actions: Actions) -> None:
     _add_project(parser)
     fields = {name: BookOptions.model_fields[name] for name in _WRITING}
     _add_options(parser, fields)
-    _add_common(parser)
+    add_common(parser)
 
 
 def _add_numbers(parser: argparse.ArgumentParser) -> None:
@@ -145,7 +134,7 @@ def _add_repair(parser: argparse.ArgumentParser) -> None:
         "--no-export", action="store_true", help="speak them, and do not write the book yet"
     )
     _add_project(parser)
-    _add_common(parser)
+    add_common(parser)
 
 
 def _add_output(parser: argparse.ArgumentParser, more: str) -> None:
@@ -183,10 +172,3 @@ def _add_project(parser: argparse.ArgumentParser) -> None:
 
 def _add_options(parser: argparse.ArgumentParser, fields: Iterable[str]) -> None:
     add_fields(parser, {name: BookOptions.model_fields[name] for name in fields})
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    add_bundle(parser)
-    add_threads(parser)
-    add_json(parser)
-    add_quiet(parser)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from valle.cli.arguments import add_bundle, add_json, add_quiet, add_threads, path
+from valle.cli.arguments import add_common, add_force, add_plot, path
 from valle.cli.console import note, print_json
 from valle.cli.listening import (
     add_script,
@@ -41,16 +41,9 @@ def caption_arguments(parser: argparse.ArgumentParser) -> None:
         help="captions to write: .srt, .vtt, .ass (karaoke: words light up) or .json (words and "
         "their times); repeat it for several (default: .srt next to the recording)",
     )
-    parser.add_argument(
-        "--force", action="store_true", help="replace the output files if they exist already"
-    )
-    parser.add_argument(
-        "--plot", type=path, metavar="FILE.png", help="plot sound and words; needs the extra plot"
-    )
-    add_bundle(parser)
-    add_threads(parser)
-    add_json(parser)
-    add_quiet(parser)
+    add_force(parser)
+    add_plot(parser, "sound and words")
+    add_common(parser)
 
 
 def caption(arguments: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from valle.audio.encoding import infer_audio_format
-from valle.cli.arguments import add_consent, nonempty, path
+from valle.cli.arguments import add_consent, add_force, nonempty, path
 from valle.cli.output import check_output
 from valle.cli.voices import check_consent_options, enroll_recording
 from valle.editing.sound import ChangedRecording
@@ -38,9 +38,7 @@ def add_voice_and_output(parser: argparse.ArgumentParser, ending: str) -> None:
         metavar="FILE",
         help=f"file to write: .wav, .flac, .mp3 or .ogg (default: FILE{ending}.wav)",
     )
-    parser.add_argument(
-        "--force", action="store_true", help="replace the output files if they exist already"
-    )
+    add_force(parser)
 
 
 def check_voice_and_output(

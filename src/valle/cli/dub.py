@@ -10,14 +10,13 @@ from typing import Any
 from tqdm import tqdm
 
 from valle.cli.arguments import (
-    add_bundle,
+    add_cast,
+    add_common,
     add_fields,
-    add_json,
-    add_quiet,
-    add_threads,
+    add_force,
+    add_plot,
     add_voice,
     given_fields,
-    nonempty,
     parse_cast,
     path,
 )
@@ -48,14 +47,7 @@ def dub_arguments(parser: argparse.ArgumentParser) -> None:
         help="what is spoken, and when: SubRip (.srt), WebVTT (.vtt) or ASS",
     )
     add_voice(parser)
-    parser.add_argument(
-        "--cast",
-        action="append",
-        default=[],
-        type=nonempty,
-        metavar="SPEAKER=NAME|FILE",
-        help="voice of a speaker whom the subtitles name; repeat it for several",
-    )
+    add_cast(parser, "voice of a speaker whom the subtitles name; repeat it for several")
     parser.add_argument(
         "--speakers",
         type=path,
@@ -70,27 +62,20 @@ def dub_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="film to write: .mp4, .m4v, .mov or .mkv",
     )
-    parser.add_argument(
-        "--force", action="store_true", help="replace the output files if they exist already"
-    )
+    add_force(parser)
     parser.add_argument(
         "--srt",
         action="store_true",
         help="write the subtitles with the times of the speech (SubRip) next to the film",
     )
-    parser.add_argument(
-        "--plot", type=path, metavar="FILE.png", help="plot cues and speech; needs the extra plot"
-    )
+    add_plot(parser, "cues and speech")
     add_fields(parser, DubOptions.model_fields)
     parser.add_argument(
         "--no-cache",
         action="store_true",
         help="do not keep what was spoken, from which a later run goes on",
     )
-    add_bundle(parser)
-    add_threads(parser)
-    add_json(parser)
-    add_quiet(parser)
+    add_common(parser)
 
 
 def dub(arguments: argparse.Namespace) -> None:

@@ -12,11 +12,9 @@ from tqdm import tqdm
 
 from valle.cli.arguments import (
     Integer,
-    add_bundle,
+    add_common,
     add_fields,
-    add_json,
-    add_quiet,
-    add_threads,
+    add_plot,
     given_fields,
     nonempty,
     path,
@@ -89,17 +87,9 @@ def edit_arguments(parser: argparse.ArgumentParser) -> None:
         "the extra eval",
     )
     add_voice_and_output(parser, _ENDING)
-    parser.add_argument(
-        "--plot",
-        type=path,
-        metavar="FILE.png",
-        help="plot each edit before and after; needs the extra plot",
-    )
+    add_plot(parser, "each edit before and after")
     add_fields(parser, EditOptions.model_fields)
-    add_bundle(parser)
-    add_threads(parser)
-    add_json(parser)
-    add_quiet(parser)
+    add_common(parser)
 
 
 def edit(arguments: argparse.Namespace) -> None:

@@ -16,17 +16,19 @@ from valle.cli.arguments import (
     Integer,
     Number,
     add_bundle,
+    add_corpora,
     add_count,
     add_quiet,
     add_runs,
     add_seed,
     add_sentences,
+    add_teacher,
+    add_workers,
     nonempty,
     path,
 )
 from valle.cli.prepare_recordings import (
     add_output,
-    add_workers,
     import_recordings,
     list_recordings,
     manifest_arguments,
@@ -74,6 +76,16 @@ def _add_minutes(parser: argparse.ArgumentParser, default: float, summary: str) 
         default=default,
         metavar="X",
         help=f"{summary} (default: %(default)s)",
+    )
+
+
+def _add_cloned_voices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=path,
+        required=True,
+        metavar="CORPUS",
+        help="prepared recordings whose voices are cloned",
     )
 
 
@@ -198,13 +210,7 @@ def _prepare_predicted(arguments: argparse.Namespace) -> None:
 
 def _self_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
-    parser.add_argument(
-        "--data",
-        type=path,
-        required=True,
-        metavar="CORPUS",
-        help="prepared recordings whose voices are cloned",
-    )
+    _add_cloned_voices(parser)
     add_sentences(parser)
     _add_minutes(parser, 26.0, "minutes of speech to synthesize")
     add_bundle(parser, "the model that speaks (default: the built-in one)")
@@ -226,28 +232,10 @@ def _prepare_self(arguments: argparse.Namespace) -> None:
 
 def _preferences_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
-    parser.add_argument(
-        "--data",
-        type=path,
-        required=True,
-        metavar="CORPUS",
-        help="prepared recordings whose voices are cloned",
-    )
+    _add_cloned_voices(parser)
     add_sentences(parser)
-    parser.add_argument(
-        "--teacher",
-        type=path,
-        required=True,
-        metavar="FOLDER",
-        help="faster-whisper model that scores the words, such as tiny.en",
-    )
-    parser.add_argument(
-        "--groups",
-        type=Integer(1),
-        default=800,
-        metavar="N",
-        help="sentences, each in the voice of 3 s of a recording (default: %(default)s)",
-    )
+    add_teacher(parser, "that scores the words")
+    add_count(parser, "--groups", 800, "sentences, each in the voice of 3 s of a recording")
     parser.add_argument(
         "--candidates",
         type=Integer(2, 16),
@@ -282,14 +270,7 @@ def _prepare_preferences(arguments: argparse.Namespace) -> None:
 
 def _detector_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
-    parser.add_argument(
-        "--data",
-        type=path,
-        action="append",
-        required=True,
-        metavar="CORPUS",
-        help="corpus written by the stages recordings, synthetic or self; repeat it for each",
-    )
+    add_corpora(parser, "corpus written by the stages recordings, synthetic or self")
     _add_minutes(parser, 52.0, "minutes of recorded speech to use")
     add_bundle(parser, "the model whose codec resynthesizes speech (default: the built-in one)")
     parser.add_argument(

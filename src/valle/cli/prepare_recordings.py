@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from valle.cli.arguments import Integer, add_heldout, add_manifest, nonempty, path
+from valle.cli.arguments import add_heldout, add_manifest, add_workers, nonempty, path
 from valle.corpora.layouts import LAYOUTS
 from valle.corpora.manifest import ManifestOptions, write_manifest
 from valle.corpora.recordings import REFUSED, prepare_recordings
-
-_MAX_WORKERS = 1024
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
     """The corpus to write."""
     parser.add_argument("folder", type=path, metavar="FOLDER", help="where to write the corpus")
-
-
-def add_workers(parser: argparse.ArgumentParser) -> None:
-    """`--workers`."""
-    parser.add_argument(
-        "--workers",
-        type=Integer(1, _MAX_WORKERS),
-        default=2,
-        metavar="N",
-        help="processes to use (default: %(default)s)",
-    )
 
 
 def recordings_arguments(parser: argparse.ArgumentParser) -> None:

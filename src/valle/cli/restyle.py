@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from valle.cli.arguments import (
-    add_bundle,
-    add_json,
-    add_quiet,
-    add_threads,
-    given_fields,
-    path,
-)
+from valle.cli.arguments import add_common, given_fields, path
 from valle.cli.changed_recording import (
     add_voice_and_output,
     check_voice_and_output,
@@ -40,10 +33,7 @@ def restyle_arguments(parser: argparse.ArgumentParser) -> None:
         help=str(Style.model_fields["rate"].description),
     )
     add_voice_and_output(parser, _ENDING)
-    add_bundle(parser)
-    add_threads(parser)
-    add_json(parser)
-    add_quiet(parser)
+    add_common(parser)
 
 
 def restyle(arguments: argparse.Namespace) -> None:

@@ -5,14 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from valle.cli.arguments import (
-    add_bundle,
-    add_json,
-    add_quiet,
-    add_threads,
-    nonempty,
-    parse_cast,
-)
+from valle.cli.arguments import add_cast, add_common, nonempty, parse_cast
 from valle.cli.console import note, print_json
 from valle.cli.output import (
     write_captions,
@@ -41,21 +34,14 @@ def script_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "script", type=nonempty, metavar="FILE", help="the script; - reads standard input"
     )
-    parser.add_argument(
-        "--cast",
-        action="append",
-        default=[],
-        type=nonempty,
-        metavar="SPEAKER=NAME|FILE",
-        help="the voice of a speaker: a saved voice, or a voice file; repeat it for several "
-        "(default: the saved voice of the same name)",
+    add_cast(
+        parser,
+        "the voice of a speaker: a saved voice, or a voice file; repeat it for several (default: "
+        "the saved voice of the same name)",
     )
     add_output(parser)
     add_speech_options(parser, without=("ssml",))
-    add_bundle(parser)
-    add_threads(parser)
-    add_json(parser)
-    add_quiet(parser)
+    add_common(parser)
 
 
 def script(arguments: argparse.Namespace) -> None:

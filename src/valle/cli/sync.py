@@ -10,11 +10,10 @@ import numpy as np
 from valle.arrays import Samples
 from valle.audio.encoding import FORMATS
 from valle.cli.arguments import (
-    add_bundle,
+    add_common,
     add_fields,
-    add_json,
-    add_quiet,
-    add_threads,
+    add_force,
+    add_plot,
     add_voice,
     given_fields,
     path,
@@ -63,25 +62,15 @@ def sync_arguments(parser: argparse.ArgumentParser) -> None:
         help="film to write (.mp4, .m4v, .mov or .mkv), or the new speech alone (.wav, .flac, "
         ".mp3 or .ogg)",
     )
-    parser.add_argument(
-        "--force", action="store_true", help="replace the output files if they exist already"
-    )
-    parser.add_argument(
-        "--plot",
-        type=path,
-        metavar="FILE.png",
-        help="plot the words of both voices; needs the extra plot",
-    )
+    add_force(parser)
+    add_plot(parser, "the words of both voices")
     add_fields(parser, SyncOptions.model_fields, without=_SHARED)
     parser.add_argument(
         "--no-cache",
         action="store_true",
         help="do not keep what was spoken, from which a later run goes on",
     )
-    add_bundle(parser)
-    add_threads(parser)
-    add_json(parser)
-    add_quiet(parser)
+    add_common(parser)
 
 
 def sync(arguments: argparse.Namespace) -> None:

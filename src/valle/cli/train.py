@@ -16,6 +16,7 @@ from valle.cli.arguments import (
     add_quiet,
     add_runs,
     add_seed,
+    add_teacher,
     nonempty,
     path,
 )
@@ -259,13 +260,7 @@ def _make_nar_trainer(context: TrainerContext, arguments: argparse.Namespace) ->
 
 def _acoustic_arguments(parser: argparse.ArgumentParser) -> None:
     _language_model_arguments(parser)
-    parser.add_argument(
-        "--teacher",
-        type=path,
-        required=True,
-        metavar="FOLDER",
-        help="faster-whisper model whose encoder the loss uses, such as tiny.en",
-    )
+    add_teacher(parser, "whose encoder the loss uses")
     parser.add_argument(
         "--decoder",
         action="store_true",

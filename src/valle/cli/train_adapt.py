@@ -21,6 +21,7 @@ from valle.cli.arguments import (
     add_corpora,
     add_quiet,
     add_seed,
+    add_workers,
     nonempty,
     path,
 )
@@ -79,13 +80,7 @@ def adapt_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="rank of the changed weights (default: %(default)s)",
     )
-    parser.add_argument(
-        "--workers",
-        type=Integer(1, 1024),
-        default=2,
-        metavar="N",
-        help="processes for codes and labels, and threads for training (default: %(default)s)",
-    )
+    add_workers(parser, "processes for codes and labels, and threads for training")
     add_device(parser)
     add_seed(parser)
     add_quiet(parser)

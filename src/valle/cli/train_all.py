@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from valle.cli.arguments import (
-    Integer,
     add_corpora,
     add_quiet,
     add_runs,
     add_seed,
     add_sentences,
+    add_teacher,
+    add_workers,
     nonempty,
     path,
 )
@@ -72,14 +73,7 @@ def train_all_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long this call may take, such as 25m, 90s or 4h",
     )
     add_sentences(parser)
-    parser.add_argument(
-        "--teacher",
-        type=path,
-        required=True,
-        metavar="FOLDER",
-        help="faster-whisper model that the acoustic stage and the preferences learn from, such as "
-        "tiny.en",
-    )
+    add_teacher(parser, "that the acoustic stage and the preferences learn from")
     parser.add_argument(
         "--start",
         type=nonempty,
@@ -92,13 +86,7 @@ def train_all_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", choices=list(SIZES), default="default", help="model size (default: %(default)s)"
     )
     add_device(parser)
-    parser.add_argument(
-        "--workers",
-        type=Integer(1, 1024),
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="processes for preparation, and threads for training (default: one per core)",
-    )
+    add_workers(parser, "processes for preparation, and threads for training", os.cpu_count() or 1)
     add_seed(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="print the steps with their shares of the budget"

@@ -44,7 +44,7 @@ def test_what_is_no_speaker_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no file"):
         SpeakerModel(tmp_path / "nothing.onnx")
     (tmp_path / "x.onnx").write_bytes(b"\x80\x04not a graph")
-    with pytest.raises(UsageError, match="is no ONNX graph"):
+    with pytest.raises(UsageError, match="is not an ONNX graph"):
         SpeakerModel(tmp_path / "x.onnx")
     with pytest.raises(UsageError, match="something else than one waveform"):
         SpeakerModel(write_model(tmp_path / "m.onnx", [1, 3, "N"]))

@@ -83,7 +83,7 @@ def test_leaks_end_the_command_with_an_error(
     assert report["phoneme_error_rate"] > 0.6
     assert len(report["doubtful"]) == 2
     expect_success("doctor", tmp_path / "data")
-    assert "nothing to mend" in capsys.readouterr().out
+    assert "no problems were found" in capsys.readouterr().out
     heldout = tmp_path / "heldout.txt"
     heldout.write_text("a\n")
     message = expect_usage_error(capsys, "doctor", tmp_path / "data", "--heldout", heldout)

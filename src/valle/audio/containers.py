@@ -1,8 +1,8 @@
 """Audio in the containers of phones, browsers and videos, decoded by FFmpeg (PyAV, extra `media`).
 
-What a file is, is told from its first bytes; its name does not count. FFmpeg is told which demuxer
-to use and is given an open file: otherwise it would guess among hundreds of demuxers, some of which
-open other files or addresses. Nothing is held in memory but one block: a file is decoded again for
+The first bytes of a file say what it is; its name does not count. FFmpeg is given an open file and
+the demuxer to use: otherwise it would guess among hundreds of demuxers, some of which open other
+files or addresses. Nothing is held in memory but one block: a file is decoded again for
 every read.
 """
 

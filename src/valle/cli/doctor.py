@@ -77,4 +77,4 @@ def _print(diagnosis: Diagnosis) -> None:
     if diagnosis.error_rate is not None:
         print(f"phoneme error rate against the transcripts: {diagnosis.error_rate:.1%}")
     problems = find_problems(diagnosis)
-    print("".join(f"- {problem}\n" for problem in problems) or "nothing to mend\n", end="")
+    print("".join(f"- {problem}\n" for problem in problems) or "no problems were found\n", end="")

@@ -191,7 +191,7 @@ def _report(arguments: argparse.Namespace, edited: EditedRecording, output: Path
     for span in edited.spans:
         place = f"{span.now[0]:.2f} s to {span.now[1]:.2f} s"
         note(arguments, f"{place}: {_describe_change(span)}")
-    note(arguments, f"{', '.join(files)}: {edited.seconds:.1f} s; the rest is as it was")
+    note(arguments, f"{', '.join(files)}: {edited.seconds:.1f} s; the rest is unchanged")
 
 
 def _describe_change(span: EditedSpan) -> str:

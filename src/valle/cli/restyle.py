@@ -1,4 +1,4 @@
-"""`valle restyle`: a recording said otherwise."""
+"""`valle restyle`: a recording in another style."""
 
 from __future__ import annotations
 

@@ -71,8 +71,8 @@ def add_style(parser: argparse.ArgumentParser) -> None:
         "--style-from",
         type=nonempty,
         metavar="RECORDING",
-        help="a recording that is said as the speech shall be, whoever speaks in it; only its "
-        "pitch range, rate and tilt are taken, and of the same voice its pitch, too",
+        help="a recording whose style is imitated, by any speaker: its pitch range, rate and tilt, "
+        "and its pitch if the voice is the same",
     )
 
 

@@ -169,6 +169,7 @@ def _report(arguments: argparse.Namespace, result: SyncResult) -> None:
     late = np.abs(result.errors)
     note(
         arguments,
-        f"{', '.join(files)}: {len(late)} words; they begin {1000 * np.median(late):.0f} ms from "
-        f"the original's in the median, 9 of 10 within {1000 * np.percentile(late, 90):.0f} ms",
+        f"{', '.join(files)}: {len(late)} words; half of them begin within "
+        f"{1000 * np.median(late):.0f} ms of the original's, 9 of 10 within "
+        f"{1000 * np.percentile(late, 90):.0f} ms",
     )

@@ -32,7 +32,7 @@ def wyoming(arguments: argparse.Namespace) -> None:
 
     Raises:
         UsageError: an option is out of range, or others could reach the server unasked.
-        OutputError: the port is taken, or the network cannot be told of the server.
+        OutputError: the port is taken, or the server cannot be announced in the network.
         Error: what `Services.open` raises.
     """
     given = given_fields(arguments, WyomingOptions)
@@ -53,8 +53,8 @@ def _check_reach(options: WyomingOptions) -> None:
     """Refuse to be reached by others, unless that is said: this protocol has no keys."""
     if options.is_private and options.zeroconf:
         raise UsageError(
-            f"--zeroconf tells others of the server, and only this computer reaches {options.host};"
-            " add --host 0.0.0.0"
+            f"--zeroconf announces the server, which only this computer reaches at {options.host}; "
+            "add --host 0.0.0.0"
         )
     if not (options.is_private or options.without_keys):
         raise UsageError(
@@ -82,7 +82,7 @@ async def _run(options: WyomingOptions, services: Services) -> None:
 
 
 async def _announce(options: WyomingOptions) -> None:
-    """Tell the local network of the server, by multicast DNS."""
+    """Announce the server in the local network, by multicast DNS."""
     try:
         from wyoming.zeroconf import HomeAssistantZeroconf
     except ModuleNotFoundError as error:
@@ -94,6 +94,6 @@ async def _announce(options: WyomingOptions) -> None:
         await HomeAssistantZeroconf(options.port, name="valle", host=host).register_server()
     except Exception as error:  # zeroconf has many, and the network may be missing
         raise OutputError(
-            f"the network could not be told of the server ({error}); go without --zeroconf, and "
-            "enter the address in Home Assistant"
+            f"the server could not be announced in the network ({error}); leave --zeroconf out, "
+            "and enter the address in Home Assistant"
         ) from error

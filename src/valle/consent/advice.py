@@ -1,4 +1,4 @@
-"""What a person is told whose statement was not accepted: why, how nearly, and what to do."""
+"""Advice for a person whose statement was not accepted: why, by how much, and what to do."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def _find_librispeech(folder: Path) -> Iterator[Found]:
 
 
 def _find_libritts(folder: Path) -> Iterator[Found]:
-    """LibriTTS: SPEAKER/CHAPTER/NAME.wav, with NAME.normalized.txt beside."""
+    """LibriTTS: SPEAKER/CHAPTER/NAME.wav, with NAME.normalized.txt next to it."""
     for transcript in sorted(folder.rglob("*.normalized.txt")):
         audio = transcript.with_name(transcript.name.removesuffix(".normalized.txt") + ".wav")
         yield Found(audio, _read_text(transcript).strip(), transcript.name.partition("_")[0])
@@ -178,7 +178,7 @@ def _find_jsonl(folder: Path) -> Iterator[Found]:
 
 
 def _find_folder(folder: Path) -> Iterator[Found]:
-    """Recordings with or without a transcript of the same name beside (.txt or .lab).
+    """Recordings with or without a transcript of the same name next to them (.txt or .lab).
 
     The speaker is the first folder below; of files that lie in the folder itself it is not known.
     """

@@ -52,7 +52,7 @@ def recognize_text(
         progress: Called with the seconds that were heard since the last call.
 
     Raises:
-        UsageError: The folder is no such model, or faster-whisper is not installed.
+        UsageError: The folder is not such a model, or faster-whisper is not installed.
         TextError: Nothing is said.
     """
     check_whisper(folder)

@@ -1,4 +1,4 @@
-"""`restyle_recording`: a recording said otherwise, with its own words and its own voice."""
+"""`restyle_recording`: a recording in another style, with its own words and its own voice."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def restyle_recording(
     if not is_same_speaker(heard, (voice.audio, voice.sample_rate)):
         raise ConsentError(
             f"the voice {voice.name} is not the one in the recording, and only a speaker who "
-            "consented may be made to sound otherwise; give the recording's own voice"
+            "consented may be made to sound different; give the recording's own voice"
         )
     check_usable(voice, language=model.bundle.config.language)
     original = hashlib.sha256(sound.samples.tobytes()).hexdigest()

@@ -153,8 +153,8 @@ def _match(sound: EditableSound, patch: Patch, span: tuple[int, int]) -> Floats:
             recording[span[1] : span[1] + round(patch.after * scale)],
         ]
     )
-    middle = slice(patch.before, len(patch.samples) - patch.after)
-    decoded = np.concatenate([patch.samples[: middle.start], patch.samples[middle.stop :]])
+    inside = slice(patch.before, len(patch.samples) - patch.after)
+    decoded = np.concatenate([patch.samples[: inside.start], patch.samples[inside.stop :]])
     mono = context.mean(axis=1)
     channels = []
     for channel in context.T:
@@ -163,21 +163,21 @@ def _match(sound: EditableSound, patch: Patch, span: tuple[int, int]) -> Floats:
         matched = _filter(patch.samples, _measure_gains(wanted, decoded))
         if float(channel @ mono) < 0:  # a channel with the opposite polarity
             matched = -matched
-        change = _measure_level(wanted) - _measure_level(matched[middle])
+        change = _measure_level(wanted) - _measure_level(matched[inside])
         if not np.isfinite(change):
             change = 0.0
         gain = 10 ** (np.clip(change, -_MAX_LEVEL_CHANGE, _MAX_LEVEL_CHANGE) / 20)
-        channels.append(_apply_inside(matched, middle, float(gain)))
+        channels.append(_apply_inside(matched, inside, float(gain)))
     return np.stack(channels, axis=1).astype(np.float32)
 
 
-def _apply_inside(samples: Samples, middle: slice, gain: float) -> Samples:
+def _apply_inside(samples: Samples, span: slice, gain: float) -> Samples:
     """Multiply the span by a gain that rises and falls within it, so that its ends do not jump."""
-    length = middle.stop - middle.start
+    length = span.stop - span.start
     ramp = max(1, min(length // 4, 480))
     gains = np.ones(len(samples))
     shape = np.clip(np.minimum(np.arange(length), np.arange(length)[::-1]) / ramp, 0.0, 1.0)
-    gains[middle] = gain**shape
+    gains[span] = gain**shape
     scaled: Samples = (samples * gains).astype(np.float32)
     return scaled
 

@@ -45,8 +45,8 @@ def shorten_pauses(
 
     Args:
         timeline: Of the recording.
-        spans: Of other changes, in order. A pause beside a deletion is shortened with it; one
-            beside new words is left as it is.
+        spans: Of other changes, in order. A pause next to a deletion is shortened with it; one
+            next to new words is left as it is.
         mono: [N] the recording.
         sample_rate: In Hz.
         longest: Seconds that a pause may last.

@@ -147,6 +147,6 @@ def check_systems(systems: Mapping[str, Path], items: list[Item]) -> None:
         names = {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
         if not names & {item.key for item in items}:
             raise UsageError(
-                f"{folder} has no clip of the system {name}; call its clips as the items, "
-                f"for example {items[0].key}.wav"
+                f"{folder} has no clip of the system {name}; name its clips after the items, "
+                f"such as {items[0].key}.wav"
             )

@@ -85,7 +85,7 @@ def read_film(path: str | Path) -> Film:
     """Read the headers of a film, or of a recording in one of the same containers.
 
     Raises:
-        RecordingError: It is missing, cut off, damaged, or no film.
+        RecordingError: It is missing, cut off, damaged, or not a film.
         UsageError: PyAV is not installed.
     """
     path = Path(path)
@@ -113,7 +113,7 @@ def open_film(path: Path) -> Iterator[tuple[Any, Kind]]:
     FFmpeg is given an open file and the name of its format, so that it opens nothing else.
 
     Raises:
-        RecordingError: It is missing, cut off, damaged, or no film.
+        RecordingError: It is missing, cut off, damaged, or not a film.
         UsageError: PyAV is not installed.
     """
     av = import_av()

@@ -17,7 +17,7 @@ def read_sound_file(path: Path, rate: int, track: str | None = None) -> Samples:
     """Read the sound of a film (extra `media`) or of a recording.
 
     Args:
-        path: The file; what it is, is told from its contents.
+        path: The file, whose contents say what it is.
         rate: Hz; the sound is resampled.
         track: Which of a film's tracks, see `valle.media.films.choose_sound`.
 

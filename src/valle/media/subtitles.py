@@ -1,6 +1,6 @@
 """Reading subtitles: SubRip (SRT), WebVTT, and ASS or SSA, as what is to be spoken when.
 
-What a file is, is told from its contents; its name does not count. ASS is read by pysubs2 (extra
+The contents of a file say what it is; its name does not count. ASS is read by pysubs2 (extra
 `media`). SubRip and WebVTT are read here: pysubs2 takes the identifiers of WebVTT's cues for text,
 drops a last line that is a number, and reads negative times as positive.
 

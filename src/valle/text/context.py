@@ -63,5 +63,5 @@ def describes_noun(text: str, start: int, end: int) -> bool:
         return True  # "$5 bills", "3.5 mm jack"
     if not _AFTER_DETERMINER.search(text, max(start - _LOOKBEHIND, 0), start):
         return False
-    # "the 5 km run"; a plural or a verb in -ed is no thing of that size
+    # "the 5 km run"; a plural or a verb in -ed is not a thing of that size
     return not following[1].endswith(("ed", "ing"))

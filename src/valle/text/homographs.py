@@ -13,8 +13,8 @@ from valle.text.grammar import Context
 from valle.text.homograph_forms import BY_SENSE, PARTICIPLES, PLURALS, VERB_AND_NOUN
 from valle.text.tokens import Token
 
-_MINOR = frozenset(("minute", "august"))  # told by the adjective, not by the verb
-# With too few sentences to learn from, or told by their capital.
+_MINOR = frozenset(("minute", "august"))  # decided by the adjective, not by the verb
+# With too few sentences to learn from, or decided by their capital.
 _BY_RULE = frozenset(("august", "number", "nice", "does", "tower", "putting", "bases", "job"))
 _SENSES = {
     "bow": senses.bends,

@@ -75,7 +75,9 @@ class _Reader:
         """Begin an element."""
         tag = tag.rpartition(":")[2]
         if self._is_root and tag != "lexicon":
-            raise UsageError(f"{self._name} is XML, but no lexicon (PLS): it begins with <{tag}>")
+            raise UsageError(
+                f"{self._name} is XML, but not a lexicon (PLS): it begins with <{tag}>"
+            )
         self._is_root = False
         alphabet = attributes.get("alphabet", self._alphabet).lower()
         if tag == "lexicon":

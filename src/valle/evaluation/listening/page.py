@@ -70,7 +70,7 @@ def read_material(
         raise UsageError(f"--kind {options.kind} compares {_LEAST[options.kind]} systems or more")
     reserved = {REFERENCE, ANCHOR} & systems.keys()
     if reserved:
-        raise UsageError(f"a system cannot be called {reserved.pop()!r}; call it otherwise")
+        raise UsageError(f"a system cannot be called {reserved.pop()!r}; use another name")
     if options.kind in ("smos", "mushra") and reference is None:
         raise UsageError(f"--kind {options.kind} compares with a reference: --reference FOLDER")
     folders = dict(systems) | ({REFERENCE: reference} if reference else {})
@@ -80,7 +80,9 @@ def read_material(
             raise UsageError(f"{folders[name]} has no clips for {name}")
     items = tuple(sorted(set.intersection(*(set(found) for found in clips.values()))))
     if not items:
-        raise UsageError("the folders have no clip of the same name; call an item's clips alike")
+        raise UsageError(
+            "the folders have no clip of the same name; give the clips of an item one name"
+        )
     references = clips.pop(REFERENCE, {})
     return Material(clips, items, references)
 

@@ -25,7 +25,7 @@ NORMALIZED: Final = "normalized"
 PUBLISHED: Final = "published"
 Normalization = Literal["normalized", "published"]
 
-# The quotes and dashes that texts have beside those of ASCII.
+# The quotes and dashes that texts have in addition to those of ASCII.
 _PUNCTUATION = str.maketrans("", "", (string.punctuation + "“”‘…–—").replace("'", ""))
 
 

@@ -2,7 +2,7 @@
 
 `attacks` are single changes and two at once. `everyday_changes` are what platforms, players and
 rooms do to speech; they are measured apart, since they take long to search. All that is random is
-drawn from the samples alone, so a run can be repeated.
+derived from the samples alone, so a run can be repeated.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ def _compare(arguments: argparse.Namespace) -> Outcome:
     differences = compare(first, second)
     if not differences:
         raise UsageError(
-            "the reports have too few speakers in common: no difference could be distinguished from chance"
+            "the reports have too few speakers in common: no difference could be distinguished "
+            "from chance"
         )
     notes = find_other_settings(first, second)
     content = {

@@ -61,8 +61,8 @@ class Clip:
     first_seconds: float | None = None
     """Time to first audio."""
     failure: str | None = None
-    """Why the clip is not speech of its text: empty, cut off, run on, or an error; "" if it is, None
-    where it was not looked for."""
+    """Why the clip is not speech of its text: empty, cut off, run on, or an error; "" if it is,
+    None where it was not looked for."""
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ def test_an_existing_test_is_not_replaced(clips: Path) -> None:
 
 def test_a_folder_of_somebody_else_stays(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another program writes to the folder while the clips are made."""
-    options = ListeningOptions()
+    options = ListeningOptions.from_keywords()
     systems = {name: clips / name for name in ("ours", "theirs")}
     material, folder = read_material(systems, None, options), clips / "test"
     describe = page._describe_test
@@ -190,7 +190,7 @@ def test_a_folder_of_somebody_else_stays(clips: Path, monkeypatch: pytest.Monkey
 
 
 def test_no_test_stays_without_its_key(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = ListeningOptions()
+    options = ListeningOptions.from_keywords()
     systems = {name: clips / name for name in ("ours", "theirs")}
     material, key_path = read_material(systems, None, options), clips / "test.key.json"
     describe = page._describe_test

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# Matrices of tests are tiny: threads would wait for each other, and take twice the processor time
+# on a machine whose cores other tests use. Set before NumPy and PyTorch read it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import shutil
 import signal
 from collections.abc import Iterator

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra [train]")
 
 import soundfile
-import torch
 
 from command_line import expect_success
 from short_adaptation import limit_rounds
@@ -22,15 +20,6 @@ from valle.training.data import labels
 PAGE = Path(__file__).parents[2] / "docs" / "TRAINING.md"
 SECTION = "From a folder to your own bundle"
 RATE = 16_000
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny matrices: threads would wait for each other, the longer the busier the machine is."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def read_commands() -> list[list[str]]:

@@ -120,6 +120,8 @@ def open_audio(source: object) -> Iterator[AudioSource]:
         else:
             name = "the recording"
             audio = file = _make_seekable(source)
+            if file is not source:
+                stack.enter_context(file)
         try:
             opened = _open_source(name, file, audio, stack)
         except OSError as error:  # a file of the system that cannot be read or sought

@@ -50,7 +50,7 @@ def test_the_second_is_rated_against_the_first_whatever_the_order(tmp_path: Path
         ("t,cmos,1,aa,1,0,1,c9,c2,1,9.0", "line 2"),
         ("t,cmos,1,aa,1,x,1,c1,c2,1,9.0", "line 2"),
         ("other,cmos,1,aa,1,0,1,c1,c2,1,9.0", "another test"),
-        ("t,cmos", "another test|no answer"),
+        ("t,cmos", "another test|not an answer"),
     ],
 )
 def test_wrong_lines_are_refused(tmp_path: Path, row: str, reason: str) -> None:

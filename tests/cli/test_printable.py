@@ -6,12 +6,13 @@ import io
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from valle.cli.console import print_text
 from valle.cli.main import main
 from valle.cli.printable import make_printable
 from valle.cli.texts import read_text
+from valle.corpora.store import StoreWriter, UtteranceInfo
 from valle.errors import TextError
 
 
@@ -26,12 +27,18 @@ def test_error_does_not_print_escapes_of_a_file_name(capsys: pytest.CaptureFixtu
     assert "\x1b" not in capsys.readouterr().err
 
 
-def test_ascii_output_gets_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ascii_output_gets_escapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", output)
-    print_text("Zo\u00eb \u4f60")
+    writer = StoreWriter(tmp_path / "Zo\u00eb")
+    info = UtteranceInfo("a", "c", "s", None, waveform_is_clean=True, license="\udcff")
+    writer.add(info, np.ones(16_000, np.float32))
+    writer.close()
+    assert main(["doctor", str(tmp_path / "Zo\u00eb")]) == 0
     output.flush()
-    assert output.buffer.getvalue().decode() == "Zo\\xeb \\u4f60\n"
+    printed = output.buffer.getvalue().decode()
+    assert "Zo\\xeb: 1 utterances" in printed
+    assert "licenses: \\udcff" in printed
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such device")

@@ -25,13 +25,7 @@ def print_result(arguments: argparse.Namespace, value: Any, text: str) -> None:
     if arguments.json:
         print_json(value)
     elif text:
-        print_text(text)
-
-
-def print_text(text: str) -> None:
-    """Print a text, escaped where standard output cannot carry it as it is."""
-    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-    print(text.encode(encoding, "backslashreplace").decode(encoding))
+        print(text)
 
 
 def note(arguments: argparse.Namespace, message: str) -> None:

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import errno
 import importlib
+import io
 import keyword
 import os
 import sys
@@ -104,6 +105,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, that of an `Error`, or 130 after an interrupt.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files, voices and texts may have characters that it cannot carry.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         run_command(list(sys.argv[1:] if argv is None else argv))
         if sys.stdout is not None:

@@ -179,6 +179,24 @@ def test_damaged_adapters_are_refused(tmp_path: Path, debug_bundle: Path) -> Non
             add_to_weights(graph, adapter.changes("ar"))
 
 
+def test_what_is_wrong_is_said_before_receipts_are_issued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_corpus(tmp_path / "data", {"ada": [100, 100]})
+    adapt = ["train", "adapt", tmp_path / "ada.safetensors", "--data", tmp_path / "data"]
+    given = ("--consent", "ada=a.voice", "--consent", "ada=b.voice")
+    assert "names the speaker 'ada' twice" in expect_usage_error(capsys, *adapt, *given)
+    given = ("--i-hold-the-rights", "--device", "gpu9")
+    assert "--device" in expect_usage_error(capsys, *adapt, *given)
+    bundle = ("--i-hold-the-rights", "--bundle", str(tmp_path / "absent"))
+    assert main([str(word) for word in (*adapt, *bundle)]) == BundleError.exit_code
+    assert "there is no bundle" in capsys.readouterr().err
+    monkeypatch.setattr("valle.cli.train_adapt._FAR_TOO_MANY", 0.01)  # minutes
+    message = expect_usage_error(capsys, *adapt, "--i-hold-the-rights")
+    assert "far more than an adapter can learn" in message
+    assert list_receipts() == []
+
+
 def test_from_speech_to_a_revoked_adapter(
     tmp_path: Path,
     speech: Path,

@@ -233,7 +233,7 @@ def add_manifest(parser: argparse.ArgumentParser, several: bool = False) -> None
         required=True,
         metavar="FILE.jsonl",
         help="list of recordings, one JSON object per line: audio (a path relative to the list), "
-        "corpus, speaker, text or null, seconds"
+        "corpus, speaker, text or null, seconds, and start for a part of a recording"
         + ("; may be given several times" if several else ""),
     )
 

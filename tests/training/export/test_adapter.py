@@ -184,10 +184,10 @@ def test_what_is_wrong_is_said_before_receipts_are_issued(
 ) -> None:
     write_corpus(tmp_path / "data", {"ada": [100, 100]})
     adapt = ["train", "adapt", tmp_path / "ada.safetensors", "--data", tmp_path / "data"]
-    given = ("--consent", "ada=a.voice", "--consent", "ada=b.voice")
-    assert "names the speaker 'ada' twice" in expect_usage_error(capsys, *adapt, *given)
-    given = ("--i-hold-the-rights", "--device", "gpu9")
-    assert "--device" in expect_usage_error(capsys, *adapt, *given)
+    twice = ("--consent", "ada=a.voice", "--consent", "ada=b.voice")
+    assert "names the speaker 'ada' twice" in expect_usage_error(capsys, *adapt, *twice)
+    device = ("--i-hold-the-rights", "--device", "gpu9")
+    assert "--device" in expect_usage_error(capsys, *adapt, *device)
     bundle = ("--i-hold-the-rights", "--bundle", str(tmp_path / "absent"))
     assert main([str(word) for word in (*adapt, *bundle)]) == BundleError.exit_code
     assert "there is no bundle" in capsys.readouterr().err

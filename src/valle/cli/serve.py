@@ -14,6 +14,7 @@ import uvicorn
 
 from valle.cli.arguments import POSITIVE, add_fields, add_json, given_fields, nonempty
 from valle.cli.console import print_json
+from valle.dubbing.caption_recognition import check_whisper
 from valle.errors import OutputError, UsageError
 from valle.registry import keys as api_keys
 from valle.registry.database import Database
@@ -43,6 +44,8 @@ def serve(arguments: argparse.Namespace) -> None:
     options = ServeOptions.from_keywords(
         **({"database": os.environ.get(DATABASE_VARIABLE)} | given_fields(arguments, ServeOptions))
     )
+    if options.whisper is not None:
+        check_whisper(Path(options.whisper))
     # Opened once before the workers are, so that whatever is wrong is said here in one line.
     registry = Registry(options.database, options.objects)
     has_keys = api_keys.count_keys(registry.database) > 0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from valle.dubbing.dub import dub_film
 from valle.dubbing.options import DubOptions
-from valle.media.subtitles import read_subtitles, write_srt
+from valle.errors import TextError
+from valle.media.subtitles import Subtitles, read_subtitles, write_srt
 from valle.registry.keys import Caller
 from valle.server.job_files import (
     FileJobBody,
@@ -32,7 +34,16 @@ INPUTS = {
     "subtitles": Input((".srt", ".vtt", ".ass", ".ssa")),
     "background": Input((".wav", ".flac", ".mp3", ".ogg", ".m4a"), required=False),
 }
+PACKAGES = ("av", "pysubs2")
 _MEDIA_TYPES = {"mp4": "video/mp4", "mov": "video/quicktime", "mkv": "video/x-matroska"}
+_SHARES = {
+    "speaking cues": 0.55,
+    "speaking cues again": 0.1,
+    "speaking faster cues": 0.2,
+    "correcting lengths": 0.05,
+    "writing the film": 0.1,
+}
+"""Stages of a dub in their order, and their usual shares of its time; a film may lack some."""
 
 
 class DubJob(FileJobBody):
@@ -42,6 +53,26 @@ class DubJob(FileJobBody):
     cast: dict[str, str] = Field(
         default_factory=dict, max_length=64, description="voices of speakers, by their names"
     )
+    texts: dict[str, Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]] = (
+        Field(default_factory=dict, description="new texts of cues, by the report's `cue`")
+    )
+
+    def change_texts(self, subtitles: Subtitles) -> Subtitles:
+        """Return subtitles with the new texts.
+
+        Raises:
+            TextError: There is no such cue.
+        """
+        unknown = self.texts.keys() - {cue.label for cue in subtitles.cues}
+        if unknown:
+            raise TextError(f"texts: there is no cue {', '.join(sorted(unknown))} in the subtitles")
+        cues = [
+            replace(cue, text=" ".join(text.split()), shown=text)
+            if (text := self.texts.get(cue.label))
+            else cue
+            for cue in subtitles.cues
+        ]
+        return replace(subtitles, cues=cues)
 
 
 async def check_dub_job(services: Services, caller: Caller, body: DubJob) -> None:
@@ -65,16 +96,10 @@ async def run_dub_job(context: JobContext, body: DubJob) -> dict[str, Any]:
     output = job_folder(context.row) / f"result.{body.format}"
 
     def make(report: Report) -> dict[str, Any]:
-        stages: list[str] = []
-
         def show(stage: str, done: int, total: int) -> None:
-            if stage not in stages:
-                stages.append(stage)
-            # How many stages there are is not known before: each takes half of what is left.
-            rest = 0.5 ** len(stages)
-            report(1 - 2 * rest + rest * done / max(1, total), f"{stage}: {done} of {total}")
+            report(_find_progress(stage, done / max(1, total)), f"{stage}: {done} of {total}")
 
-        subtitles = read_subtitles(paths["subtitles"], list(cast))
+        subtitles = body.change_texts(read_subtitles(paths["subtitles"], list(cast)))
         result = dub_film(
             context.services.loader.get(),
             paths["film"],
@@ -94,3 +119,13 @@ async def run_dub_job(context: JobContext, body: DubJob) -> dict[str, Any]:
         return keep_result(context, made)
 
     return await run_beside_listeners(context, make)
+
+
+def _find_progress(stage: str, share: float) -> float:
+    """Return how far a dub is, from 0 to 1, when a stage is done by a share."""
+    before = 0.0
+    for name, part in _SHARES.items():
+        if name == stage:
+            return before + part * share
+        before += part
+    return before

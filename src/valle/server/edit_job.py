@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from valle.editing.changes import (
     Change,
@@ -15,6 +15,7 @@ from valle.editing.changes import (
 )
 from valle.editing.edit import edit_recording
 from valle.editing.options import EditOptions
+from valle.errors import TextError
 from valle.media.sound_files import read_sound_file
 from valle.registry.keys import Caller
 from valle.runtime.transcript import TimedTranscript
@@ -42,8 +43,27 @@ INPUTS = {
 _MEDIA_TYPES = MEDIA_TYPES | {"ogg": "audio/ogg"}
 
 
+class WordChange(BaseModel):
+    """Words `first` up to `last`, which is not included, become `text`; they count from 0."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    first: int = Field(ge=0)
+    last: int = Field(ge=0)
+    text: str = Field("", max_length=2000, description='"" deletes the words')
+
+    @model_validator(mode="after")
+    def _check_range(self) -> WordChange:
+        if self.last < self.first or (self.last == self.first and not self.text.strip()):
+            raise ValueError(
+                "a change is about at least one word: last is not below first, and an "
+                "insertion (last is first) has a text"
+            )
+        return self
+
+
 class EditJob(FileJobBody):
-    """The request: what the recording says, and one change of it."""
+    """The request: what the recording says, and what changes."""
 
     format: Literal["wav", "flac", "mp3", "ogg"] = Field("wav", description="format of the result")
     text: str = Field(min_length=1, max_length=200_000, description="what the recording says")
@@ -55,26 +75,49 @@ class EditJob(FileJobBody):
     transcript: str | None = Field(
         None, min_length=1, max_length=200_000, description="what is to be said instead of text"
     )
+    changes: list[WordChange] | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="several changes, by the numbers of the words that a job `align` lists",
+    )
     occurrence: int | None = Field(
         None, ge=1, description="which place is meant where words occur several times, from 1"
     )
 
     @model_validator(mode="after")
     def _check_one_change(self) -> EditJob:
-        changes = (self.replace, self.delete, self.insert, self.transcript)
-        if sum(change is not None for change in changes) != 1:
-            raise ValueError("give one of replace, delete, insert and transcript")
+        changes = (self.replace, self.delete, self.insert, self.transcript, self.changes)
+        given = sum(change is not None for change in changes)
+        options = self.options
+        is_tidied = options.get("remove_fillers") or options.get("shorten_pauses") is not None
+        if given > 1 or not (given or is_tidied):
+            raise ValueError(
+                "give one of replace, delete, insert, transcript and changes, or the options "
+                "remove_fillers or shorten_pauses"
+            )
         return self
 
     def find_changes(self, transcript: TimedTranscript) -> list[Change]:
-        """Return the changes of a recording. Raises what `valle.editing.changes` raises."""
+        """Return the changes of a recording; none where only options ask for some.
+
+        Raises:
+            TextError: As in `valle.editing.changes`, or a word's number is not in the text.
+        """
+        if self.changes is not None:
+            count = len(transcript.words)
+            if any(change.last > count for change in self.changes):
+                raise TextError(f"a change is about a word that is not there: the text has {count}")
+            return [Change(one.first, one.last, one.text.strip()) for one in self.changes]
         if self.transcript is not None:
             return compare_transcripts(transcript, self.transcript)
         if self.replace is not None:
             return [replace_words(transcript, *self.replace, self.occurrence)]
         if self.insert is not None:
             return [insert_words(transcript, *self.insert, self.occurrence)]
-        return [delete_words(transcript, self.delete or "", self.occurrence)]
+        if self.delete is not None:
+            return [delete_words(transcript, self.delete, self.occurrence)]
+        return []
 
 
 async def check_edit_job(services: Services, caller: Caller, body: EditJob) -> None:
@@ -95,7 +138,14 @@ async def run_edit_job(context: JobContext, body: EditJob) -> dict[str, Any]:
         model = context.services.loader.get()
         report(0.0, "listening")
         samples = read_sound_file(recording, model.sample_rate, None)
-        transcript = model.align(samples, body.text, options.lexicon)
+        seconds, heard = len(samples) / model.sample_rate, 0.0
+
+        def listen(more: float) -> None:
+            nonlocal heard
+            heard += more
+            report(0.3 * heard / max(seconds, heard), "listening")
+
+        transcript = model.align(samples, body.text, options.lexicon, listen)
         changes = body.find_changes(transcript)
         done, count = 0, max(1, len(changes) * options.best_of)
 

@@ -55,10 +55,17 @@ class StoredFile(BaseModel):
     sha256: str
 
 
-class FileJobBody(BaseModel):
+class JobFiles(BaseModel):
     """The request of a job with files."""
 
     model_config = ConfigDict(extra="forbid")
+
+    files: dict[str, StoredFile] = Field(default_factory=dict)
+    """Filled in by the server."""
+
+
+class FileJobBody(JobFiles):
+    """The request of a job that speaks, and has files."""
 
     voice: str = Field(
         min_length=1, max_length=128, description="a voice's name or id, or an alias of one"
@@ -66,8 +73,6 @@ class FileJobBody(BaseModel):
     options: dict[str, Any] = Field(
         default_factory=dict, description="the options of the command, by their names in Python"
     )
-    files: dict[str, StoredFile] = Field(default_factory=dict)
-    """Filled in by the server."""
 
 
 class Made(NamedTuple):
@@ -152,7 +157,7 @@ def sweep_job_folders(services: Services) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-async def fetch_uploads(context: JobContext, body: FileJobBody) -> dict[str, Path]:
+async def fetch_uploads(context: JobContext, body: JobFiles) -> dict[str, Path]:
     """Return the uploaded files, in the folder of the job."""
     folder = job_folder(context.row)
     await run_in_threadpool(folder.mkdir, mode=0o700, parents=True, exist_ok=True)

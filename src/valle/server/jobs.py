@@ -173,7 +173,12 @@ def fetch_part(
 def _find_kind(name: str) -> JobKind:
     if name not in KINDS:
         raise ApiError(400, f"there is no kind {name[:32]!r}; use {', '.join(KINDS)}")
-    return KINDS[name]
+    kind = KINDS[name]
+    if not kind.is_available:
+        raise ApiError(
+            400, f"{name} needs the extra media on this server: pip install 'valle[media]'"
+        )
+    return kind
 
 
 def _read_request(given: object) -> dict[str, Any]:

@@ -123,6 +123,11 @@ class ServeOptions(ServiceOptions):
     max_job_upload: int = Field(
         1024, ge=1, le=1 << 20, description="largest file of a job in MiB: a film, a book"
     )
+    whisper: str | None = Field(
+        None,
+        description="folder of a faster-whisper model, by which recordings that come without their "
+        "text are recognized; needs the extra eval",
+    )
     shutdown_timeout: float = Field(
         30.0, ge=0, le=3600, description="seconds that running requests get to end at shutdown"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import shutil
 import time
 from collections.abc import Awaitable, Callable
@@ -21,7 +22,7 @@ from valle.errors import Error
 from valle.registry.jobs import LEASE, LeaseLostError
 from valle.registry.keys import Caller, find_owner
 from valle.registry.tables import JobRow, make_id
-from valle.server import book_job, dub_job, edit_job
+from valle.server import align_job, book_job, dub_job, edit_job
 from valle.server.engine import CancelledTicketError
 from valle.server.errors import ApiError, describe, to_api_error
 from valle.server.job_files import Input, discard_uploads, job_folder, sweep_job_folders
@@ -58,6 +59,13 @@ class JobKind:
     """Does the work, and returns the result: `object` is the key of its file, if it has one."""
     inputs: dict[str, Input] = field(default_factory=dict)
     """The files that are uploaded with it."""
+    packages: tuple[str, ...] = ()
+    """Modules of the extra `media` that it cannot do without."""
+
+    @property
+    def is_available(self) -> bool:
+        """Whether its packages are installed."""
+        return all(importlib.util.find_spec(name) for name in self.packages)
 
 
 KINDS: dict[str, JobKind] = {
@@ -65,7 +73,16 @@ KINDS: dict[str, JobKind] = {
     "book": JobKind(
         book_job.BookJob, book_job.check_book_job, book_job.run_book_job, book_job.INPUTS
     ),
-    "dub": JobKind(dub_job.DubJob, dub_job.check_dub_job, dub_job.run_dub_job, dub_job.INPUTS),
+    "dub": JobKind(
+        dub_job.DubJob,
+        dub_job.check_dub_job,
+        dub_job.run_dub_job,
+        dub_job.INPUTS,
+        dub_job.PACKAGES,
+    ),
+    "align": JobKind(
+        align_job.AlignJob, align_job.check_align_job, align_job.run_align_job, align_job.INPUTS
+    ),
     "edit": JobKind(
         edit_job.EditJob, edit_job.check_edit_job, edit_job.run_edit_job, edit_job.INPUTS
     ),

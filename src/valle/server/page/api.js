@@ -1,5 +1,8 @@
 // Requests to the server that this page came from, and to nothing else.
 
+const UNREACHABLE =
+  "The server does not answer. See that `valle serve` is running, then try again. Nothing that you wrote is lost.";
+
 let key = sessionStorage.getItem("valle-key") ?? "";
 let askForKey = null;
 
@@ -29,9 +32,7 @@ export async function request(path, { method = "GET", json, form, body, signal, 
     answer = await fetch(path, { method, body: form ?? body, headers: sent, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ServerError(
-      "The server does not answer. See that `valle serve` is running, then try again. Nothing that you wrote is lost.",
-    );
+    throw new ServerError(UNREACHABLE);
   }
   if (answer.ok) return answer;
   if (answer.status === 401 && askForKey) {
@@ -46,14 +47,17 @@ export async function request(path, { method = "GET", json, form, body, signal, 
 }
 
 async function readError(answer) {
+  return explain(answer.status, await answer.text());
+}
+
+function explain(status, text) {
   let error = {};
   try {
-    error = (await answer.json()).error ?? {};
+    error = JSON.parse(text).error ?? {};
   } catch {
     // not ours: a proxy's page, for example
   }
-  const message = error.message ?? `The server answered ${answer.status}.`;
-  return new ServerError(capitalize(message), answer.status, error.code);
+  return new ServerError(capitalize(error.message ?? `The server answered ${status}.`), status, error.code);
 }
 
 export function capitalize(text) {
@@ -75,6 +79,22 @@ export async function send(path, fields, options) {
     else if (value) form.append(name, value);
   }
   return (await request(path, { method: "POST", form, ...options })).json();
+}
+
+// Sends large files; `onprogress` is called with the share that has been sent, 0 to 1.
+export function upload(path, form, { headers = {}, signal, onprogress }) {
+  return new Promise((resolve, reject) => {
+    const sent = new XMLHttpRequest();
+    sent.open("POST", path);
+    for (const [name, value] of Object.entries(headers)) sent.setRequestHeader(name, value);
+    if (key) sent.setRequestHeader("Authorization", `Bearer ${key}`);
+    sent.upload.onprogress = ({ loaded, total }) => onprogress(total ? loaded / total : 0);
+    sent.onload = () => (sent.status < 300 ? resolve(JSON.parse(sent.responseText)) : reject(explain(sent.status, sent.responseText)));
+    sent.onerror = () => reject(new ServerError(UNREACHABLE));
+    sent.onabort = () => reject(new DOMException("stopped", "AbortError"));
+    signal.addEventListener("abort", () => sent.abort());
+    sent.send(form);
+  });
 }
 
 // Yields the events of a stream (server-sent events) as objects.

@@ -4,16 +4,16 @@ import { get, onKeyNeeded } from "./api.js";
 import { ask, button, el, fail, field, icon, iconButton, notice, relabel } from "./dom.js";
 import { stopAll } from "./player.js";
 import { recall, remember } from "./store.js";
-import { showCheck } from "./check.js";
-import { showProjects } from "./projects.js";
-import { showVoices } from "./voices.js";
 import { showWrite } from "./write.js";
 
+// A part is loaded when it is opened; one with a `job` is there where the server has that kind.
 const PARTS = [
   { id: "write", label: "Write", icon: "pen", scope: "speak", show: showWrite },
-  { id: "projects", label: "Projects", icon: "book", scope: "jobs", show: showProjects },
-  { id: "voices", label: "Voices", icon: "people", scope: "voices", show: showVoices },
-  { id: "check", label: "Check", icon: "shield", scope: "detect", show: showCheck },
+  { id: "edit", label: "Edit", icon: "cut", scope: "jobs", job: "edit", show: async (...given) => (await import("./edit.js")).showEdit(...given) },
+  { id: "dub", label: "Dub", icon: "film", scope: "jobs", job: "dub", show: async (...given) => (await import("./dub.js")).showDub(...given) },
+  { id: "projects", label: "Projects", icon: "book", scope: "jobs", show: async (...given) => (await import("./projects.js")).showProjects(...given) },
+  { id: "voices", label: "Voices", icon: "people", scope: "voices", show: async (...given) => (await import("./voices.js")).showVoices(...given) },
+  { id: "check", label: "Check", icon: "shield", scope: "detect", show: async (...given) => (await import("./check.js")).showCheck(...given) },
 ];
 
 const main = document.getElementById("main");
@@ -39,7 +39,7 @@ async function start() {
 }
 
 function parts() {
-  return PARTS.filter((part) => studio.scopes.includes(part.scope));
+  return PARTS.filter((part) => studio.scopes.includes(part.scope) && (!part.job || studio.jobs.includes(part.job)));
 }
 
 function showNavigation() {
@@ -88,6 +88,10 @@ function showKeys() {
     ["← →", "from word to word, in what was spoken"],
     ["Enter", "play from that word"],
     ["P", "say that word differently"],
+    ["Shift ← →", "select words of a recording"],
+    ["R", "replace the selected words"],
+    ["Delete", "remove them"],
+    ["I", "insert words after them"],
     ["Esc", "stop, or close a window"],
     ["?", "this list"],
   ];

@@ -14,6 +14,8 @@ const ICONS = {
   check: "M9.5 17.3 4.7 12.5l1.4-1.4 3.4 3.4 8.4-8.4 1.4 1.4z",
   alert: "M12 3 1.8 20.5h20.4zM11 10h2v5h-2zm0 6.5h2v2h-2z",
   wave: "M4 10h2v4H4zm4-4h2v12H8zm4-3h2v18h-2zm4 5h2v8h-2zm4 3h2v4h-2z",
+  cut: "M7 4a3 3 0 1 0 1.800 5.400L10.600 12l-1.800 2.600a3 3 0 1 0 1.600 1.200L20 4.500h-2.600L12 10.200l-2-2.800A3 3 0 0 0 7 4zm0 1.800a1.200 1.200 0 1 1 0 2.400 1.200 1.200 0 0 1 0-2.400zm0 10a1.200 1.200 0 1 1 0 2.400 1.200 1.200 0 0 1 0-2.400zM14.200 13l-1.500 1.600 4.700 4.900H20z",
+  film: "M4 4.500h16v15H4zm2 2v2h2v-2zm0 4v3h2v-3zm0 5v2h2v-2zm10-9v2h2v-2zm0 4v3h2v-3zm0 5v2h2v-2zm-6-9v11h4v-11z",
   shield: "M12 2.5 4.5 5.3v6c0 4.7 3.1 8.6 7.5 10.2 4.4-1.6 7.5-5.5 7.5-10.2v-6zm-1.2 13.3-3.3-3.3 1.4-1.4 1.9 1.9 4.3-4.3 1.4 1.4z",
   book: "M5 4.5A2.5 2.5 0 0 1 7.5 2H19v16H7.5a.9.9 0 0 0 0 2H19v2H7.5A2.5 2.5 0 0 1 5 19.500zM9 6v1.800h7V6z",
   pen: "M3.500 19.500h17V21h-17zM5 14.800V18h3.200l8.900-8.900-3.200-3.200zM19.400 6.800a1 1 0 0 0 0-1.400l-1.800-1.800a1 1 0 0 0-1.400 0L14.900 4.900l3.200 3.200z",
@@ -113,6 +115,16 @@ export function fail(error) {
   if (error?.name === "AbortError") return;
   if (!error?.isExpected) console.warn(error);
   toast(error?.message || String(error), "bad");
+}
+
+// Loads a style sheet of a part of the page, once.
+export function useStyle(name) {
+  const href = `/page/${name}`;
+  if (document.querySelector(`link[href="${href}"]`)) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const link = el("link", { rel: "stylesheet", href, onload: resolve, onerror: () => reject(new Error("A part of this page could not be loaded; reload it.")) });
+    document.head.append(link);
+  });
 }
 
 // Opens a dialog; resolves with what `close` is called with, or null when it is dismissed.
@@ -224,6 +236,8 @@ export function formatTime(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
+
+export const formatTenths = (seconds) => `${formatTime(seconds)}.${Math.floor((Math.max(0, seconds) % 1) * 10)}`;
 
 export function formatLength(seconds) {
   if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;

@@ -1,16 +1,25 @@
-// What this browser keeps: takes with their sound, projects, the pronunciation of words.
+// What this browser keeps: takes with their sound, projects, recordings and films with what became
+// of them, the pronunciation of words.
 
 const NAME = "valle-studio";
-const STORES = ["takes", "sound", "projects"];
+const STORES = ["takes", "sound", "projects", "edits", "dubs", "files"];
+const VERSION = 2; // of the stores: one more whenever there is a new one
 const MOST_TAKES = 200;
 
 let opened = null;
 
 function open() {
   opened ??= new Promise((resolve, reject) => {
-    const asked = indexedDB.open(NAME, 1);
-    asked.onupgradeneeded = () => STORES.forEach((name) => asked.result.createObjectStore(name, { keyPath: "id" }));
-    asked.onsuccess = () => resolve(asked.result);
+    const asked = indexedDB.open(NAME, VERSION);
+    asked.onupgradeneeded = () => {
+      const there = asked.result.objectStoreNames;
+      STORES.filter((name) => !there.contains(name)).forEach((name) => asked.result.createObjectStore(name, { keyPath: "id" }));
+    };
+    asked.onsuccess = () => {
+      asked.result.onversionchange = () => asked.result.close(); // so that a later version can open it
+      resolve(asked.result);
+    };
+    asked.onblocked = () => reject(new Error("Another tab has an older version of this page; close or reload it, then reload this one."));
     asked.onerror = () => reject(new Error("This browser keeps nothing here (private window?), so your history is lost when you leave."));
   });
   return opened;

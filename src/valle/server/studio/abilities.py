@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
+from valle.dubbing.options import DubOptions
+from valle.editing.options import EditOptions
 from valle.options import SpeakOptions
 from valle.registry.keys import Caller
 from valle.server.access import get_caller, may_use_attested
@@ -23,7 +25,7 @@ def describe_studio(
     services: Annotated[Services, Depends(get_services)],
     caller: Annotated[Caller, Depends(get_caller)],
 ) -> dict[str, Any]:
-    """Return the options of speech, the kinds of jobs, the limits, and what the caller may do."""
+    """Return all options, the kinds of jobs, the limits, and what the caller may do."""
     options = services.options
     return {
         "object": "studio",
@@ -34,8 +36,12 @@ def describe_studio(
         "is_local": caller.is_local,
         "attestation": ATTESTATION if may_use_attested(services, caller) else None,
         "options": SpeakOptions.model_json_schema(),
-        "jobs": list(KINDS),
+        "edit_options": EditOptions.model_json_schema(),
+        "dub_options": DubOptions.model_json_schema(),
+        "jobs": [name for name, kind in KINDS.items() if kind.is_available],
+        "recognizes": options.whisper is not None,
         "formats": [name for name in MEDIA_TYPES if name != "ulaw"],
         "max_characters": options.max_characters,
         "max_upload": options.max_upload << 20,
+        "max_job_upload": options.max_job_upload << 20,
     }

@@ -92,7 +92,8 @@ def serve(home: Path, debug_bundle: Path) -> Iterator[Callable[..., LiveServer]]
     with contextlib.ExitStack() as stack:
 
         def start(**options: Any) -> LiveServer:
-            chosen = ServeOptions.from_keywords(bundle=str(debug_bundle), threads=1, **options)
+            given = {"bundle": str(debug_bundle), "threads": 1} | options
+            chosen = ServeOptions.from_keywords(**given)
             return stack.enter_context(LiveServer(create_app(chosen)))
 
         yield start

@@ -15,7 +15,7 @@ from server.studio.conftest import Studio
 from valle.registry.keys import create_key
 from valle.server.studio.files import FOLDER, read_files
 
-PARTS = ("write", "projects", "voices", "voices/new", "check")
+PARTS = ("write", "edit", "dub", "projects", "voices", "voices/new", "check")
 MOST_BYTES = 300_000
 
 
@@ -71,6 +71,19 @@ def test_everything_can_be_read_and_reached(
         assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), part
         found = axe.run(page).response["violations"]
         assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == [], part
+
+
+def test_a_part_is_loaded_when_it_is_opened(
+    open_studio: Callable[..., Studio], stored_voice: str
+) -> None:
+    studio = open_studio()
+    studio.see("Pace")
+    files = "() => performance.getEntriesByType('resource').map(one => one.name.split('/').at(-1))"
+    parts = {"edit.js", "dub.js", "work.css", "projects.js"}
+    assert parts.isdisjoint(studio.page.evaluate(files))
+    studio.go("edit")
+    studio.see("Drop a recording here")
+    assert parts & set(studio.page.evaluate(files)) == {"edit.js", "work.css"}
 
 
 def test_a_server_with_keys_asks_for_one(

@@ -2,7 +2,7 @@
 
 import { button, el, fail, formatTenths, icon, iconButton } from "./dom.js";
 
-const LATE = 0.02; // seconds that count
+const LATE = 0.05; // seconds that are worth a word
 const FASTER = 1.02; // times the usual rate from which on it is heard
 
 export const isFast = (spoken) => spoken.rate > FASTER;
@@ -49,7 +49,7 @@ export class CueTable {
         "table",
         { class: `cues ${this.hasSpeakers ? "" : "nobody"}`, role: "table" },
         el("caption", { class: "visually-hidden" }, "Cues"),
-        el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, head.map((name) => el("th", { scope: "col", role: "columnheader" }, name)), el("th", { scope: "col", role: "columnheader" }, el("span", { class: "visually-hidden" }, "Tools"))))),
+        el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, head.map((name) => el("th", { scope: "col", role: "columnheader" }, name)), el("th", { scope: "col", role: "columnheader" }, el("span", { class: "visually-hidden" }, "Tools")))),
         el("tbody", { role: "rowgroup" }, this.rows.map((row) => row.element)),
       ),
     );
@@ -76,7 +76,7 @@ export class CueTable {
       counts.late += isLate(spoken) ? 1 : 0;
       counts.unheard += spoken.missing.length || spoken.repeated.length ? 1 : 0;
     }
-    const parts = [[counts.long, "too long"], [counts.late, "late"], [counts.unheard, "to listen to"], [counts.fast, "faster than usual"], [counts.spills, "in the gap after them"]];
+    const parts = [[counts.long, "too long"], [counts.late, "late"], [counts.unheard, "to listen to"], [counts.fast, "faster than usual"], [counts.spills, counts.spills === 1 ? "runs into the gap after it" : "run into the gap after them"]];
     this.summary.textContent = counts.spoken ? parts.filter(([count]) => count).map(([count, text]) => `${count} ${text}`).join(", ") || "All of them fit." : "How each one fits is known when it is spoken.";
     this.filter.hidden = !this.rows.some(({ cue }) => this.isToLookAt(cue));
     if (this.filter.hidden) this.onlyLook.checked = false;

@@ -237,7 +237,10 @@ export function formatTime(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
-export const formatTenths = (seconds) => `${formatTime(seconds)}.${Math.floor((Math.max(0, seconds) % 1) * 10)}`;
+export function formatTenths(seconds) {
+  const tenths = Math.max(0, Math.round(seconds * 10));
+  return `${formatTime(tenths / 10)}.${tenths % 10}`;
+}
 
 export function formatLength(seconds) {
   if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;

@@ -209,8 +209,8 @@ class FilmView {
       "div",
       { class: "chips downloads" },
       button("Download the film", { icon: "down", kind: `small ${this.isDue() ? "" : "primary"}`, onclick: () => download(this.dubbed, name(format)) }),
-      button("Subtitles SRT", { icon: "down", kind: "small", onclick: () => download(this.subtitles, name("srt"), "application/x-subrip") }),
-      button("Subtitles VTT", { icon: "down", kind: "small", onclick: () => download(srtToVtt(this.subtitles), name("vtt"), "text/vtt") }),
+      button("SRT", { kind: "small", "aria-label": "Download the subtitles as SRT", onclick: () => download(this.subtitles, name("srt"), "application/x-subrip") }),
+      button("VTT", { kind: "small", "aria-label": "Download the subtitles as VTT", onclick: () => download(srtToVtt(this.subtitles), name("vtt"), "text/vtt") }),
       button("Signed record", { kind: "small quiet", title: "How this film was made, signed: keep it beside the file", onclick: () => saveRecord().catch(fail) }),
     );
   }

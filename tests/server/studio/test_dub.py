@@ -1,0 +1,175 @@
+"""Dubbing a film in the page, from an empty data folder to the film and its subtitles."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs the extra [serve]")
+av = pytest.importorskip("av", reason="needs the extra [media]")
+pytest.importorskip("pysubs2", reason="needs the extra [media]")
+
+from fastapi.testclient import TestClient
+
+import valle
+from film_files import FilmSpec, hash_pictures, write_film_file
+from server.studio.conftest import Studio
+from valle.files import data_folder
+from valle.registry.keys import LOCAL_CALLER
+from valle.voices import registry as voice_folder
+
+SUBTITLES = """1
+00:00:00,200 --> 00:00:02,000
+ADA: Oh no.
+
+2
+00:00:02,100 --> 00:00:02,300
+BEN: This one is far too long for the time that it has.
+
+3
+00:00:02,400 --> 00:00:05,500
+ADA: [door slams] Go.
+"""
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """6 s that Chromium can show."""
+    return write_film_file(tmp_path / "pier.mp4", FilmSpec(seconds=6.0, codec="libx264", level=0.3))
+
+
+@pytest.fixture
+def subtitles(tmp_path: Path) -> Path:
+    path = tmp_path / "pier.srt"
+    path.write_text(SUBTITLES)
+    return path
+
+
+def drop(studio: Studio, film: Path, subtitles: Path) -> None:
+    studio.go("dub")
+    page = studio.page
+    page.get_by_label("Drop a film here, or choose one").set_input_files(film)
+    page.get_by_label("Drop its subtitles here, or choose them").set_input_files(subtitles)
+    page.get_by_role("button", name="Dub the film").wait_for()
+
+
+def count_kept() -> int:
+    """How many cues have been spoken and kept."""
+    return len(list((data_folder() / "cache" / "cues").iterdir()))
+
+
+def test_a_film_is_dubbed_while_the_page_is_closed_and_one_cue_is_mended(
+    studio: Studio, voice: valle.Voice, film: Path, subtitles: Path
+) -> None:
+    voice_folder.add(dataclasses.replace(voice, name="Ben"))
+    page = studio.page
+    drop(studio, film, subtitles)
+    studio.see("1 thing was repaired in the subtitles, or is not spoken")
+    assert page.get_by_label("BEN", exact=True).input_value() == "Ben"
+    page.get_by_label("ADA", exact=True).select_option("Babble")
+    page.get_by_label("Lower it under the speech").check()
+    page.get_by_label("Lower it by").fill("20")
+    studio.click("Dub the film")
+    page.get_by_role("button", name="Stop", exact=True).wait_for()
+    jobs = studio.server.app.state.services.registry.jobs
+    while not jobs.list(LOCAL_CALLER):
+        page.wait_for_timeout(50)
+    page.close()
+    studio.page = page = studio.open("#dub")
+    page.locator(".project-link").click()
+    dubbed = studio.download("Download the film")
+    assert hash_pictures(dubbed) == hash_pictures(film)
+    (job,) = jobs.list(LOCAL_CALLER)
+    assert job.request["cast"] == {"ADA": "Babble", "BEN": "Ben"}
+    assert job.request["options"] == {"original": "duck", "duck": 20}
+    text = studio.download("Download the subtitles as SRT").read_text()
+    assert "far too long" in text
+    vtt = studio.download("Download the subtitles as VTT").read_text()
+    assert vtt.startswith("WEBVTT")
+    assert vtt.count("-->") == text.count("-->") == 3
+    long = page.get_by_role("row").filter(has_text="far too long")
+    long.get_by_text("s too long", exact=False).first.wait_for()
+    assert "Shorten it by" in long.inner_text()
+    # It is watched: the cue that is heard is lit, and shown as a caption.
+    studio.click("Play cue 2")
+    page.wait_for_function(
+        "() => document.querySelector('tr[aria-current]')?.innerText.includes('far too long')"
+    )
+    assert page.evaluate(
+        "() => document.querySelector('video').textTracks[0].activeCues[0].text"
+    ).startswith("BEN:")
+    page.evaluate("() => document.querySelector('video').pause()")
+    # One cue is changed; the others are kept.
+    kept = count_kept()
+    studio.click("Change the text of cue 2")
+    page.get_by_label("Text of cue 2").fill("  ")
+    page.get_by_label("Text of cue 2").press("Control+Enter")
+    studio.see("A cue needs words")
+    page.get_by_label("Text of cue 2").fill("No.")
+    page.get_by_label("Text of cue 2").press("Control+Enter")
+    studio.see("1 cue is spoken again; the others are kept.")
+    studio.click("Dub again")
+    page.get_by_role("button", name="Dub again").wait_for(state="detached")
+    page.get_by_role("row").filter(has_text="No.").filter(has_text="×").wait_for()
+    page.wait_for_function("() => document.querySelectorAll('tr .badge.new').length === 0")
+    assert "far too long" not in studio.download("Download the subtitles as SRT").read_text()
+    assert count_kept() > kept
+    (again, _) = jobs.list(LOCAL_CALLER)
+    assert again.request["texts"] == {"2": "No."}
+
+
+def test_subtitles_that_cannot_be_read_are_refused_with_the_reason(
+    studio: Studio, film: Path, tmp_path: Path
+) -> None:
+    studio.expected = ("400",)
+    wrong = tmp_path / "notes.srt"
+    wrong.write_text("Only some notes.")
+    studio.go("dub")
+    page = studio.page
+    page.get_by_label("Drop its subtitles here, or choose them").set_input_files(wrong)
+    page.get_by_label("Drop a film here, or choose one").set_input_files(film)
+    studio.see("These subtitles cannot be used")
+    studio.see("a cue has a line like 00:00:01,000 --> 00:00:03,000")
+    assert page.get_by_label("Drop its subtitles here, or choose them").count() == 1
+
+
+def test_a_file_that_is_no_film_fails_with_the_reason(
+    studio: Studio, subtitles: Path, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "pier.mp4"
+    wrong.write_bytes(b"not a film at all")
+    drop(studio, wrong, subtitles)
+    studio.see("This browser cannot show the picture of this film")
+    studio.click("Dub the film")
+    studio.see("It could not be dubbed")
+    studio.click("Delete it")
+    studio.click("Delete")
+    studio.see("Dub a film")
+
+
+def test_it_is_shown_only_where_the_server_has_the_parts(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Dub" in studio.page.locator("#nav").inner_text()
+    monkeypatch.setitem(sys.modules, "pysubs2", None)
+    page = studio.open()
+    page.locator("#nav a").first.wait_for()
+    assert page.locator("#nav a").all_inner_texts() == [
+        "Write",
+        "Edit",
+        "Projects",
+        "Voices",
+        "Check",
+    ]
+
+
+def test_a_job_without_the_parts_is_refused_with_what_to_install(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pysubs2", None)
+    answer = client.post("/v1/jobs/dub", files={"request": (None, "{}")})
+    assert answer.status_code == 400
+    assert "valle[media]" in answer.json()["error"]["message"]

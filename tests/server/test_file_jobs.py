@@ -105,6 +105,7 @@ def test_a_dub_is_made(client: TestClient, tmp_path: Path) -> None:
     film = write_film_file(tmp_path / "film.mp4", FilmSpec(seconds=6.0, level=0.3))
     subtitles = to_srt([(0.5, 2.0, "Oh no."), (3.0, 5.0, "BOB: Go.")])
     request = {"voice": "Babble", "cast": {"Bob": "babble"}, "options": {"retries": 0}}
+    request["texts"] = {"2": "Go now."}
     files = {"film": ("film.mp4", film.read_bytes()), "subtitles": ("a.srt", subtitles.encode())}
     done = finish(client, submit(client, "dub", request, files))
     path = download(client, done, tmp_path, "mp4")
@@ -112,6 +113,7 @@ def test_a_dub_is_made(client: TestClient, tmp_path: Path) -> None:
     spoken = client.get(f"/v1/jobs/{done['id']}/subtitles")
     assert spoken.headers["content-type"] == "application/x-subrip"
     assert "Oh no." in spoken.text
+    assert "Go now." in spoken.text
     text = client.get(f"/v1/jobs/{done['id']}/events").text
     assert "succeeded" in text
     report = json.dumps(client.get(f"/v1/jobs/{done['id']}/report").json())
@@ -123,23 +125,35 @@ def test_a_recording_is_edited(home: Path, tmp_path: Path) -> None:
     """By the default bundle: the tiny one understands no words."""
     model = valle.load(threads=1)
     voice_folder.add(model.enroll(SAMPLE, name="Sample", attest=ATTEST))
-    request = {"voice": "Sample", "text": SAID, "replace": ["the garden", "our kitchen"]}
-    request["options"] = {"best_of": 1}  # type: ignore[assignment]
+    request = {"voice": "Sample", "text": SAID, "options": {"best_of": 1}}
     with TestClient(create_app(ServeOptions.from_keywords(threads=1))) as client:
         files = {"recording": ("talk.wav", SAMPLE.read_bytes())}
-        done = finish(client, submit(client, "edit", request, files))
+        aligned = finish(client, submit(client, "align", {"text": SAID}, files))
+        words = client.get(aligned["result"]["url"]).json()["words"]
+        garden = [word["word"] for word in words].index("garden")
+        assert words[garden]["is_heard"]
+        assert 2.0 < words[garden]["start"] < words[garden]["end"] < 3.5
+        change = {"first": garden - 1, "last": garden + 1, "text": "our kitchen"}
+        done = finish(client, submit(client, "edit", request | {"changes": [change]}, files))
         path = download(client, done, tmp_path, "wav")
         report = client.get(f"/v1/jobs/{done['id']}/report").json()
-        wrong = request | {"replace": ["no such words", "x"]}
-        failed = wait(client, submit(client, "edit", wrong, files).json()["id"])
+        failures = []
+        for wrong in (
+            {"replace": ["no such words", "x"]},
+            {"changes": [change | {"last": 99}]},
+            {"options": {"remove_fillers": True}},
+        ):
+            job = submit(client, "edit", request | wrong, files).json()
+            failures.append(wait(client, job["id"])["error"]["message"])
         assert list_left(client) == []
     (span,) = report["edits"]
+    assert (span["removed"], span["added"]) == ("the garden", "our kitchen")
     before, rate = soundfile.read(SAMPLE, dtype="int16")
     after, _ = soundfile.read(path, dtype="int16")
     start = round(span["now"][0] * rate)
     assert np.array_equal(before[:start], after[:start])
-    assert failed["state"] == "failed"
-    assert "no such words" in failed["error"]["message"]
+    for failure, reason in zip(failures, ("no such words", "not there", "filler"), strict=True):
+        assert reason in failure
 
 
 def count_spoken() -> int:
@@ -227,6 +241,14 @@ def test_the_same_idempotency_key_is_the_same_job(client: TestClient) -> None:
         ),
         ("dub", {"voice": "Babble", "cast": {"A": "No"}}, {"film": ("a.mp4", b"x")}, 404, "voice"),
         ("edit", {"voice": "Babble", "text": "x"}, {"recording": ("a.wav", b"x")}, 400, "give one"),
+        (
+            "edit",
+            {"voice": "Babble", "text": "x", "changes": [{"first": 1, "last": 1}]},
+            {"recording": ("a.wav", b"x")},
+            400,
+            "at least one word",
+        ),
+        ("align", {}, {"recording": ("a.wav", b"x")}, 400, "does not recognize words"),
         ("speech", {}, {"book": ("a.txt", b"x")}, 400, "POST /v1/jobs"),
         ("fly", {}, {"book": ("a.txt", b"x")}, 400, "there is no kind"),
     ],
@@ -268,6 +290,12 @@ def test_a_kind_with_files_is_no_json(client: TestClient) -> None:
         ("book", {}, {"book": ("a.epub", b"PK\x03\x04 not a zip")}, "book.epub"),
         ("book", {}, {"book": ("a.txt", b"[voice:Nobody] Hello.")}, "Nobody"),
         ("dub", {}, {"film": ("a.mp4", b"x"), "subtitles": ("a.srt", b"x")}, ""),
+        (
+            "dub",
+            {"texts": {"7": "Hi."}},
+            {"film": ("a.mp4", b"x"), "subtitles": ("a.srt", to_srt([(0, 1, "Hi.")]).encode())},
+            "there is no cue 7",
+        ),
         ("edit", {"text": "Hi.", "delete": "Hi"}, {"recording": ("a.wav", b"RIFF")}, ""),
     ],
 )

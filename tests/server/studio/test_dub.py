@@ -61,6 +61,46 @@ def count_kept() -> int:
     return len(list((data_folder() / "cache" / "cues").iterdir()))
 
 
+def watch(studio: Studio) -> None:
+    """Play a cue: it is lit, and shown as a caption."""
+    page = studio.page
+    page.evaluate(
+        """() => {
+            window.lit = [];
+            new MutationObserver(changes => {
+                for (const { target } of changes)
+                    if (target.matches("[aria-current]")) window.lit.push(target.innerText);
+            }).observe(document.querySelector("table"), { subtree: true, attributes: true });
+        }"""
+    )
+    studio.click("Play cue 2")
+    page.wait_for_function("() => window.lit.length")
+    assert "far too long" in page.evaluate("() => window.lit[0]")
+    page.wait_for_function("() => document.querySelector('video').textTracks[0].cues?.length === 3")
+    captions = "() => [...document.querySelector('video').textTracks[0].cues].map(one => one.text)"
+    assert page.evaluate(captions)[1].startswith("BEN: This one")
+    page.evaluate("() => document.querySelector('video').pause()")
+
+
+def mend(studio: Studio) -> None:
+    """Change one cue; the others are kept."""
+    page = studio.page
+    kept = count_kept()
+    studio.click("Change the text of cue 2")
+    page.get_by_label("Text of cue 2", exact=True).fill("  ")
+    page.get_by_label("Text of cue 2", exact=True).press("Control+Enter")
+    studio.see("A cue needs words")
+    page.get_by_label("Text of cue 2", exact=True).fill("Run.")
+    page.get_by_label("Text of cue 2", exact=True).press("Control+Enter")
+    studio.see("1 cue is spoken again; the others are kept.")
+    studio.click("Dub again")
+    page.get_by_role("button", name="Dub again").wait_for(state="detached")
+    page.get_by_role("row").filter(has_text="Run.").filter(has_text="×").wait_for()
+    page.wait_for_function("() => document.querySelectorAll('tr .badge.new').length === 0")
+    assert "far too long" not in studio.download("Download the subtitles as SRT").read_text()
+    assert count_kept() > kept
+
+
 def test_a_film_is_dubbed_while_the_page_is_closed_and_one_cue_is_mended(
     studio: Studio, voice: valle.Voice, film: Path, subtitles: Path
 ) -> None:
@@ -93,32 +133,10 @@ def test_a_film_is_dubbed_while_the_page_is_closed_and_one_cue_is_mended(
     long = page.get_by_role("row").filter(has_text="far too long")
     long.get_by_text("s too long", exact=False).first.wait_for()
     assert "Shorten it by" in long.inner_text()
-    # It is watched: the cue that is heard is lit, and shown as a caption.
-    studio.click("Play cue 2")
-    page.wait_for_function(
-        "() => document.querySelector('tr[aria-current]')?.innerText.includes('far too long')"
-    )
-    assert page.evaluate(
-        "() => document.querySelector('video').textTracks[0].activeCues[0].text"
-    ).startswith("BEN:")
-    page.evaluate("() => document.querySelector('video').pause()")
-    # One cue is changed; the others are kept.
-    kept = count_kept()
-    studio.click("Change the text of cue 2")
-    page.get_by_label("Text of cue 2").fill("  ")
-    page.get_by_label("Text of cue 2").press("Control+Enter")
-    studio.see("A cue needs words")
-    page.get_by_label("Text of cue 2").fill("No.")
-    page.get_by_label("Text of cue 2").press("Control+Enter")
-    studio.see("1 cue is spoken again; the others are kept.")
-    studio.click("Dub again")
-    page.get_by_role("button", name="Dub again").wait_for(state="detached")
-    page.get_by_role("row").filter(has_text="No.").filter(has_text="×").wait_for()
-    page.wait_for_function("() => document.querySelectorAll('tr .badge.new').length === 0")
-    assert "far too long" not in studio.download("Download the subtitles as SRT").read_text()
-    assert count_kept() > kept
+    watch(studio)
+    mend(studio)
     (again, _) = jobs.list(LOCAL_CALLER)
-    assert again.request["texts"] == {"2": "No."}
+    assert again.request["texts"] == {"2": "Run."}
 
 
 def test_subtitles_that_cannot_be_read_are_refused_with_the_reason(

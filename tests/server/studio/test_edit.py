@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,10 @@ AND = 6  # index of its first word "and"
 
 
 @pytest.fixture(scope="module")
-def speaker(shared_home: Path) -> Iterator[valle.Voice]:
+def speaker(shared_home: Path) -> valle.Voice:
     """The voice of the sample by the default bundle: the tiny one understands no words."""
     model = valle.load(threads=1)
-    yield model.enroll(SAMPLE, name="Sample", attest=ATTEST)
+    return model.enroll(SAMPLE, name="Sample", attest=ATTEST)
 
 
 @pytest.fixture

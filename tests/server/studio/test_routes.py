@@ -18,6 +18,8 @@ import valle
 from consent.conftest import GOOD
 from server.conftest import Connect
 from valle.consent import verification
+from valle.dubbing.options import DubOptions
+from valle.editing.options import EditOptions
 from valle.options import SpeakOptions
 from valle.registry.keys import create_key
 from valle.voices import registry as voice_folder
@@ -34,7 +36,9 @@ def read_events(client: TestClient, **fields: Any) -> list[dict[str, Any]]:
 def test_the_page_is_told_what_there_is(client: TestClient) -> None:
     studio = client.get("/v1/studio").json()
     assert set(studio["options"]["properties"]) == set(SpeakOptions.model_fields)
-    assert "speech" in studio["jobs"]
+    assert set(studio["edit_options"]["properties"]) == set(EditOptions.model_fields)
+    assert set(studio["dub_options"]["properties"]) == set(DubOptions.model_fields)
+    assert {"speech", "align", "edit"} <= set(studio["jobs"])
     assert studio["attestation"] == "I hold the rights to this voice"
 
 
@@ -156,6 +160,18 @@ def test_only_the_sentence_attests(connect: Connect, recording: Path) -> None:
     exported = client.get(f"/v1/studio/voices/{made['id']}/file")
     assert valle.Voice.from_bytes(exported.content, "it").name == "Ada"
     assert "Ada.safetensors" in exported.headers["content-disposition"]
+
+
+def test_subtitles_are_read_by_cue_and_speaker(client: TestClient) -> None:
+    subtitles = b"1\n00:00:01,000 --> 00:00:03,000\n- Late?\n- [yawns] Yes.\n"
+    answer = client.post("/v1/studio/subtitles", files={"file": ("../a.srt", subtitles)}).json()
+    cues = [(cue["cue"], cue["text"], cue["start"]) for cue in answer["cues"]]
+    assert cues[0] == ("1", "Late?", 1.0)
+    assert cues[1][:2] == ("1.2", "Yes.")
+    assert "yawns" in answer["notes"][0]
+    refused = client.post("/v1/studio/subtitles", files={"file": ("a.srt", b"nothing")})
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"].startswith("the file has no cue")
 
 
 def test_texts_are_read_by_chapters_and_turns(client: TestClient) -> None:

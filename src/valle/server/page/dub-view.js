@@ -27,7 +27,7 @@ class FilmView {
     this.report = new Map(); // what became of cues, by their labels
     this.urls = [];
     this.canPlay = false;
-    this.video = el("video", { controls: true, playsinline: true, "aria-label": item.title, ontimeupdate: () => this.table.light(this.video.currentTime), onerror: () => this.explainVideo(), onloadedmetadata: () => this.allowPlay() });
+    this.video = el("video", { controls: true, playsinline: true, "aria-label": item.title, onplay: () => this.follow(), onseeked: () => this.follow(), onerror: () => this.explainVideo(), onloadedmetadata: () => this.allowPlay() });
     this.stageNote = el("div", {});
     this.switch = el("div", { class: "row", role: "group", "aria-label": "What is shown" });
     this.work = el("div", { class: "stack" });
@@ -121,6 +121,13 @@ class FilmView {
     this.stageNote.append(el("div", { class: "no-picture" }, notice("plain", null, el("p", {}, `This browser cannot show the picture of this film. ${text}`))));
   }
 
+  // Has the cue lit that is heard, picture by picture: some are shorter than a quarter of a second.
+  follow() {
+    this.table.light(this.video.currentTime);
+    cancelAnimationFrame(this.frame);
+    if (!this.video.paused && this.video.isConnected) this.frame = requestAnimationFrame(() => this.follow());
+  }
+
   chooseVoices() {
     const { item, voices } = this;
     this.speakers = [...new Set(item.cues.map((cue) => cue.speaker).filter(Boolean))];
@@ -187,12 +194,13 @@ class FilmView {
     const { item } = this;
     const { task, done } = item;
     const { runner } = this.open;
-    const state = JSON.stringify([task, runner.offline, runner.sending.get(task?.key)?.share, done?.key, this.fetched, Boolean(this.dubbed), this.isDue()]);
-    if (state === this.shownWork && task?.state !== "running") return;
+    const changed = item.cues.filter((cue) => this.isChanged(cue)).length;
+    const state = JSON.stringify([isUnfinished(task), task?.error, done?.key, Boolean(this.dubbed), this.isDue(), changed]);
+    if (isUnfinished(task)) runner.update(task);
+    if (state === this.shownWork) return;
     this.shownWork = state;
     const label = done ? "Dub again" : "Dub the film";
     const action = button(label, { icon: "wave", kind: "primary", disabled: !this.voices.length, onclick: () => this.make() });
-    const changed = item.cues.filter((cue) => this.isChanged(cue)).length;
     this.work.replaceChildren(
       task?.state === "failed" ? notice("bad", "It could not be dubbed", el("p", {}, task.error), el("p", {}, "What was spoken is kept: only the rest is spoken when you dub again.")) : "",
       isUnfinished(task) ? runner.show(task, "Of the dub") : this.isDue() ? el("div", { class: "row" }, action, el("p", { class: "hint" }, !done ? "" : changed ? `${changed} ${changed === 1 ? "cue is" : "cues are"} spoken again; the others are kept.` : "All that is spoken is kept.")) : "",
@@ -225,7 +233,7 @@ class FilmView {
 
   // Whether there is something that was not dubbed yet.
   isDue() {
-    return !this.item.done || JSON.stringify(this.describe()) !== JSON.stringify(this.item.done.request);
+    return !this.item.done || spell(this.describe()) !== spell(this.item.done.request);
   }
 
   make() {
@@ -276,6 +284,9 @@ class FilmView {
     this.save();
   }
 }
+
+// The same text for the same values, in whatever order they were chosen.
+const spell = (values) => JSON.stringify(values, (_, value) => (value && typeof value === "object" && !Array.isArray(value) ? Object.fromEntries(Object.entries(value).sort()) : value));
 
 const escape = (line) => line.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 

@@ -56,7 +56,7 @@ class RecordingView {
     this.outline = await readOutline(recording);
     this.recording = recording;
     this.player.load(recording, this.outline);
-    this.showScript();
+    await this.receiveWords(); // they may have been found while the page was closed
     this.showVersions();
     this.open.look();
   }
@@ -89,7 +89,7 @@ class RecordingView {
       this.shownWords = item.words;
       this.showWords();
     } else if (isUnfinished(item.align)) {
-      this.script.replaceChildren(this.open.runner.show(item.align, "Of finding the words"));
+      if (!this.open.runner.update(item.align)) this.script.replaceChildren(this.open.runner.show(item.align, "Of finding the words"));
     } else if (!this.script.querySelector("textarea") || item.align?.state === "failed") {
       this.showTextForm();
     }
@@ -118,7 +118,7 @@ class RecordingView {
       note,
       recognizes
         ? el("div", { class: "row" }, button("Recognize its words", { icon: "wave", kind: "primary", onclick: () => find(null) }), el("p", { class: "hint" }, "Fillers are mostly left out by the recognizer; add them to the text to remove them."))
-        : null,
+        : "",
       field(recognizes ? "Or write down what it says" : "What does it say?", input, "Word for word, in English, with every um. Then each word gets its time."),
       el("div", { class: "actions start" }, button("Find the words", { icon: "check", kind: recognizes ? "" : "primary", onclick: findTyped })),
     );
@@ -179,8 +179,10 @@ class RecordingView {
     };
     const build = (left) => buildOptions(studio.edit_options, item.options, take, { left: ["seed", "lexicon", ...left], first: { shorten_pauses: PAUSE } });
     const tidying = build(["best_of"]);
-    const more = build(["remove_fillers", "shorten_pauses"]);
     const fillers = item.words.filter((word) => word.is_filler).length;
+    const filler = fillers ? `${fillers === 1 ? "One was" : `${fillers} were`} heard in it.` : "The text has none. To remove some, correct the text so that it has every um.";
+    tidying.fields.find((one) => one.classList.contains("switch"))?.append(el("p", { class: "hint" }, filler));
+    const more = build(["remove_fillers", "shorten_pauses"]);
     this.changes = el("div", {});
     this.action = button("Make the changes", { icon: "wave", kind: "primary", onclick: () => this.make() });
     this.settings.replaceChildren(
@@ -188,11 +190,10 @@ class RecordingView {
         "section",
         { class: "card stack", "aria-label": "What changes, and how" },
         this.changes,
-        el("div", { class: "cast" }, tidying.fields),
-        el("p", { class: "hint" }, fillers ? `${fillers === 1 ? "One filler was" : `${fillers} fillers were`} heard in it.` : "The text has no filler. To remove fillers, correct the text so that it has every um."),
+        el("div", { class: "cast two" }, tidying.fields),
         el(
           "div",
-          { class: "cast above" },
+          { class: "cast two above" },
           field("Voice", pick(Object.fromEntries(voices.map((name) => [name, name])), item.voice, (name) => (item.voice = name)), "It must be the voice in the recording: its owner's consent covers the new words."),
           field("File", pick(FORMATS, item.format, (format) => (item.format = format)), "In WAV and FLAC, all that is not changed stays the same to the last bit."),
         ),

@@ -41,6 +41,7 @@ export class Open {
   }
 
   close() {
+    this.isClosed = true;
     clearInterval(this.timer);
     others.onmessage = null;
     this.runner.close();
@@ -71,6 +72,7 @@ export class Open {
   }
 
   async changed(task) {
+    if (this.isClosed) return;
     if (task.state !== "sending") await this.save();
     this.refresh(task);
   }

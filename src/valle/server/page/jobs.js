@@ -1,6 +1,6 @@
 // Jobs of the server with files of this browser: sent, followed, stopped. They go on without the page.
 
-import { get, request, upload } from "./api.js";
+import { capitalize, get, request, upload } from "./api.js";
 import { button, el, fail, formatLength } from "./dom.js";
 import { newId } from "./store.js";
 
@@ -35,7 +35,7 @@ export class Runner {
     this.onchange = onchange;
     this.sending = new Map(); // by key: {abort, share}
     this.waits = new Map(); // by key: until when
-    this.estimates = new Map();
+    this.shown = new Map(); // what is on the page, by key
     this.offline = false;
     this.looking = false;
   }
@@ -103,38 +103,42 @@ export class Runner {
   }
 
   async stop(task) {
+    if (!isUnfinished(task)) return;
     this.sending.get(task.key)?.abort.abort();
     if (task.job && UNFINISHED.includes(task.state)) await request(`/v1/jobs/${task.job}`, { method: "DELETE" });
     task.state = "cancelled";
     await this.onchange(task);
   }
 
-  // A bar, what is being done, the time that is left, and a button to stop it.
+  // A bar, what is being done, the time that is left, and a button to stop it. Built once for each
+  // task, so that the button keeps the focus.
   show(task, label) {
-    const sending = this.sending.get(task.key);
-    const isSending = task.state === "sending";
-    const share = isSending ? (sending?.share ?? 0) : task.progress;
-    if (!this.estimates.has(task.key)) this.estimates.set(task.key, new Estimate());
-    const left = isSending
-      ? task.message || "Sending the files. Keep this page open until they are there."
-      : task.state === "queued"
-        ? "Waiting for its turn. You can close this page; it goes on."
-        : this.estimates.get(task.key).tell(task.progress);
-    return el(
-      "div",
-      { class: "work" },
-      el("progress", { max: 1, value: share, "aria-label": label }),
-      el(
-        "div",
-        { class: "row between" },
-        el("p", { class: "hint", role: "status" }, this.offline ? "The server does not answer. It is asked again; nothing is lost." : [capital(task.message), left].filter(Boolean).join(" · ")),
-        button("Stop", { icon: "stop", kind: "small", onclick: () => this.stop(task).catch(fail) }),
-      ),
-    );
+    const bar = el("progress", { max: 1, "aria-label": label });
+    const text = el("p", { class: "hint" });
+    const stop = button("Stop", { icon: "stop", kind: "small", onclick: () => this.stop(task).catch(fail) });
+    const root = el("div", { class: "work" }, bar, el("div", { class: "row between" }, text, stop));
+    this.shown.set(task.key, { root, bar, text, estimate: new Estimate() });
+    this.update(task);
+    return root;
+  }
+
+  // Brings what is shown of a task up to date; returns whether it is shown.
+  update(task) {
+    const shown = this.shown.get(task.key);
+    if (!shown) return false;
+    shown.bar.value = task.state === "sending" ? (this.sending.get(task.key)?.share ?? 0) : task.progress;
+    shown.text.textContent = this.describe(task, shown.estimate);
+    return shown.root.isConnected;
+  }
+
+  describe(task, estimate) {
+    if (this.offline) return "The server does not answer. It is asked again; nothing is lost.";
+    if (task.state === "sending") return task.message || "Sending the files. Keep this page open until they are there.";
+    if (task.state === "queued") return "Waiting for its turn. You can close this page; it goes on.";
+    const left = estimate.tell(task.progress);
+    return task.message ? `${capitalize(task.message)} · ${left}` : left;
   }
 }
-
-const capital = (text) => (text && text !== "Waiting until earlier work is done" ? text.charAt(0).toUpperCase() + text.slice(1) : "");
 
 export async function fetchPart(task, part = "result") {
   return request(`/v1/jobs/${task.job}/${part}`);

@@ -5,12 +5,14 @@ import { el, formatTime, iconButton, relabel } from "./dom.js";
 const WIDTH = 1200; // pixels that are drawn, whatever the screen shows
 const HEIGHT = 144;
 const RATE = 8000; // Hz at which a recording is looked at: enough for its outline
+const MOST_BYTES = 300e6; // of a file that is looked at: more would take too much memory
 const JUMP = 1; // seconds of an arrow key
 
 let current = null; // what plays: one at a time
 
 // The outline of a recording, [WIDTH] levels from 0 to 1, or null where the browser cannot read it.
 export async function readOutline(blob) {
+  if (blob.size > MOST_BYTES) return null;
   try {
     const context = new OfflineAudioContext(1, 1, RATE);
     const sound = await context.decodeAudioData(await blob.arrayBuffer());

@@ -1,5 +1,6 @@
 // A version of a recording: before and after, with what changed marked on the waveforms.
 
+import { capitalize } from "./api.js";
 import { button, download, el, fail, fileName, formatTenths, icon, iconButton, notice } from "./dom.js";
 import { fetchPart, isUnfinished } from "./jobs.js";
 import { Player, readOutline } from "./media.js";
@@ -26,8 +27,9 @@ export class Version {
   update() {
     const { task } = this;
     const { runner } = this.view.open;
-    const state = JSON.stringify([task.state, task.progress, task.message, task.error, runner.offline, runner.sending.get(task.key)?.share]);
-    if (state === this.shown && !(task.state === "running")) return;
+    if (isUnfinished(task) && this.shown && runner.update(task)) return;
+    const state = JSON.stringify([task.state, task.error]);
+    if (state === this.shown) return;
     this.shown = state;
     if (task.state === "succeeded") {
       if (!this.loaded) this.load().catch(fail);
@@ -97,7 +99,7 @@ export class Version {
       edits.map((edit, index) => {
         const isUnclear = edit.phoneme_error_rate !== null && edit.phoneme_error_rate > UNCLEAR;
         const hear = (label, player, [start, end]) =>
-          el("button", { type: "button", class: "button small", "aria-label": `Hear change ${index + 1} ${label}`, onclick: () => player.play(start - AROUND, end + AROUND).catch(fail) }, icon("play"), `Hear ${label}`);
+          el("button", { type: "button", class: "button small", "aria-label": `Hear change ${index + 1} ${label}`, onclick: () => player.play(start - AROUND, end + AROUND).catch(fail) }, icon("play"), capitalize(label));
         return el(
           "li",
           {},

@@ -14,7 +14,8 @@ export function addChange(changes, added) {
     const overlaps = other.first < change.last && other.last > change.first;
     const isSame = other.first === change.first && other.last === change.last;
     if (overlaps || isSame) {
-      change = { first: Math.min(other.first, change.first), last: Math.max(other.last, change.last), text: change.text };
+      const isInside = change.first === change.last && !isSame; // what is added within new words comes after them
+      change = { first: Math.min(other.first, change.first), last: Math.max(other.last, change.last), text: isInside ? `${other.text} ${change.text}`.trim() : change.text };
     } else if (other.last === change.first) {
       change = { first: other.first, last: change.last, text: `${other.text} ${change.text}`.trim() };
     } else if (other.first === change.last) {

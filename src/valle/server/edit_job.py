@@ -154,6 +154,7 @@ async def run_edit_job(context: JobContext, body: EditJob) -> dict[str, Any]:
             done += 1
             report(0.3 + 0.7 * done / count, "speaking the new words")
 
+        report(0.3, "making the changes")
         edited = edit_recording(model, recording, transcript, changes, voice, options, show)
         edited.save(output)
         made = Made(output, _MEDIA_TYPES[body.format], edited.seconds, edited.describe())

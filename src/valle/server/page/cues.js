@@ -2,13 +2,14 @@
 
 import { button, el, fail, formatTenths, icon, iconButton } from "./dom.js";
 
-const LATE = 0.05; // seconds that are worth a word
+const NOTED = 0.05; // seconds that are worth a word
 const FASTER = 1.02; // times the usual rate from which on it is heard
 
-export const isFast = (spoken) => spoken.rate > FASTER;
-export const isLate = (spoken) => spoken.late > LATE;
+const isFast = (spoken) => spoken.rate > FASTER;
+const isLate = (spoken) => spoken.late > NOTED;
+const isSpilled = (spoken) => spoken.fits && spoken.spilled > NOTED;
 
-export function needsLook(spoken) {
+function needsLook(spoken) {
   return !spoken.fits || isLate(spoken) || spoken.missing.length > 0 || spoken.repeated.length > 0;
 }
 
@@ -27,7 +28,7 @@ function judge(spoken, isChanged) {
     return ["warn", "listen to it", `By the check, ${what}. Say it in another way if it is wrong.`];
   }
   if (isLate(spoken)) return ["warn", `${spoken.late.toFixed(1)} s late`, "The cue before it is too long."];
-  if (spoken.spilled > 0) return ["good", "spills", `It runs ${spoken.spilled.toFixed(1)} s into the gap after it.`];
+  if (isSpilled(spoken)) return ["good", "spills", `It runs ${spoken.spilled.toFixed(1)} s into the gap after it.`];
   return ["good", "fits", ""];
 }
 
@@ -71,7 +72,7 @@ export class CueTable {
       if (!spoken) continue;
       counts.spoken += 1;
       counts.long += spoken.fits ? 0 : 1;
-      counts.spills += spoken.spilled > 0 && spoken.fits ? 1 : 0;
+      counts.spills += isSpilled(spoken) ? 1 : 0;
       counts.fast += isFast(spoken) ? 1 : 0;
       counts.late += isLate(spoken) ? 1 : 0;
       counts.unheard += spoken.missing.length || spoken.repeated.length ? 1 : 0;

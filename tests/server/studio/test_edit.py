@@ -173,7 +173,7 @@ def test_another_voice_than_that_of_the_recording_is_refused(studio: Studio) -> 
     studio.click("Delete version 1")
     page.get_by_label("Version 1").wait_for(state="detached")
     studio.click("Delete it")
-    studio.click("Delete")
+    page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
     studio.see("Edit a recording")
     assert page.locator(".project-link").count() == 0
 

@@ -16,6 +16,7 @@ import valle
 from conftest import ATTEST
 from server.studio.conftest import EXAMPLES, Studio
 from valle.registry.keys import LOCAL_CALLER
+from valle.server import align_job
 from valle.voices import registry as voice_folder
 
 SAMPLE = EXAMPLES / "voice.wav"
@@ -176,6 +177,34 @@ def test_another_voice_than_that_of_the_recording_is_refused(studio: Studio) -> 
     page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
     studio.see("Edit a recording")
     assert page.locator(".project-link").count() == 0
+
+
+def test_words_are_recognized_where_the_server_can(
+    open_studio: Callable[..., Studio],
+    speaker: valle.Voice,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The recognizer itself, a large model of others, is not part of this."""
+    asked: list[Path] = []
+
+    def recognize(folder: Path, samples: np.ndarray, *_: Any) -> str:
+        asked.append(folder)
+        assert len(samples) > 16_000 * 6
+        return SAID
+
+    monkeypatch.setattr(align_job, "recognize_text", recognize)
+    voice_folder.add(speaker)
+    studio = open_studio(bundle=None, whisper=str(tmp_path))
+    studio.go("edit")
+    studio.page.get_by_label("Drop a recording here, or choose one").set_input_files(SAMPLE)
+    studio.click("Recognize its words")
+    words(studio).first.wait_for()
+    assert asked == [tmp_path]
+    assert (
+        words(studio).all_inner_texts()
+        == SAID.replace(".", "").replace(",", "").replace("?", "").split()
+    )
 
 
 def test_a_file_that_is_not_sound_fails_with_the_reason(studio: Studio, tmp_path: Path) -> None:

@@ -67,4 +67,6 @@ def test_recordings_and_films_can_be_read_and_reached(
     page.get_by_role("button", name="Download the film").wait_for()
     page.get_by_text("More options").click()
     studio.click("Change the text of cue 2")
+    page.evaluate("() => { document.querySelector('video').currentTime = 2.3 }")
+    page.locator("tr[aria-current]").wait_for()
     check(page, axe, "a dubbed film")

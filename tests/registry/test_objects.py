@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,29 @@ def test_objects_come_back_and_go(objects: ObjectStore) -> None:
     objects.delete("results/job_1.mp3")
     with pytest.raises(OutputError, match="read"):
         objects.get("results/job_1.mp3")
+
+
+def test_objects_are_listed_with_when_they_were_written(objects: ObjectStore) -> None:
+    assert objects.list("lists") == {}
+    before = time.time()
+    for key in ("lists/job_1.m4b", "lists/job_1-report.json", "lists/job_2.m4b"):
+        objects.put(key, b"x")
+    listed = objects.list("lists", "job_1")
+    assert sorted(listed) == ["lists/job_1-report.json", "lists/job_1.m4b"]
+    assert all(before - 2 < written < time.time() + 2 for written in listed.values())
+    assert len(objects.list("lists")) == 3
+
+
+def test_only_old_parts_are_deleted(tmp_path: Path) -> None:
+    objects = ObjectStore(str(tmp_path / "objects [1]"))
+    objects.put("voices/a.bin", b"whole")
+    part = tmp_path / "objects [1]" / "voices" / "b.bin.0123.part"
+    part.write_bytes(b"par")
+    objects.delete_parts(time.time() - 60)
+    assert part.exists()
+    objects.delete_parts(time.time() + 60)
+    assert not part.exists()
+    assert objects.get("voices/a.bin") == b"whole"
 
 
 @pytest.mark.parametrize("key", ["../x", "/etc/passwd", "a/../b", "voices/a/b", "", "a\0/b", "A/x"])

@@ -95,11 +95,27 @@ class JobTable:
             raise UnknownJobError(f"there is no job {job_id[:80]!r}; GET /v1/jobs lists them")
         return row
 
-    def has_ended(self, job_id: str) -> bool:
-        """Whether there is no such job, or it will not run again."""
+    def find(self, job_id: str) -> JobRow | None:
+        """Return a job, whoever owns it; None if there is none of this id."""
         with self._database.session() as session:
-            row = session.get(JobRow, job_id)
-        return row is None or row.state in FINISHED
+            return session.get(JobRow, job_id)
+
+    def list_untidied(self, limit: int = 100) -> builtins.list[JobRow]:
+        """Return jobs that have ended, and of which something may be left to delete."""
+        query = select(JobRow).where(JobRow.tidied.is_(False), JobRow.state.in_(FINISHED))
+        with self._database.session() as session:
+            return builtins.list(session.scalars(query.order_by(JobRow.updated).limit(limit)))
+
+    def mark_tidied(self, row: JobRow) -> None:
+        """Record that nothing is left of a job but its results."""
+        with self._database.session() as session:
+            session.execute(update(JobRow).where(JobRow.id == row.id).values(tidied=True))
+
+    def list_unfinished_requests(self) -> builtins.list[dict[str, Any]]:
+        """Return the requests of all jobs that are queued or running."""
+        query = select(JobRow.request).where(JobRow.state.in_((QUEUED, RUNNING)))
+        with self._database.session() as session:
+            return builtins.list(session.scalars(query))
 
     def list(self, caller: Caller, limit: int = 100) -> builtins.list[JobRow]:
         """Return a caller's latest jobs, the newest first."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import secrets
 import shutil
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +17,7 @@ from valle.errors import OutputError, UsageError
 
 _KEY = re.compile(r"[a-z]+/[A-Za-z0-9_-]{1,96}(\.[a-z0-9]{1,16})?")
 _BLOCK = 1 << 18
+_PART = ".part"  # ending of a file that is still being written
 
 
 class ObjectStore:
@@ -52,9 +56,8 @@ class ObjectStore:
         try:
             if self._is_local:
                 self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
-                part = f"{path}.{secrets.token_hex(4)}.part"
-                self._files.pipe_file(part, data)
-                self._files.mv(part, path)
+                with self._part(path) as part:
+                    self._files.pipe_file(part, data)
             else:
                 self._files.pipe_file(path, data)
         except OSError as error:
@@ -64,14 +67,13 @@ class ObjectStore:
         """Write an object from an open file, however long it is. Raises what `put` raises."""
         path = self._path(key)
         try:
-            target = path
             if self._is_local:
                 self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
-                target = f"{path}.{secrets.token_hex(4)}.part"
-            with self._files.open(target, "wb") as copy:
-                shutil.copyfileobj(file, copy, _BLOCK)
-            if target != path:
-                self._files.mv(target, path)
+                with self._part(path) as part, open(part, "wb") as copy:
+                    shutil.copyfileobj(file, copy, _BLOCK)
+            else:
+                with self._files.open(path, "wb") as copy:
+                    shutil.copyfileobj(file, copy, _BLOCK)
         except OSError as error:
             raise _failure("written", error) from error
 
@@ -128,6 +130,59 @@ class ObjectStore:
         except OSError as error:
             raise _failure("deleted", error) from error
 
+    def list(self, folder: str, prefix: str = "") -> dict[str, float]:
+        """Return the keys of a folder that begin with `prefix`, and when each was written.
+
+        Raises:
+            OutputError: The store cannot be reached.
+        """
+        return {
+            key: modified
+            for key, (_, modified) in self._find(folder, prefix).items()
+            if _KEY.fullmatch(key)
+        }
+
+    def delete_parts(self, before: float) -> None:
+        """Delete what processes had begun to write when they were killed, before a time.
+
+        Raises:
+            OutputError: It cannot be deleted.
+        """
+        if not self._is_local:  # an upload that is not complete is no object there
+            return
+        for key, (path, modified) in self._find("", "").items():
+            if key.endswith(_PART) and modified < before:
+                Path(path).unlink(missing_ok=True)
+
+    def _find(self, folder: str, prefix: str) -> dict[str, tuple[str, float]]:
+        """Return the path and time of every file below a folder, by what it would be as a key."""
+        try:
+            self._files.invalidate_cache()
+            within = f"{self._root}/{folder}".rstrip("/")
+            # Stores that can look for a prefix do; others ignore it.
+            found = self._files.find(within, detail=True, **({"prefix": prefix} if prefix else {}))
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise _failure("read", error) from error
+        files = {path[len(self._root) + 1 :]: (path, info) for path, info in found.items()}
+        return {
+            key: (path, _read_time(info))
+            for key, (path, info) in files.items()
+            if key.rpartition("/")[2].startswith(prefix)
+        }
+
+    @contextlib.contextmanager
+    def _part(self, path: str) -> Iterator[str]:
+        """Yield a file that takes the place of `path` after the block, or is gone if it fails."""
+        part = f"{path}.{secrets.token_hex(4)}{_PART}"
+        try:
+            yield part
+            os.replace(part, path)
+        except BaseException:
+            Path(part).unlink(missing_ok=True)
+            raise
+
     def _path(self, key: str) -> str:
         if not _KEY.fullmatch(key):
             raise ValueError(f"{key!r} is not the key of an object")
@@ -140,6 +195,12 @@ def _options(url: str) -> dict[str, Any]:
 
 def _as_tuple(protocol: str | tuple[str, ...]) -> tuple[str, ...]:
     return (protocol,) if isinstance(protocol, str) else protocol
+
+
+def _read_time(info: dict[str, Any]) -> float:
+    """Return when a file was written: seconds since 1970, as each kind of store says it."""
+    written = info.get("mtime", info.get("LastModified", info.get("created", 0.0)))
+    return written.timestamp() if isinstance(written, datetime) else float(written)
 
 
 def _failure(what: str, error: OSError) -> OutputError:

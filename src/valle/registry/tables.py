@@ -107,6 +107,7 @@ class JobRow(Base):
     __table_args__ = (
         UniqueConstraint("owner", "idempotency_key"),
         Index("jobs_by_state", "state", "created"),
+        Index("jobs_by_tidied", "tidied", "state"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -123,6 +124,8 @@ class JobRow(Base):
     worker: Mapped[str] = mapped_column(String(64), default="")
     lease_until: Mapped[float] = mapped_column(Float, default=0.0)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
+    tidied: Mapped[bool] = mapped_column(default=False)
+    """Whether it has ended and what nobody needs of it any more was deleted."""
     idempotency_key: Mapped[str | None] = mapped_column(String(128), default=None)
     created: Mapped[float] = mapped_column(Float, default=time.time)
     updated: Mapped[float] = mapped_column(Float, default=time.time)

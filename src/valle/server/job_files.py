@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -107,7 +106,7 @@ async def store_uploads(
             elif wanted.required:
                 raise UsageError(f"the file {name!r} is missing")
     except BaseException:
-        await run_in_threadpool(discard_uploads, services, {"files": stored})
+        await discard_uploads(services, stored)
         raise
     return stored
 
@@ -131,12 +130,21 @@ def _store(services: Services, name: str, wanted: Input, upload: UploadFile) -> 
     return StoredFile(key=key, ending=ending, sha256=digest.hexdigest())
 
 
-def discard_uploads(services: Services, request: dict[str, Any]) -> None:
-    """Delete the files that came with a job, which nobody needs any more."""
+def delete_uploads(services: Services, request: dict[str, Any]) -> None:
+    """Delete the files that came with a job, which nobody needs any more.
+
+    Raises:
+        OutputError: The store is gone for a moment.
+    """
     for file in (request.get("files") or {}).values():
-        stored = StoredFile.model_validate(file)
-        with contextlib.suppress(Error):  # the store is gone for a moment
-            services.registry.objects.delete(stored.key)
+        services.registry.objects.delete(StoredFile.model_validate(file).key)
+
+
+async def discard_uploads(services: Services, files: dict[str, StoredFile]) -> None:
+    """Delete files that became no job. What cannot be deleted now is swept up later."""
+    for file in files.values():
+        with contextlib.suppress(Error):
+            await run_in_threadpool(services.registry.objects.delete, file.key)
 
 
 def job_folder(row: JobRow) -> Path:
@@ -150,11 +158,9 @@ def _folder() -> Path:
     return data_folder() / "server" / "work"
 
 
-def sweep_job_folders(services: Services) -> None:
-    """Remove the folders of jobs that ended elsewhere, since a server was killed."""
-    for folder in _folder().glob("job_*"):
-        if services.registry.jobs.has_ended(folder.name):
-            shutil.rmtree(folder, ignore_errors=True)
+def list_job_folders() -> list[Path]:
+    """Return the folders of all jobs that were done on this machine and not tidied since."""
+    return [path for path in _folder().glob("job_*") if _JOB_ID.fullmatch(path.name)]
 
 
 async def fetch_uploads(context: JobContext, body: JobFiles) -> dict[str, Path]:

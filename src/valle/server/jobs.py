@@ -15,7 +15,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse, StreamingResponse
 
 from valle.errors import Error, UsageError
-from valle.registry.jobs import CANCELLED, FINISHED, QUEUED, SUCCEEDED
+from valle.registry.jobs import FINISHED, SUCCEEDED
 from valle.registry.keys import Caller
 from valle.registry.tables import JobRow
 from valle.server.access import require
@@ -24,6 +24,7 @@ from valle.server.errors import ApiError
 from valle.server.job_files import discard_uploads, store_uploads
 from valle.server.responses import format_event
 from valle.server.services import Services, get_services
+from valle.server.tidying import tidy_after
 from valle.server.work import KINDS, JobKind
 
 MAX_UNFINISHED = 20  # jobs of one caller
@@ -107,10 +108,10 @@ async def submit_job_with_files(
         request = chosen.body.model_validate({**given, "files": files})
         row = await _submit(services, caller, kind, request, idempotency_key)
     except BaseException:
-        await run_in_threadpool(discard_uploads, services, {"files": files})
+        await discard_uploads(services, stored)
         raise
     if row.request["files"] != files:  # the same job, which was there already
-        await run_in_threadpool(discard_uploads, services, {"files": files})
+        await discard_uploads(services, stored)
     return JSONResponse(_describe(row), 202, {"Location": f"{JOBS_PATH}{row.id}"})
 
 
@@ -128,15 +129,13 @@ def retrieve_job(job_id: str, services: Services_, caller: Caller_) -> dict[str,
 
 
 @router.delete("/v1/jobs/{job_id}")
-def cancel_job(job_id: str, services: Services_, caller: Caller_) -> dict[str, Any]:
+async def cancel_job(job_id: str, services: Services_, caller: Caller_) -> dict[str, Any]:
     """Cancel a job; one that has ended stays as it is."""
     jobs = services.registry.jobs
-    before = jobs.get(caller, job_id)
-    jobs.cancel(before)
-    row = jobs.get(caller, job_id)
-    if (before.state, row.state) == (QUEUED, CANCELLED):
-        discard_uploads(services, row.request)
-    return _describe(row)
+    row = await run_in_threadpool(jobs.get, caller, job_id)
+    await run_in_threadpool(jobs.cancel, row)
+    await tidy_after(services, row)
+    return _describe(await run_in_threadpool(jobs.get, caller, job_id))
 
 
 @router.get("/v1/jobs/{job_id}/events", response_class=StreamingResponse)

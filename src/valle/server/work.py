@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
-import shutil
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -25,11 +24,12 @@ from valle.registry.tables import JobRow, make_id
 from valle.server import align_job, book_job, dub_job, edit_job
 from valle.server.engine import CancelledTicketError
 from valle.server.errors import ApiError, describe, to_api_error
-from valle.server.job_files import Input, discard_uploads, job_folder, sweep_job_folders
+from valle.server.job_files import Input
 from valle.server.logs import log, log_failure
 from valle.server.openai.speech import SpeechBody
 from valle.server.services import Services
 from valle.server.speech_job import check_speech_job, run_speech_job
+from valle.server.tidying import keep_tidy, tidy_after
 
 AT_ONCE = 2  # jobs of one process
 _LOOK_SECONDS = 0.5  # between two looks for a job that waits
@@ -99,8 +99,7 @@ class JobWorker:
 
     async def run(self) -> None:
         """Claim and do jobs; when this is cancelled, give back those that are not done."""
-        with contextlib.suppress(Error):  # the database may be gone, and come back
-            await run_in_threadpool(sweep_job_folders, self.services)
+        tidying = asyncio.create_task(keep_tidy(self.services))
         try:
             while True:
                 row = None
@@ -113,9 +112,9 @@ class JobWorker:
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
         finally:
-            for task in list(self._running):
+            for task in (tidying, *self._running):
                 task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await asyncio.gather(tidying, *self._running, return_exceptions=True)
 
     async def _claim(self) -> JobRow | None:
         try:
@@ -155,8 +154,7 @@ class JobWorker:
             with contextlib.suppress(LeaseLostError, Error):
                 await run_in_threadpool(jobs.fail, row, failure)
         finally:
-            with contextlib.suppress(Error):
-                await run_in_threadpool(_clean_up, self.services, row)
+            await tidy_after(self.services, row)
             log("job ended", job=row.id, state=state, seconds=round(time.monotonic() - began, 1))
 
     async def _work_and_report(self, row: JobRow) -> dict[str, Any]:
@@ -196,10 +194,3 @@ class JobWorker:
                 401, "the API key that submitted this job was revoked", "invalid_api_key"
             )
         return caller
-
-
-def _clean_up(services: Services, row: JobRow) -> None:
-    """Remove what nobody needs after a job; one that was given back will need it."""
-    if services.registry.jobs.has_ended(row.id):
-        discard_uploads(services, row.request)
-        shutil.rmtree(job_folder(row), ignore_errors=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any, get_type_hints
 
 import pytest
 
+from valle.books.options import BookOptions
+from valle.dubbing.options import DubOptions, SyncOptions
+from valle.editing.options import EditOptions
 from valle.errors import UsageError
 from valle.options import (
     OutputKeywords,
@@ -86,3 +90,21 @@ def test_a_record_names_no_folders() -> None:
     assert (described["lexicon"], described["seed"]) == ("words.csv", 3)
     own = SpeakOptions.from_keywords(lexicon={"Nguyen": "win"})
     assert describe_options(own)["lexicon"] == {"Nguyen": "win"}
+
+
+@pytest.mark.parametrize(
+    "kind", [SpeakOptions, OutputOptions, EditOptions, DubOptions, SyncOptions, BookOptions]
+)
+def test_no_option_that_names_a_file_brings_its_folder_into_a_record(
+    kind: type[SpeakOptions],
+) -> None:
+    """Whichever takes a path is one of the file options, or text that others are to read."""
+    texts = {"title", "author", "narrator", "chapters", "track"}
+    path = "/home/ada/private/x.csv"
+    for name in kind.model_fields.keys() - texts:
+        try:
+            options = kind.from_keywords(**{name: path})
+        except UsageError:
+            continue
+        assert "ada" not in json.dumps(describe_options(options)), name
+        assert "ada" not in json.dumps(describe_options(options.model_dump(mode="json"))), name

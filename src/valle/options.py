@@ -15,6 +15,9 @@ from valle.styles import Style
 
 DEFAULT_PAUSE = {"sentence": 0.5, "paragraph": 1.0}  # seconds
 MAX_PAUSE = 60.0  # seconds
+FILE_OPTIONS = frozenset({"lexicon", "background", "cover"})
+"""Options that name a file, of all kinds of work: records leave its folder out, and the server
+takes the file itself instead."""
 OUTPUT_RATES = (16_000, 22_050, 24_000, 44_100, 48_000)  # Hz: those that all formats can have
 
 
@@ -219,11 +222,11 @@ def validate_options(model: type[Options], values: dict[str, Any]) -> Options:
         raise UsageError("; ".join(map(_explain, error.errors()))) from None
 
 
-def describe_options(options: BaseModel) -> dict[str, Any]:
+def describe_options(options: BaseModel | dict[str, Any]) -> dict[str, Any]:
     """Return options for a record that others read: of files, their names without the folders."""
-    values = options.model_dump(mode="json")
-    for name in ("lexicon", "background", "cover"):
-        if isinstance(values.get(name), str):
+    values = dict(options) if isinstance(options, dict) else options.model_dump(mode="json")
+    for name in FILE_OPTIONS & values.keys():
+        if isinstance(values[name], str):
             values[name] = PurePath(values[name]).name
     return values
 

@@ -201,7 +201,7 @@ def test_words_that_are_not_said_are_refused(trained: valle.Model) -> None:
 
 
 def test_random_models_edit_too(
-    model: valle.Model, voice: valle.Voice, babble: NDArray[np.float32]
+    model: valle.Model, voice: valle.Voice, babble: NDArray[np.float32], tmp_path: Path
 ) -> None:
     """The tiny bundle: whatever its models say, the rest of the recording stays."""
     sentences = split_sentences("One two three.")[0]
@@ -212,7 +212,11 @@ def test_random_models_edit_too(
     timed = TimedSentence(sentences[0], starts, frames, np.ones(count, np.float32))
     transcript = TimedTranscript("One two three.", [timed], 50.0, 3.0)
     change = Change(1, 2, "seven")
-    edited = edit_recording(model, (babble, 16_000), transcript, [change], voice)
+    lexicon = tmp_path / "words.csv"
+    lexicon.write_text("xyz, win\n")
+    options = EditOptions(lexicon=str(lexicon))
+    edited = edit_recording(model, (babble, 16_000), transcript, [change], voice, options)
+    assert edited.provenance["options"]["lexicon"] == "words.csv"  # without its folder
     (span,) = edited.spans
     start, end = (round(second * 16_000) for second in span.now)
     np.testing.assert_array_equal(edited.samples[:start, 0], babble[:start])

@@ -214,7 +214,7 @@ def test_a_job_whose_key_was_revoked_leaves_nothing(
     client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = services.registry.database
-    secret, row = keys.create_key(database, "a", ("speak", "jobs"))
+    secret, _ = keys.create_key(database, "a", ("speak", "jobs"))
     services.options.__dict__["allow_attested"] = True
     with monkeypatch.context() as patch:
         patch.setattr(JobTable, "claim", lambda *_: None)

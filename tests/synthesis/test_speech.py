@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,24 @@ def test_voice_name_of_any_script_is_saved_in_every_format(
     assert record["voice"] == "Zoë"
     with soundfile.SoundFile(tmp_path / f"speech.{ending}") as file:
         assert "voice Zo\\xeb" in file.comment
+
+
+def test_a_record_tells_nothing_of_the_folders_of_its_speaker(
+    model: valle.Model, voice: valle.Voice, tmp_path: Path
+) -> None:
+    lexicon = tmp_path / "private" / "words.csv"
+    lexicon.parent.mkdir()
+    lexicon.write_text("xyz, win\n")
+    speech = model.speak("Xyz.", voice, retries=0, lexicon=lexicon)
+    assert speech.options["lexicon"] == str(lexicon)  # from which it can be spoken again
+    written = tmp_path / "written"
+    written.mkdir()
+    speech.save(written / "speech.wav", credentials=find_spec("c2pa") is not None)
+    record = json.loads((written / "speech.wav.json").read_text())
+    assert record["options"]["lexicon"] == "words.csv"
+    for path in written.iterdir():
+        assert b"private" not in path.read_bytes()
+    assert "private" not in json.dumps(speech.describe())
 
 
 def test_failed_save_leaves_no_file(speech: valle.Speech, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from valle.editing.spans import Span, Timeline
 from valle.editing.splicing import Patch, Splice, close_gap, place_patch, splice
 from valle.editing.tidying import find_fillers, shorten_pauses
 from valle.errors import ConsentError, TextError, UsageError
+from valle.options import describe_options
 from valle.runtime.ar import ARDecoder
 from valle.runtime.check import phoneme_error_rate
 from valle.runtime.nar import NAR
@@ -165,7 +166,7 @@ def edit_recording(  # noqa: PLR0913 - the public options of an edit
         "model": model.bundle.config.name,
         "voice": voice.name,
         "consent": {"kind": voice.consent["kind"], "id": voice.consent["id"]},
-        "options": chosen.model_dump(mode="json"),
+        "options": describe_options(chosen),
         "watermark": editor.describe_watermark() if any(s.phonemes for s in spans) else None,
         "original_samples_sha256": hashlib.sha256(sound.samples.tobytes()).hexdigest(),
         "edits": [span.describe() for span in edited],

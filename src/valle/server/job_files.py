@@ -16,6 +16,7 @@ from starlette.datastructures import UploadFile
 
 from valle.errors import Error, UsageError
 from valle.files import data_folder
+from valle.options import FILE_OPTIONS
 from valle.registry.keys import Caller
 from valle.registry.tables import JobRow, make_id
 from valle.runtime.cancellation import CancelledError
@@ -257,7 +258,7 @@ def refuse_paths(options: dict[str, Any], uploads: dict[str, Input]) -> None:
     Raises:
         UsageError: There is one.
     """
-    for name in ("lexicon", "cover", "background"):
+    for name in sorted(FILE_OPTIONS):
         if isinstance(options.get(name), str):
             way = "upload it with the job" if name in uploads else "give its words as an object"
             raise UsageError(f"{name} cannot name a file of the server: {way}")

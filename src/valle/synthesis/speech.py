@@ -18,7 +18,7 @@ from valle.audio.loudness import normalize_loudness
 from valle.audio.recording import resample
 from valle.errors import UsageError
 from valle.files import write_atomically
-from valle.options import OutputKeywords, OutputOptions
+from valle.options import OutputKeywords, OutputOptions, describe_options
 from valle.runtime.check import Check
 from valle.styles import Style
 from valle.synthesis import subtitles
@@ -187,7 +187,7 @@ class Speech:
         audio_format = infer_audio_format(path)
         samples, rate = self.render(**output)
         signing_key = ledger.get_signing_key().private if key is None else key
-        record = self.provenance | {
+        record = self._describe_provenance() | {
             "seconds": round(self.seconds, 3),
             "samples_sha256": hashlib.sha256(self.audio.tobytes()).hexdigest(),
             "output": OutputOptions.from_keywords(**output).model_dump() | {"rate": rate},
@@ -241,7 +241,7 @@ class Speech:
             "phonemes": [phoneme._asdict() for phoneme in self.phonemes],
             "check": dataclasses.asdict(self.check) if self.check else None,
             "skipped": [dataclasses.asdict(skipped) for skipped in self.skipped],
-            "provenance": self.provenance,
+            "provenance": self._describe_provenance(),
             "sentences": [dataclasses.asdict(sentence) for sentence in self.sentences],
             "marks": [mark._asdict() for mark in self.marks],
         }
@@ -257,6 +257,10 @@ class Speech:
     def to_words(self) -> str:
         """Return the words with their punctuation and times, and the marks, as a list in JSON."""
         return subtitles.to_words(self, self.marks)
+
+    def _describe_provenance(self) -> dict[str, Any]:
+        """Return the provenance for others: of the lexicon's file, they read the name alone."""
+        return self.provenance | {"options": describe_options(self.options)}
 
     def _make_comment(self) -> str:
         """Return the provenance in one line of ASCII, since the tags of MP3 take no more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import soundfile
 av = pytest.importorskip("av", reason="needs the extra [serve]")
 
 from valle.errors import UsageError
-from valle.server.encoders import MEDIA_TYPES, SpeechEncoder, to_int16, wav_header
+from valle.server.encoders import MEDIA_TYPES, FileEncoder, SpeechEncoder, to_int16, wav_header
 
 RATE = 24_000
 LOSSLESS = ("pcm", "wav", "flac")
@@ -43,6 +44,22 @@ def decode_by_ffmpeg(data: bytes) -> tuple[np.ndarray, int]:
     if samples.dtype == np.int16:
         samples = samples / 32768
     return samples.astype(np.float32), rate
+
+
+@pytest.mark.parametrize("name", ["mp3", "opus", "aac", "flac", "wav"])
+def test_a_file_on_disk_is_what_it_would_be_in_memory(name: str, tmp_path: Path) -> None:
+    speech = make_speech()
+    with (tmp_path / "speech").open("w+b") as file:
+        encoder = FileEncoder(name, RATE, file)
+        for start in range(0, len(speech), 5_000):
+            encoder.feed(speech[start : start + 5_000])
+        encoder.finish()
+        written = file.read()
+    expected = encode(name, speech, True)
+    if name == "opus":  # each stream of Ogg has a random number, and sums of it
+        assert len(written) == len(expected)
+        written, expected = (decode_by_ffmpeg(data)[0].tobytes() for data in (written, expected))
+    assert written == expected
 
 
 @pytest.mark.parametrize("whole", [False, True])

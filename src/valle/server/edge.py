@@ -12,13 +12,15 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from valle.server.errors import ApiError, render_openai
+from valle.server.limits import longest_samples_bytes
 from valle.server.logs import log, log_failure
 from valle.server.services import Services
 from valle.server.settings import ServeOptions
 
 BODY_SECONDS = 120.0  # that a client has to send its request
-JOB_BODY_SECONDS = 3600.0  # the same, with a film
+JOB_BODY_SECONDS = 3600.0  # the same, with a film or a long take
 JOBS_PATH = "/v1/jobs/"  # below which the files of jobs are uploaded
+ENCODINGS_PATH = "/v1/studio/encodings"  # to which the page sends the samples of a whole take
 _JOB_FILES = 4
 _IDLE_SECONDS = 30.0  # between two parts of it
 _FORM_BYTES = 1 << 16  # of the fields around an upload
@@ -59,10 +61,19 @@ class Edge:
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
             return
-        body = _LimitedBody(receive, headers, self._most_bytes, BODY_SECONDS)
-        if scope["path"].startswith(JOBS_PATH):
-            body = _LimitedBody(receive, headers, self._most_job_bytes, JOB_BODY_SECONDS)
+        body = _LimitedBody(receive, headers, *self._find_limits(scope))
         await self._handle(scope, body, send)
+
+    def _find_limits(self, scope: Scope) -> tuple[int, float]:
+        """Return the most bytes of a body, and the seconds in which it must have come."""
+        if scope["path"].startswith(JOBS_PATH):
+            return self._most_job_bytes, JOB_BODY_SECONDS
+        if scope["path"] == ENCODINGS_PATH:
+            services: Services = scope["app"].state.services
+            rate = services.loader.config.sample_rate
+            most = longest_samples_bytes(services.options.max_characters, rate)
+            return max(self._most_bytes, most), JOB_BODY_SECONDS
+        return self._most_bytes, BODY_SECONDS
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, status = time.monotonic(), 0

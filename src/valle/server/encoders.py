@@ -10,7 +10,7 @@ import io
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import soxr
@@ -21,6 +21,7 @@ from valle.errors import UsageError
 DEFAULT_RATE = 24_000  # Hz; what OpenAI's clients take `pcm` for
 RATES = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz
 _OPUS_RATES = (8_000, 16_000, 24_000, 48_000)
+WAV_HEADER_BYTES = 44
 _UNKNOWN = 0xFFFFFFFF  # a WAV file's length, while it is not known
 _FLUSH = {"fflags": "+flush_packets"}
 
@@ -89,13 +90,14 @@ _CODECS = {
 class FFmpegEncoder:
     """MP3, Opus, AAC or FLAC by PyAV; a stream unless `whole`, which may rewrite its header."""
 
-    def __init__(self, name: str, rate: int, whole: bool) -> None:
+    def __init__(self, name: str, rate: int, whole: bool, target: BinaryIO | None = None) -> None:
+        """Create an encoder; what it writes goes to `target` alone, if there is one."""
         import av
 
         self._av = av
         codec = _CODECS[name]
         self._format, self._rate, self._position = codec.sample_format, rate, 0
-        self._file = _SeekableBuffer() if whole else _StreamBuffer()
+        self._file = _make_sink(whole, target)
         options = {"id3v2_version": "0"} if whole and name == "mp3" else {}
         self._container = av.open(
             self._file,
@@ -151,6 +153,55 @@ class _SeekableBuffer(io.BytesIO):
 
     def take(self, last: bool = False) -> bytes:
         return self.getvalue() if last else b""
+
+
+class _KeptFile:
+    """Somebody else's file, which keeps what is written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.write, self.seek, self.tell = file.write, file.seek, file.tell
+
+    def take(self, last: bool = False) -> bytes:  # noqa: ARG002 - as _SeekableBuffer
+        return b""
+
+
+def _make_sink(whole: bool, target: BinaryIO | None) -> _KeptFile | _SeekableBuffer | _StreamBuffer:
+    if target is not None:
+        return _KeptFile(target)
+    return _SeekableBuffer() if whole else _StreamBuffer()
+
+
+class FileEncoder:
+    """Encodes samples to a file on disk: a whole one, of which memory holds a block at a time."""
+
+    def __init__(self, name: str, rate: int, file: BinaryIO) -> None:
+        """Begin a file that is empty and open for reading and writing.
+
+        Raises:
+            UsageError: The format cannot have this rate, or needs a package that is missing.
+        """
+        check_format(name, rate)
+        self._file, self._rate, self._is_wav = file, rate, name == "wav"
+        self._encoder: Encoder
+        if self._is_wav:
+            self._encoder = PCMEncoder()
+            file.write(wav_header(rate, None))  # until its lengths are known
+        else:
+            self._encoder = _make_ffmpeg_encoder(name, rate, True, file)
+
+    def feed(self, samples: Samples) -> None:
+        """Encode samples [N] in [-1, 1]."""
+        self._file.write(self._encoder.feed(samples))
+
+    def finish(self) -> None:
+        """Complete the file, and go to its beginning."""
+        self._file.write(self._encoder.finish())
+        if self._is_wav:
+            size = self._file.seek(0, io.SEEK_END)
+            self._file.seek(0)
+            header = wav_header(self._rate, size - WAV_HEADER_BYTES)
+            self._file.write(header)
+        self._file.seek(0)
 
 
 class WholeWAVEncoder:
@@ -255,10 +306,14 @@ def _make_encoder(name: str, rate: int, whole: bool) -> Encoder:
         "ulaw": MuLawEncoder,
         "wav": lambda: WholeWAVEncoder(rate) if whole else WAVEncoder(rate),
     }
-    if name in plain:
-        return plain[name]()
+    return plain[name]() if name in plain else _make_ffmpeg_encoder(name, rate, whole)
+
+
+def _make_ffmpeg_encoder(
+    name: str, rate: int, whole: bool, target: BinaryIO | None = None
+) -> FFmpegEncoder:
     try:
-        return FFmpegEncoder(name, rate, whole)
+        return FFmpegEncoder(name, rate, whole, target)
     except ModuleNotFoundError as error:
         raise UsageError(
             f"{name} needs the package av: pip install 'valle[serve]'; wav and pcm do not"

@@ -14,6 +14,8 @@ from valle.registry.keys import Caller
 from valle.server.errors import ApiError
 
 CHARACTERS_PER_SECOND = 14.0  # of English, as the default bundle speaks it
+SLOWEST = 0.25  # speed
+_MAX_WAV_BYTES = (1 << 32) - (1 << 10)  # of samples; its header has 32 bits for its length
 _MAX_CALLERS = 10_000  # whose budgets are remembered
 _MINUTE = 60.0
 
@@ -21,6 +23,11 @@ _MINUTE = 60.0
 def estimate_seconds(characters: int, speed: float = 1.0) -> float:
     """Estimate how long a text will last."""
     return characters / CHARACTERS_PER_SECOND / speed
+
+
+def longest_samples_bytes(characters: int, rate: int) -> int:
+    """Return the most bytes that 16-bit samples of a text may have, at the slowest speed."""
+    return min(2 * round(estimate_seconds(characters, SLOWEST) * rate), _MAX_WAV_BYTES)
 
 
 class SpeechBudget:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from valle.dubbing.options import DubOptions
 from valle.editing.options import EditOptions
 from valle.options import SpeakOptions
 from valle.registry.keys import create_key
+from valle.server.limits import longest_samples_bytes
 from valle.voices import registry as voice_folder
 
 SPEECH = {"input": "One boat is late. Two boats are early.", "voice": "Babble"}
@@ -72,6 +74,32 @@ def test_samples_are_encoded_as_they_are(client: TestClient) -> None:
         assert client.post("/v1/studio/encodings?format=wav", content=body).status_code == 400
     refused = client.post("/v1/studio/encodings?format=exe", content=samples.tobytes())
     assert refused.status_code == 400
+
+
+@pytest.mark.parametrize("name", ["mp3", "opus", "aac", "flac", "wav"])
+def test_a_long_take_is_encoded_whole(client: TestClient, name: str) -> None:
+    """Longer than any recording may be; in parts that are cut in the middle of a sample."""
+    av = pytest.importorskip("av", reason="needs the extra [serve]")
+    rate, seconds = 16_000, 400
+    sound = np.sin(np.arange(rate * seconds) * 0.05 * np.pi) * 8000
+    samples = sound.astype("<i2").tobytes()
+    assert len(samples) > client.app.state.services.options.max_upload << 20  # type: ignore[attr-defined]
+    parts = (samples[start : start + 65_535] for start in range(0, len(samples), 65_535))
+    answer = client.post(f"/v1/studio/encodings?format={name}", content=parts)
+    assert answer.status_code == 200, answer.text
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    with av.open(io.BytesIO(answer.content)) as container:
+        stream = container.streams.audio[0]
+        count = sum(frame.samples for frame in container.decode(audio=0))
+        assert count / stream.rate == pytest.approx(seconds, abs=0 if name == "wav" else 0.1)
+
+
+def test_a_take_longer_than_any_text_is_refused(connect: Connect) -> None:
+    client = connect(max_characters=100)
+    most = longest_samples_bytes(100, client.app.state.services.loader.config.sample_rate)  # type: ignore[attr-defined]
+    headers = {"Content-Length": str(max(most, 11 << 20) + 1)}
+    answer = client.post("/v1/studio/encodings?format=wav", headers=headers)
+    assert answer.status_code == 413
 
 
 def test_a_recording_is_for_its_owner_alone(connect: Connect, stored_voice: str) -> None:

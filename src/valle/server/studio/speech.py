@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import base64
+import os
+import tempfile
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
 
-from valle.errors import Error, UsageError
+from valle.arrays import Samples
+from valle.errors import Error, OutputError, UsageError
+from valle.files import data_folder
 from valle.options import SpeakOptions
 from valle.registry.keys import Caller
 from valle.server.access import require
-from valle.server.encoders import MEDIA_TYPES, SpeechEncoder
+from valle.server.edge import ENCODINGS_PATH
+from valle.server.encoders import MEDIA_TYPES, FileEncoder
 from valle.server.errors import ApiError, describe, to_api_error
 from valle.server.responses import SpeechResponse, format_event, while_connected
 from valle.server.services import Services, get_services
 from valle.server.speaking import RunningSpeech, SpeechOrder, start_speech
 from valle.synthesis.speech import Speech, SpokenPhoneme, SpokenSentence
+
+_BLOCK = 1 << 20
+_NOT_SAMPLES = "the body is 16-bit samples, little-endian and mono: two bytes for each"
 
 router = APIRouter(tags=["studio"])
 Speaker = Annotated[Caller, Depends(require("speak"))]
@@ -57,25 +67,63 @@ async def speak(
     )
 
 
-@router.post("/v1/studio/encodings", dependencies=[Depends(require("speak"))])
+@router.post(ENCODINGS_PATH, dependencies=[Depends(require("speak"))])
 async def encode(
     request: Request,
     services: Services_,
     response_format: Annotated[Literal["mp3", "opus", "aac", "flac", "wav"], Query(alias="format")],
 ) -> Response:
-    """Return samples that the page keeps (16 bit, mono, the model's rate) as a file."""
-    data = await request.body()
-    if not data or len(data) % 2:
-        raise UsageError("the body is 16-bit samples, little-endian and mono: two bytes for each")
-    rate = services.loader.config.sample_rate
-    file = await run_in_threadpool(_encode, data, response_format, rate)
-    return Response(file, media_type=MEDIA_TYPES[response_format])
+    """Return samples that the page keeps (16 bit, mono, the model's rate) as a file.
+
+    They are encoded as they come, to a file on disk: a long take does not fit into memory often.
+    """
+    folder = data_folder() / "server"
+    await run_in_threadpool(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+    # It has no name, so nothing is left of it however this ends.
+    file: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - the response reads it
+    try:
+        encoder = FileEncoder(response_format, services.loader.config.sample_rate, file)
+        count = 0
+        async for samples in _read_samples(request):
+            await run_in_threadpool(encoder.feed, samples)
+            count += len(samples)
+        if not count:
+            raise UsageError(_NOT_SAMPLES)
+        await run_in_threadpool(encoder.finish)
+    except BaseException as error:
+        file.close()
+        if isinstance(error, OSError):
+            raise OutputError(f"the file cannot be written: {error.strerror or error}") from error
+        raise
+    headers = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
+    return StreamingResponse(
+        iter(lambda: file.read(_BLOCK), b""),
+        media_type=MEDIA_TYPES[response_format],
+        headers=headers,
+        background=BackgroundTask(file.close),
+    )
 
 
-def _encode(data: bytes, response_format: str, rate: int) -> bytes:
-    encoder = SpeechEncoder(response_format, rate, rate, whole=True)
-    samples = np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32767)
-    return encoder.feed(samples) + encoder.finish()
+async def _read_samples(request: Request) -> AsyncIterator[Samples]:
+    """Yield the samples of a body in blocks, however it was cut on its way.
+
+    Raises:
+        UsageError: It ends in the middle of one.
+    """
+    waiting = bytearray()
+    async for part in request.stream():
+        waiting += part
+        while len(waiting) >= _BLOCK:
+            yield _to_samples(waiting[:_BLOCK])
+            del waiting[:_BLOCK]
+    if len(waiting) % 2:
+        raise UsageError(_NOT_SAMPLES)
+    if waiting:
+        yield _to_samples(waiting)
+
+
+def _to_samples(data: bytearray) -> Samples:
+    return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32767)
 
 
 async def _make_events(speech: RunningSpeech, rate: int) -> AsyncIterator[bytes]:

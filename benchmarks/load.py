@@ -1,10 +1,12 @@
 """The server under load: prints JSON.
 
-    python benchmarks/load.py --seconds 600          # all figures of docs/SERVER.md
-    python benchmarks/load.py --seconds 5 --clients 20 --only first_audio mixed
+    python benchmarks/load.py --seconds 600            # the figures of docs/SERVER.md
+    python benchmarks/load.py --seconds 20 --only first_sound barge_in
 
-It starts a server of its own, with an empty data folder and the sample voice. Server and clients
-share the machine, so its figures are those of a machine that serves itself.
+Each part lasts `--seconds`; `listeners` lasts them for each number that it tries, and `throughput`
+twice. It starts a server of its own, with an empty data folder and the sample voice. Server and
+clients share the machine, so its figures are those of a machine that serves itself. Linux only,
+with the extra `serve`.
 """
 
 from __future__ import annotations
@@ -12,181 +14,92 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import datetime
 import json
 import os
 import platform
 import random
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-RATE = 24_000
-BYTES_PER_SECOND = 2 * RATE
-SENTENCES = (
-    "The train to the coast leaves at nine in the morning.",
-    "She looked at the map, and then at the sky.",
-    "Nobody had told them how far the village really was.",
-    "There is still some bread left on the table.",
-    "When the rain stopped, the children ran into the garden again.",
+sys.path.insert(0, str(Path(__file__).parent))
+
+from load_clients import (
+    BYTES_PER_SECOND,
+    BrokenAnswerError,
+    Server,
+    SocketClient,
+    finish,
+    leave_after_first_sound,
+    make_text,
+    speak,
+    start_server,
+    submit_job,
 )
 
-
-@dataclass
-class Answer:
-    """What came back of one request."""
-
-    status: int = 0
-    first: float = 0.0
-    """Seconds to the first byte of the body."""
-    size: int = 0
-    gap: float = 0.0
-    """Seconds for which a listener had nothing to play."""
+_WARM_UP = 3  # requests that are not counted
+_LEAST = 5  # requests that are, however short the measurement
+_AHEAD = 2.0  # seconds that a listener takes before it must play them
+_SETTLING = 60.0  # seconds after which a server's memory is to grow no more
 
 
-@dataclass
-class Server:
-    """A server that was started for the benchmark."""
-
-    port: int
-    process: subprocess.Popen[bytes]
-    folder: Path
-    samples: list[tuple[float, float]] = field(default_factory=list)
-
-    def memory(self) -> float:
-        """Resident memory in MB."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) / 1000
-
-    def processor_seconds(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@contextlib.contextmanager
-def start_server(*options: str) -> Iterator[Server]:
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
-        environment = os.environ | {"VALLE_HOME": f"{folder}/home"}
-        valle = [sys.executable, "-m", "valle"]
-        voice = [str(ROOT / "examples" / "voice.wav"), "--name", "Ada", "--i-hold-the-rights"]
-        subprocess.run([*valle, "enroll", *voice, "-q"], env=environment, check=True)
-        with Path(folder, "log").open("wb") as log:
-            command = [*valle, "serve", "--port", str(port), *options]
-            process = subprocess.Popen(command, env=environment, stderr=log)
-        try:
-            wait_until_healthy(port)
-            yield Server(port, process, Path(folder))
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
-
-
-def wait_until_healthy(port: int) -> float:
-    began = time.monotonic()
-    while time.monotonic() - began < 120:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as probe:
-            probe.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            if b" 200 " in probe.recv(64):
-                return time.monotonic() - began
-        time.sleep(0.05)
-    raise TimeoutError("the server did not become healthy")
-
-
-async def request(port: int, text: str, **fields: Any) -> AsyncIterator[Answer]:
-    """Send a request; yields the answer so far after every part of the body that comes."""
-    body = {"model": "tts-1", "voice": "Ada", "input": text, "response_format": "pcm", **fields}
-    data = json.dumps(body).encode()
-    answer, began = Answer(), time.monotonic()
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        head = (
-            "POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-        )
-        writer.write(head.encode() + data)
-        lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        answer.status = int(lines[0].split()[1])
-        is_chunked = any(line.lower() == "transfer-encoding: chunked" for line in lines)
-        async for part in read_chunks(reader) if is_chunked else read_plain(reader):
-            answer.first = answer.first or time.monotonic() - began
-            answer.size += len(part)
-            yield answer
-    finally:
-        writer.close()
-
-
-async def read_chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    while True:
-        size = int(await reader.readuntil(b"\r\n"), 16)
-        part = await reader.readexactly(size + 2)
-        if size == 0:
-            return
-        yield part[:-2]
-
-
-async def read_plain(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    while part := await reader.read(1 << 16):
-        yield part
-
-
-async def finish(answers: AsyncIterator[Answer]) -> Answer:
-    last = Answer()
-    async for answer in answers:
-        last = answer
-    return last
-
-
-def percentile(values: list[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-def make_text(rng: random.Random, sentences: int) -> str:
-    return " ".join(rng.choice(SENTENCES) for _ in range(sentences))
-
-
-async def measure_first_audio(server: Server, options: argparse.Namespace) -> dict[str, Any]:
-    """One client, warm."""
-    rng = random.Random(1)
-    firsts = []
-    for number in range(options.requests + 3):
-        answer = await finish(request(server.port, make_text(rng, 2)))
-        if number >= 3:
-            firsts.append(1000 * answer.first)
+def describe_times(seconds: list[float]) -> dict[str, float]:
+    """Return figures of some times, in ms."""
+    ordered = sorted(1000 * one for one in seconds)
     return {
-        "requests": len(firsts),
-        "p50_ms": round(median(firsts), 1),
-        "p99_ms": round(percentile(firsts, 0.99), 1),
+        "count": len(ordered),
+        "p50_ms": round(median(ordered), 1),
+        "p99_ms": round(ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))], 1),
+        "most_ms": round(ordered[-1], 1),
     }
+
+
+async def measure_first_sound(server: Server, options: argparse.Namespace) -> dict[str, Any]:
+    """One client, warm: a connection for each request over HTTP, one for all over WebSocket."""
+
+    async def speak_by_http(text: str) -> float:
+        return (await finish(speak(server.port, text))).first
+
+    async def repeat(once: Callable[[str], Coroutine[Any, Any, float]]) -> list[float]:
+        rng, firsts = random.Random(1), []
+        for _ in range(_WARM_UP):
+            await once(make_text(rng, 2))
+        until = time.monotonic() + options.seconds / 2
+        while time.monotonic() < until or len(firsts) < _LEAST:
+            firsts.append(await once(make_text(rng, 2)))
+        return firsts
+
+    http = await repeat(speak_by_http)
+    async with SocketClient(server) as client:
+
+        async def speak_by_socket(text: str) -> float:
+            return (await client.speak(text))[0]
+
+        return {
+            "http": describe_times(http),
+            "websocket": describe_times(await repeat(speak_by_socket)),
+        }
 
 
 async def measure_barge_in(server: Server, options: argparse.Namespace) -> dict[str, Any]:
     """A client leaves in the middle, and asks for something else at once."""
     rng = random.Random(2)
-    idle, after = [], []
-    for _ in range(max(10, options.requests // 4)):
-        idle.append(1000 * (await finish(request(server.port, make_text(rng, 1)))).first)
-        answers = request(server.port, make_text(rng, 40))
-        async for _ in answers:
-            break
-        await answers.aclose()  # type: ignore[attr-defined]
-        after.append(1000 * (await finish(request(server.port, make_text(rng, 1)))).first)
+    idle: list[float] = []
+    after: list[float] = []
+    until = time.monotonic() + options.seconds
+    while time.monotonic() < until or len(after) < _LEAST:
+        idle.append((await finish(speak(server.port, make_text(rng, 1)))).first)
+        await leave_after_first_sound(speak(server.port, make_text(rng, 40)))
+        after.append((await finish(speak(server.port, make_text(rng, 1)))).first)
     return {
-        "idle_ms": round(median(idle), 1),
-        "after_ms": round(median(after), 1),
-        "later_ms": round(median(after) - median(idle), 1),
+        "idle": describe_times(idle),
+        "after": describe_times(after),
+        "median_later_ms": round(1000 * (median(after) - median(idle)), 1),
     }
 
 
@@ -194,19 +107,16 @@ async def measure_throughput(server: Server, options: argparse.Namespace) -> dic
     """Speech per second of the whole machine: one request after the other, and many at once."""
     result: dict[str, Any] = {}
     for name, count in (("one_by_one", 1), ("at_once", options.at_once)):
-        rng, spoken = random.Random(3), 0.0
         began, worked = time.monotonic(), server.processor_seconds()
 
-        async def speak(
-            rng: random.Random = rng, until: float = began + options.seconds / 10
-        ) -> float:
-            seconds = 0.0
+        async def speak_on(seed: int, until: float = began + options.seconds) -> float:
+            rng, seconds = random.Random(seed), 0.0
             while time.monotonic() < until:
-                answer = await finish(request(server.port, make_text(rng, 4), stream=False))
+                answer = await finish(speak(server.port, make_text(rng, 4), stream=False))
                 seconds += answer.size / BYTES_PER_SECOND
             return seconds
 
-        spoken = sum(await asyncio.gather(*(speak() for _ in range(count))))
+        spoken = sum(await asyncio.gather(*map(speak_on, range(count))))
         elapsed = time.monotonic() - began
         result[name] = {
             "requests_at_once": count,
@@ -219,88 +129,115 @@ async def measure_throughput(server: Server, options: argparse.Namespace) -> dic
     return result
 
 
-async def listen(server: Server, until: float, seed: int) -> tuple[float, float, float]:
-    """Play streams in real time; returns seconds played, seconds without sound, worst start."""
+async def listen(server: Server, until: float, seed: int) -> tuple[float, float]:
+    """Play streams in real time; returns the seconds without sound, and the latest start."""
     rng = random.Random(seed)
-    played = gaps = worst = 0.0
+    gaps = latest = 0.0
     await asyncio.sleep(rng.random() * 2)
     while time.monotonic() < until:
-        began, start = time.monotonic(), None
-        received = 0.0
-        async for answer in request(server.port, make_text(rng, 30)):
-            now = time.monotonic()
-            if start is None:
-                start, worst = now, max(worst, now - began)
-            late = now - (start + received)
-            if late > 0:  # what was received before has been played already
-                gaps += late if received else 0.0
-                start += late
-            received = answer.size / BYTES_PER_SECOND
-            if now > until:
-                break
-            ahead = start + received - now
-            if ahead > 2.0:
-                await asyncio.sleep(ahead - 2.0)
-        played += received
-        if start is not None:
-            await asyncio.sleep(max(0.0, min(start + received, until) - time.monotonic()))
-    return played, gaps, worst
+        began, start, received = time.monotonic(), 0.0, 0.0
+        async with contextlib.aclosing(speak(server.port, make_text(rng, 30))) as answers:  # type: ignore[type-var]
+            async for answer in answers:
+                if answer.status != 200:
+                    raise BrokenAnswerError(f"status {answer.status}")
+                now = time.monotonic()
+                if not start:
+                    start, latest = now, max(latest, now - began)
+                # What was received before has been played by then: the listener waits.
+                late = max(0.0, now - (start + received))
+                gaps, start = gaps + late, start + late
+                received = answer.size / BYTES_PER_SECOND
+                if now > until:
+                    break
+                await asyncio.sleep(max(0.0, start + received - now - _AHEAD))
+        await asyncio.sleep(max(0.0, min(start + received, until) - time.monotonic()))
+    return gaps, latest
 
 
 async def measure_listeners(server: Server, options: argparse.Namespace) -> dict[str, Any]:
-    """Listeners who play what they receive in real time."""
-    until = time.monotonic() + options.seconds
-    results = await asyncio.gather(
-        *(listen(server, until, seed) for seed in range(options.listeners))
-    )
-    return {
-        "listeners": options.listeners,
-        "seconds": options.seconds,
-        "with_gaps": sum(gap > 0 for _, gap, _ in results),
-        "seconds_of_gaps": round(sum(gap for _, gap, _ in results), 2),
-        "latest_start_ms": round(1000 * max(worst for *_, worst in results)),
-    }
+    """How many listeners who play what they receive in real time hear no gap."""
+    tried: list[dict[str, Any]] = []
+    most = 0
+    for count in options.listeners:
+        until = time.monotonic() + options.seconds
+        results = await asyncio.gather(*(listen(server, until, seed) for seed in range(count)))
+        gaps = [gap for gap, _ in results]
+        tried.append(
+            {
+                "listeners": count,
+                "with_gaps": sum(gap > 0 for gap in gaps),
+                "seconds_of_gaps": round(sum(gaps), 2),
+                "latest_start_ms": round(1000 * max(start for _, start in results)),
+            }
+        )
+        if any(gaps):
+            break
+        most = count
+    return {"most_without_a_gap": most, "seconds_each": options.seconds, "tried": tried}
 
 
 async def measure_mixed(server: Server, options: argparse.Namespace) -> dict[str, Any]:
-    """Many clients with requests of all kinds; some leave early, some read slowly."""
-    until = time.monotonic() + options.seconds
-    statuses: Counter[int] = Counter()
-    memory: list[float] = []
+    """Many clients with requests of all kinds; some leave early, some read slowly, some have jobs.
+
+    Requests beyond the server's limit are told to come again (429), and do.
+    """
+    began = time.monotonic()
+    until = began + options.seconds
+    statuses: Counter[str] = Counter()
+    jobs: Counter[str] = Counter()
+    memory: list[tuple[float, float]] = []
+
+    async def ask(rng: random.Random, is_slow: bool) -> None:
+        fields = {"response_format": rng.choice(["mp3", "opus", "aac", "flac", "wav", "pcm"])}
+        if rng.random() < 0.3:
+            fields["stream_format"] = "sse"
+        status, leaves = "no answer", rng.random() < 0.1
+        answers = speak(server.port, make_text(rng, rng.choice([1, 1, 2, 8])), **fields)
+        try:
+            async with contextlib.aclosing(answers) as parts:  # type: ignore[type-var]
+                async for answer in parts:
+                    status = str(answer.status)
+                    if leaves:
+                        break
+                    await asyncio.sleep(0.2 if is_slow else 0)
+        except BrokenAnswerError as error:
+            status = f"broken: {error}"
+        statuses[status] += 1
+        if status != "200":
+            await asyncio.sleep(1 + rng.random())
 
     async def behave(seed: int) -> None:
         rng = random.Random(seed)
         await asyncio.sleep(rng.random() * 3)
         while time.monotonic() < until:
-            fields = {"response_format": rng.choice(["mp3", "opus", "aac", "flac", "wav", "pcm"])}
-            if rng.random() < 0.3:
-                fields["stream_format"] = "sse"
-            answers = request(server.port, make_text(rng, rng.choice([1, 1, 2, 8])), **fields)
-            leaves, last = rng.random() < 0.1, Answer()
-            async for answer in answers:
-                last = answer
-                if leaves or time.monotonic() > until:
-                    break
-                if seed % 20 == 0:
-                    await asyncio.sleep(0.2)
-            await answers.aclose()  # type: ignore[attr-defined]
-            statuses[last.status] += 1
-            if last.status != 200:
-                await asyncio.sleep(1 + rng.random())
+            if seed % 20 == 1:
+                try:
+                    jobs[await submit_job(server.port, make_text(rng, 2), "wav")] += 1
+                except BrokenAnswerError as error:
+                    jobs[f"lost: {error}"] += 1
+                await asyncio.sleep(2)
+            else:
+                await ask(rng, is_slow=seed % 20 == 0)
 
     async def watch() -> None:
         while time.monotonic() < until:
-            memory.append(server.memory())
-            await asyncio.sleep(1)
+            memory.append((time.monotonic() - began, server.memory()))
+            await asyncio.sleep(min(1.0, options.seconds / 20))
 
-    await asyncio.gather(watch(), *(behave(seed) for seed in range(options.clients)))
-    settled = memory[min(60, len(memory) // 4) :]
+    await asyncio.gather(watch(), *map(behave, range(options.clients)))
+    after = min(_SETTLING, options.seconds / 2)
+    settled = [size for then, size in memory if then >= after]
+    good = ("200", "429")
     return {
         "clients": options.clients,
         "seconds": options.seconds,
         "statuses": dict(sorted(statuses.items())),
-        "server_errors": sum(count for status, count in statuses.items() if status >= 500),
+        "server_errors": sum(n for status, n in statuses.items() if status not in good),
+        "failures_logged": server.count_failures(),
+        "jobs": dict(sorted(jobs.items())),
+        "jobs_lost": sum(n for state, n in jobs.items() if state not in ("succeeded", "refused")),
         "memory_mb": {
+            "settled_after_s": after,
             "settled": round(settled[0]),
             "most": round(max(settled)),
             "end": round(settled[-1]),
@@ -310,8 +247,8 @@ async def measure_mixed(server: Server, options: argparse.Namespace) -> dict[str
 
 
 Measurement = Callable[[Server, argparse.Namespace], Coroutine[Any, Any, dict[str, Any]]]
-MEASUREMENTS: dict[str, Measurement] = {
-    "first_audio": measure_first_audio,
+PARTS: dict[str, Measurement] = {
+    "first_sound": measure_first_sound,
     "barge_in": measure_barge_in,
     "throughput": measure_throughput,
     "listeners": measure_listeners,
@@ -321,22 +258,24 @@ MEASUREMENTS: dict[str, Measurement] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--seconds", type=float, default=60.0, help="of the long measurements")
-    parser.add_argument("--requests", type=int, default=100, help="of the short ones")
-    parser.add_argument("--listeners", type=int, default=16)
-    parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=60.0, help="that each part lasts")
+    counts = [1, 2, 4, 8, 12, 16, 20, 24, 32]
+    parser.add_argument("--listeners", type=int, nargs="+", default=counts, help="to be tried")
+    parser.add_argument("--clients", type=int, default=200, help="of the part mixed")
     parser.add_argument("--at-once", type=int, default=8, help="requests, for the throughput")
-    parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS))
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--bundle", help="folder of a bundle (default: the built-in one)")
     options = parser.parse_args()
     result: dict[str, Any] = {
+        "date": datetime.date.today().isoformat(),
         "machine": platform.processor() or platform.machine(),
         "processors": len(os.sched_getaffinity(0)),
         "load_before": round(os.getloadavg()[0], 2),
     }
-    with start_server() as server:
+    with start_server(options.bundle) as server:
         result["memory_at_rest_mb"] = round(server.memory())
         for name in options.only:
-            result[name] = asyncio.run(MEASUREMENTS[name](server, options))
+            result[name] = asyncio.run(PARTS[name](server, options))
             print(f"{name}: {json.dumps(result[name])}", file=sys.stderr)
     result["load_after"] = round(os.getloadavg()[0], 2)
     print(json.dumps(result, indent=1))

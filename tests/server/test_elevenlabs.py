@@ -49,7 +49,10 @@ def join_audio(messages: list[dict]) -> bytes:
 
 
 def join_words(messages: list[dict], absolute: bool = False) -> list[tuple[str, float]]:
-    """Words and the times of their beginnings in seconds, added up as Pipecat does."""
+    """Words and the times of their beginnings in seconds, added up as Pipecat does.
+
+    To it a word has ended once there is a space.
+    """
     words, word, begin, clock = [], "", 0.0, 0
     for message in messages:
         times = message.get("alignment")
@@ -65,7 +68,8 @@ def join_words(messages: list[dict], absolute: bool = False) -> list[tuple[str, 
                 begin = begin if word else (clock + start) / 1000
                 word += char
         clock += 0 if absolute else starts[-1] + lengths[-1]
-    return [*words, (word, begin)] if word else words
+    assert not word
+    return words
 
 
 def test_whole_and_streamed_speech_are_the_same(client: TestClient) -> None:
@@ -311,6 +315,36 @@ def test_closing_a_context_before_it_is_flushed_stops_it(client: TestClient) -> 
             words = join_words(receive_until_final(socket))
             assert [word for word, _ in words] == TEXT.split()
         wait_until_idle(engine)
+
+
+def test_in_auto_mode_each_message_is_spoken_at_once(client: TestClient) -> None:
+    """As Pipecat sends the sentences of a reply: without spaces, and without a flush."""
+    sentences = ["Hello there.", "This is the second sentence."]
+    with client.websocket_connect(f"{MULTI}&auto_mode=true") as socket:
+        socket.send_json({"text": " ", "context_id": "one"})
+        messages = []
+        for sentence in sentences:
+            socket.send_json({"text": sentence, "context_id": "one"})
+            last = sentence.rpartition(" ")[2]
+            while last not in "".join(
+                char for m in messages if m["alignment"] for char in m["alignment"]["chars"]
+            ):
+                messages.append(socket.receive_json())  # to its last word
+        socket.send_json({"context_id": "one", "flush": True})
+        socket.send_json({"context_id": "one", "close_context": True})
+        messages += receive_until_final(socket)
+    words = [word for word, _ in join_words(messages)]
+    assert words == " ".join(sentences).split()
+
+
+def test_in_auto_mode_a_context_is_interrupted_too(client: TestClient) -> None:
+    with client.websocket_connect(f"{MULTI}&auto_mode=true") as socket:
+        long = "This is a sentence that goes on. " * 100
+        socket.send_json({"text": long, "context_id": "one"})
+        assert socket.receive_json()["audio"]
+        socket.send_json({"context_id": "one", "close_context": True})
+        assert len(join_audio(receive_until_final(socket))) / 2 / 16_000 < 60
+        wait_until_idle(client.app.state.services.engine)  # type: ignore[attr-defined]
 
 
 def test_a_context_that_fails_leaves_the_others(client: TestClient) -> None:

@@ -21,8 +21,10 @@ from pipecat.frames.frames import (
     EndFrame,
     ErrorFrame,
     Frame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
     TTSAudioRawFrame,
-    TTSSpeakFrame,
     TTSStartedFrame,
     TTSStoppedFrame,
     TTSTextFrame,
@@ -74,6 +76,7 @@ async def speak(options: argparse.Namespace) -> int:
             base_url=f"{options.url}/v1",
             api_key=options.key,
             settings=OpenAITTSService.Settings(voice=options.voice),
+            stop_frame_timeout_s=options.patience,
         )
     recorder = Recorder()
     worker = PipelineWorker(Pipeline([service, recorder]))
@@ -86,7 +89,10 @@ async def speak(options: argparse.Namespace) -> int:
 
     runner = WorkerRunner()
     await runner.add_workers(worker)
-    await worker.queue_frames([*map(TTSSpeakFrame, options.text), EndFrame()])
+    # As a language model would write a reply.
+    reply = [LLMTextFrame(f"{part} ") for part in options.text]
+    frames = [LLMFullResponseStartFrame(), *reply, LLMFullResponseEndFrame()]
+    await worker.queue_frames([*frames, EndFrame()])
     await runner.run()
     if recorder.sound:
         with wave.open(str(options.output), "wb") as file:

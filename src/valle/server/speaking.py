@@ -66,6 +66,7 @@ class TextFeed:
         """Estimated seconds of all parts so far."""
         self._parts: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._closed = False
+        self._is_flushed = True
         self._pause = ""  # a tag that is due before the next part
         self._ends_sentence = False
 
@@ -76,14 +77,15 @@ class TextFeed:
             self._charge(seconds)
             self.charged += seconds
             self._parts.put(self._pause + part)
-            self._pause = ""
+            self._pause, self._is_flushed = "", False
             if part.strip():
                 self._ends_sentence = part.rstrip(_AFTER_SENTENCE).endswith((".", "!", "?"))
 
     def flush(self) -> None:
         """Have what was fed spoken now, as if the sentence ended here."""
-        if not self._closed:
+        if not (self._closed or self._is_flushed):
             self._parts.put(_FLUSH)
+            self._is_flushed = True
             if self._ends_sentence:  # what follows is another, and the tag took their pause
                 self._pause = f"[pause:{DEFAULT_PAUSE['sentence']}s]"
                 self._ends_sentence = False

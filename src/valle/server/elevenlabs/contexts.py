@@ -37,6 +37,8 @@ class SpeechSettings:
     format: str
     rate: int
     seed: int | None = None
+    whole_messages: bool = False
+    """Whether each message is a sentence or phrase, to be spoken without waiting for the next."""
     absolute_times: bool = False
     """Whether times count from the beginning of the context, rather than from the end of the
     message before, which is how ElevenLabs' clients add them up by themselves."""
@@ -66,6 +68,7 @@ class SpokenContext:
             rate=settings.rate,
         )
         self._written = 0
+        self._ends_with_space = True  # or has not begun
         self._begun = asyncio.Event()
         self._is_flushed = True  # whether the client asked for the sound of all that it wrote
         self._is_closed = False  # by the client
@@ -95,12 +98,17 @@ class SpokenContext:
             text = text.lstrip()  # a context begins with a message of one space
         if not text or self.is_finished:
             return
+        if self._settings.whole_messages and not (self._ends_with_space or text[0].isspace()):
+            text = f" {text}"
+        self._ends_with_space = text[-1].isspace()
         self._written += len(text)
         if self._written > (most := self._settings.services.options.max_characters):
             raise TextError(f"the text has more than {most} characters; begin another context")
         self._feed.feed(text)
         self._aligner.write(text)
         self._is_flushed = False
+        if self._settings.whole_messages:
+            self._feed.flush()
         self._begun.set()
 
     def flush(self) -> None:
@@ -111,6 +119,9 @@ class SpokenContext:
 
     def finish(self) -> None:
         """End the text; what was written is spoken to its end."""
+        if not self._ends_with_space:  # to clients a word has ended once there is a space
+            self._aligner.write(" ")
+            self._ends_with_space = True
         self.is_finished = True
         self._feed.close()
         self._begun.set()

@@ -53,6 +53,7 @@ class SocketQuery(BaseModel):
     output_format: str = Field(DEFAULT_FORMAT, max_length=64)
     seed: int | None = Field(None, ge=0, lt=2**63)
     sync_alignment: bool = False
+    auto_mode: bool = False
     inactivity_timeout: float = Field(20.0, ge=1, le=180)
 
 
@@ -103,7 +104,14 @@ class Connection:
         audio, rate = parse_output_format(query.output_format)
         self._patience = query.inactivity_timeout
         self._settings = SpeechSettings(
-            self._services, caller, self._voice, audio, rate, query.seed, query.sync_alignment
+            services=self._services,
+            caller=caller,
+            voice=self._voice,
+            format=audio,
+            rate=rate,
+            seed=query.seed,
+            whole_messages=query.auto_mode,
+            absolute_times=query.sync_alignment,
         )
         order = SpeechOrder(text="", voice=self._voice)
         await run_in_threadpool(find_voices, self._services, caller, order)

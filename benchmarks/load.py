@@ -176,6 +176,33 @@ async def measure_listeners(server: Server, options: argparse.Namespace) -> dict
     return {"most_without_a_gap": most, "seconds_each": options.seconds, "tried": tried}
 
 
+async def ask(server: Server, rng: random.Random, is_slow: bool) -> str:
+    """Send a request of any kind, and return its status; some clients leave after first sound."""
+    fields = {"response_format": rng.choice(["mp3", "opus", "aac", "flac", "wav", "pcm"])}
+    if rng.random() < 0.3:
+        fields["stream_format"] = "sse"
+    status, leaves = "no answer", rng.random() < 0.1
+    answers = speak(server.port, make_text(rng, rng.choice([1, 1, 2, 8])), **fields)
+    try:
+        async with contextlib.aclosing(answers) as parts:  # type: ignore[type-var]
+            async for answer in parts:
+                status = str(answer.status)
+                if leaves:
+                    break
+                await asyncio.sleep(0.2 if is_slow else 0)
+    except BrokenAnswerError as error:
+        return f"broken: {error}"
+    return status
+
+
+async def do_job(server: Server, rng: random.Random) -> str:
+    """Have a job done, and return how it ended."""
+    try:
+        return await submit_job(server.port, make_text(rng, 2), "wav")
+    except BrokenAnswerError as error:
+        return f"lost: {error}"
+
+
 async def measure_mixed(server: Server, options: argparse.Namespace) -> dict[str, Any]:
     """Many clients with requests of all kinds; some leave early, some read slowly, some have jobs.
 
@@ -187,37 +214,17 @@ async def measure_mixed(server: Server, options: argparse.Namespace) -> dict[str
     jobs: Counter[str] = Counter()
     memory: list[tuple[float, float]] = []
 
-    async def ask(rng: random.Random, is_slow: bool) -> None:
-        fields = {"response_format": rng.choice(["mp3", "opus", "aac", "flac", "wav", "pcm"])}
-        if rng.random() < 0.3:
-            fields["stream_format"] = "sse"
-        status, leaves = "no answer", rng.random() < 0.1
-        answers = speak(server.port, make_text(rng, rng.choice([1, 1, 2, 8])), **fields)
-        try:
-            async with contextlib.aclosing(answers) as parts:  # type: ignore[type-var]
-                async for answer in parts:
-                    status = str(answer.status)
-                    if leaves:
-                        break
-                    await asyncio.sleep(0.2 if is_slow else 0)
-        except BrokenAnswerError as error:
-            status = f"broken: {error}"
-        statuses[status] += 1
-        if status != "200":
-            await asyncio.sleep(1 + rng.random())
-
     async def behave(seed: int) -> None:
         rng = random.Random(seed)
-        await asyncio.sleep(rng.random() * 3)
+        await asyncio.sleep(rng.random() * min(3.0, options.seconds / 2))
         while time.monotonic() < until:
             if seed % 20 == 1:
-                try:
-                    jobs[await submit_job(server.port, make_text(rng, 2), "wav")] += 1
-                except BrokenAnswerError as error:
-                    jobs[f"lost: {error}"] += 1
+                jobs[await do_job(server, rng)] += 1
                 await asyncio.sleep(2)
             else:
-                await ask(rng, is_slow=seed % 20 == 0)
+                status = await ask(server, rng, is_slow=seed % 20 == 0)
+                statuses[status] += 1
+                await asyncio.sleep(0 if status == "200" else 1 + rng.random())
 
     async def watch() -> None:
         while time.monotonic() < until:
@@ -227,15 +234,15 @@ async def measure_mixed(server: Server, options: argparse.Namespace) -> dict[str
     await asyncio.gather(watch(), *map(behave, range(options.clients)))
     after = min(_SETTLING, options.seconds / 2)
     settled = [size for then, size in memory if then >= after]
-    good = ("200", "429")
+    good, ended = ("200", "429"), ("succeeded", "refused")
     return {
         "clients": options.clients,
         "seconds": options.seconds,
         "statuses": dict(sorted(statuses.items())),
-        "server_errors": sum(n for status, n in statuses.items() if status not in good),
+        "server_errors": sum(count for status, count in statuses.items() if status not in good),
         "failures_logged": server.count_failures(),
         "jobs": dict(sorted(jobs.items())),
-        "jobs_lost": sum(n for state, n in jobs.items() if state not in ("succeeded", "refused")),
+        "jobs_lost": sum(count for state, count in jobs.items() if state not in ended),
         "memory_mb": {
             "settled_after_s": after,
             "settled": round(settled[0]),

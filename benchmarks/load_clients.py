@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,18 +175,28 @@ def speak(port: int, text: str, **fields: Any) -> AsyncIterator[Answer]:
     return send(port, "POST", "/v1/audio/speech", json.dumps(body).encode())
 
 
-async def finish(answers: AsyncIterator[Answer], wanted: Sequence[int] = (200,)) -> Answer:
-    """Return an answer once it is whole.
+async def finish(answers: AsyncIterator[Answer]) -> Answer:
+    """Return a good answer once it is whole.
 
     Raises:
-        BrokenAnswerError: It is not, or its status is another.
+        BrokenAnswerError: It is not, or not a good one.
     """
     last = None
     async for answer in answers:
         last = answer
-    if last is None or last.status not in wanted:
+    if last is None or last.status != 200:
         raise BrokenAnswerError(f"status {last.status if last else 'without a body'}")
     return last
+
+
+async def fetch_json(answers: AsyncIterator[Answer]) -> tuple[int, dict[str, Any]]:
+    """Return the status and the object of an answer."""
+    status, data = 0, b""
+    async for answer in answers:
+        status, data = answer.status, data + answer.body
+    if status not in (200, 202, 429):
+        raise BrokenAnswerError(f"status {status}")
+    return status, json.loads(data)
 
 
 async def leave_after_first_sound(answers: AsyncIterator[Answer]) -> None:
@@ -199,12 +209,13 @@ async def submit_job(port: int, text: str, response_format: str) -> str:
     """Submit a job, and return its state once it has ended, or why it was not taken."""
     request = {"voice": "Ada", "input": text, "response_format": response_format}
     data = json.dumps({"kind": "speech", "request": request}).encode()
-    answer = await finish(send(port, "POST", "/v1/jobs", data), (202, 429))
-    if answer.status == 429:
+    status, job = await fetch_json(send(port, "POST", "/v1/jobs", data))
+    if status == 429:
         return "refused"
-    path = f"/v1/jobs/{json.loads(answer.body)['id']}"
+    path = f"/v1/jobs/{job['id']}"
     while True:
-        state = json.loads((await finish(send(port, "GET", path))).body)["state"]
+        _, job = await fetch_json(send(port, "GET", path))
+        state = job["state"]
         if state == "succeeded":
             await finish(send(port, "GET", f"{path}/result"))
         if state not in ("queued", "running"):

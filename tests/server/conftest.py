@@ -55,6 +55,20 @@ def client(connect: Connect, stored_voice: str) -> TestClient:
     return connect()
 
 
+@pytest.fixture
+def wait_for_jobs() -> Callable[[TestClient], list[dict[str, Any]]]:
+    """Wait until all jobs have ended and are tidied, and return them as the server shows them."""
+
+    def wait(client: TestClient) -> list[dict[str, Any]]:
+        jobs = client.app.state.services.registry.jobs  # type: ignore[attr-defined]
+        while jobs.list_unfinished_requests() or jobs.list_untidied():
+            time.sleep(0.05)
+        listed: list[dict[str, Any]] = client.get("/v1/jobs").json()["data"]
+        return listed
+
+    return wait
+
+
 class LiveServer:
     """An application that is served on a port of this computer."""
 

@@ -184,7 +184,7 @@ def _read_request(given: object) -> dict[str, Any]:
     """Return the field `request` of a form, which is JSON."""
     try:
         value = json.loads(given) if isinstance(given, str) else None
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict) or "files" in value:
         raise ApiError(400, "the field request is to be a JSON object", "invalid_json", "request")

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, File, Form, Query, UploadFile
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from valle.audio.recording import load_recording
 from valle.consent import challenge as challenges
 from valle.consent.challenge import DEFAULT_PURPOSE
 from valle.errors import UsageError
@@ -20,7 +21,7 @@ from valle.registry.keys import Caller
 from valle.registry.tables import ConsentRow
 from valle.server.access import require
 from valle.server.services import Services, get_services
-from valle.server.uploads import read_upload
+from valle.server.uploads import as_file, call_it, read_upload
 
 router = APIRouter(tags=["OpenAI"])
 
@@ -75,8 +76,19 @@ async def create_consent(
     if language.casefold() not in _LANGUAGES:
         raise UsageError(f"consent is verified in English; language takes en-US, not {language!r}")
     data = await read_upload(recording, services.options.max_upload)
+    await run_in_threadpool(_check_readable, data)
     new = NewConsent(name, language, data, "bin")
     return _describe(await run_in_threadpool(services.registry.consents.create, caller, new))
+
+
+def _check_readable(data: bytes) -> None:
+    """Refuse now what would be refused with the voice, while the challenge is still open.
+
+    Raises:
+        RecordingError: It is no recording, or nothing is said in it.
+    """
+    with as_file(data) as path, call_it(path, "the recording"):
+        load_recording(path)
 
 
 @router.get("/v1/audio/voice_consents")

@@ -176,7 +176,7 @@ async def measure_listeners(server: Server, options: argparse.Namespace) -> dict
     return {"most_without_a_gap": most, "seconds_each": options.seconds, "tried": tried}
 
 
-async def ask(server: Server, rng: random.Random, is_slow: bool) -> str:
+async def ask(server: Server, rng: random.Random, until: float, is_slow: bool) -> str:
     """Send a request of any kind, and return its status; some clients leave after first sound."""
     fields = {"response_format": rng.choice(["mp3", "opus", "aac", "flac", "wav", "pcm"])}
     if rng.random() < 0.3:
@@ -187,7 +187,7 @@ async def ask(server: Server, rng: random.Random, is_slow: bool) -> str:
         async with contextlib.aclosing(answers) as parts:  # type: ignore[type-var]
             async for answer in parts:
                 status = str(answer.status)
-                if leaves:
+                if leaves or time.monotonic() > until:
                     break
                 await asyncio.sleep(0.2 if is_slow else 0)
     except BrokenAnswerError as error:
@@ -222,7 +222,7 @@ async def measure_mixed(server: Server, options: argparse.Namespace) -> dict[str
                 jobs[await do_job(server, rng)] += 1
                 await asyncio.sleep(2)
             else:
-                status = await ask(server, rng, is_slow=seed % 20 == 0)
+                status = await ask(server, rng, until, is_slow=seed % 20 == 0)
                 statuses[status] += 1
                 await asyncio.sleep(0 if status == "200" else 1 + rng.random())
 

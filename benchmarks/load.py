@@ -1,7 +1,7 @@
 """The server under load: prints JSON.
 
     python benchmarks/load.py --seconds 600            # the figures of docs/SERVER.md
-    python benchmarks/load.py --seconds 20 --only first_sound barge_in
+    python benchmarks/load.py --seconds 20 --only first_audio barge_in
 
 Each part lasts `--seconds`; `listeners` lasts them for each number that it tries, and `throughput`
 twice. It starts a server of its own, with an empty data folder and the sample voice. Server and
@@ -35,7 +35,7 @@ from load_clients import (
     Server,
     SocketClient,
     finish,
-    leave_after_first_sound,
+    leave_after_first_audio,
     make_text,
     speak,
     start_server,
@@ -59,7 +59,7 @@ def describe_times(seconds: list[float]) -> dict[str, float]:
     }
 
 
-async def measure_first_sound(server: Server, options: argparse.Namespace) -> dict[str, Any]:
+async def measure_first_audio(server: Server, options: argparse.Namespace) -> dict[str, Any]:
     """One client, warm: a connection for each request over HTTP, one for all over WebSocket."""
 
     async def speak_by_http(text: str) -> float:
@@ -94,7 +94,7 @@ async def measure_barge_in(server: Server, options: argparse.Namespace) -> dict[
     until = time.monotonic() + options.seconds
     while time.monotonic() < until or len(after) < _LEAST:
         idle.append((await finish(speak(server.port, make_text(rng, 1)))).first)
-        await leave_after_first_sound(speak(server.port, make_text(rng, 40)))
+        await leave_after_first_audio(speak(server.port, make_text(rng, 40)))
         after.append((await finish(speak(server.port, make_text(rng, 1)))).first)
     return {
         "idle": describe_times(idle),
@@ -177,7 +177,7 @@ async def measure_listeners(server: Server, options: argparse.Namespace) -> dict
 
 
 async def ask(server: Server, rng: random.Random, until: float, is_slow: bool) -> str:
-    """Send a request of any kind, and return its status; some clients leave after first sound."""
+    """Send a request of any kind, and return its status; some clients leave after first audio."""
     fields = {"response_format": rng.choice(["mp3", "opus", "aac", "flac", "wav", "pcm"])}
     if rng.random() < 0.3:
         fields["stream_format"] = "sse"
@@ -255,7 +255,7 @@ async def measure_mixed(server: Server, options: argparse.Namespace) -> dict[str
 
 Measurement = Callable[[Server, argparse.Namespace], Coroutine[Any, Any, dict[str, Any]]]
 PARTS: dict[str, Measurement] = {
-    "first_sound": measure_first_sound,
+    "first_audio": measure_first_audio,
     "barge_in": measure_barge_in,
     "throughput": measure_throughput,
     "listeners": measure_listeners,

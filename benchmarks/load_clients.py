@@ -199,7 +199,7 @@ async def fetch_json(answers: AsyncIterator[Answer]) -> tuple[int, dict[str, Any
     return status, json.loads(data)
 
 
-async def leave_after_first_sound(answers: AsyncIterator[Answer]) -> None:
+async def leave_after_first_audio(answers: AsyncIterator[Answer]) -> None:
     async with contextlib.aclosing(answers) as parts:  # type: ignore[type-var]
         async for _ in parts:
             return
@@ -238,7 +238,7 @@ class SocketClient:
         await self._socket.close()
 
     async def speak(self, text: str) -> tuple[float, int]:
-        """Return the seconds to the first sound of a text, and the bytes of all its sound."""
+        """Return the seconds to the first audio of a text, and the bytes of all its sound."""
         self._count += 1
         name, began, first, size = str(self._count), time.monotonic(), 0.0, 0
         messages: tuple[dict[str, Any], ...] = (

@@ -27,7 +27,7 @@ def test_every_part_answers(debug_bundle: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(done.stdout)
     for protocol in ("http", "websocket"):
-        times = result["first_sound"][protocol]
+        times = result["first_audio"][protocol]
         assert times["count"] >= 5
         assert 0 < times["p50_ms"] <= times["p99_ms"] <= times["most_ms"]
     barge_in = result["barge_in"]

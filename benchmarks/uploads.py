@@ -29,7 +29,7 @@ from malformed_uploads import Upload, UploadMaker, find_fault
 from valle.training.export.bundle import debug_bundle
 
 AT_ONCE = 4
-_MOST_GROWTH = 0.25  # of memory, after the first tenth
+_MOST_GROWTH = 0.25  # of memory, in the second half
 _WAIT_SECONDS = 300.0  # that the last jobs get to end
 
 
@@ -73,7 +73,7 @@ async def send_all(server: Server, maker: UploadMaker, options: argparse.Namespa
     async def work() -> None:
         for one in uploads:
             await upload(server, one, outcome)
-            if sum(outcome.statuses.values()) % 100 == 0:
+            if sum(outcome.statuses.values()) % 20 == 0:
                 outcome.memory.append(server.memory())
             if time.monotonic() > until:
                 return
@@ -122,7 +122,7 @@ def main() -> int:
 
 def summarize(outcome: Outcome, left: int, failures: int) -> dict[str, Any]:
     memory = outcome.memory
-    settled = memory[len(memory) // 10]
+    settled = memory[len(memory) // 2]
     uploads = {key: count for key, count in outcome.statuses.items() if not key.startswith("job ")}
     return {
         "date": datetime.date.today().isoformat(),

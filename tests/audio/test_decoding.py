@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from recordings import RATE, assert_refused, syllables, write_audio_file
+from valle.audio import decoding
 from valle.audio.recording import load_recording, measure_active_level
 
 
@@ -205,3 +206,28 @@ def test_stderr_of_other_threads_is_kept_while_mp3_is_decoded(tmp_path, capfd):
     talking.join()
     lines = capfd.readouterr().err.splitlines()
     assert sorted(lines) == sorted(f"line {number}" for number in range(200))
+
+
+def test_threads_that_decode_at_once_leave_stderr_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server whose standard error ends in a temporary file logs nothing any more."""
+    before, copied, copy = os.fstat(2), threading.Event(), os.dup
+
+    def note(descriptor: int) -> int:
+        if threading.current_thread() is other:
+            copied.set()
+        return copy(descriptor)
+
+    def silence() -> None:
+        with decoding._silence_mp3_decoder(True):
+            pass
+
+    other = threading.Thread(target=silence)
+    monkeypatch.setattr(os, "dup", note)
+    with decoding._silence_mp3_decoder(True):
+        other.start()
+        copied.wait(0.5)  # which it must not have before this block has ended
+    other.join()
+    after = os.fstat(2)
+    assert (after.st_dev, after.st_ino) == (before.st_dev, before.st_ino)

@@ -303,14 +303,16 @@ def _silence_mp3_decoder(is_mp3: bool) -> Iterator[None]:
 
     What other threads write to stderr meanwhile comes through, a little later.
     """
-    try:
-        original = os.dup(2) if is_mp3 else None
-    except OSError:  # there is no stderr
-        original = None
-    if original is None:
+    if not is_mp3:
         yield
         return
     with _stderr_lock, tempfile.TemporaryFile() as captured:
+        try:
+            # Under the lock: what another thread has put there would be put back for good.
+            original = os.dup(2)
+        except OSError:  # there is no stderr
+            yield
+            return
         sys.stderr.flush()
         os.dup2(captured.fileno(), 2)
         try:

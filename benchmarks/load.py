@@ -66,7 +66,8 @@ async def measure_first_audio(server: Server, options: argparse.Namespace) -> di
         return (await finish(speak(server.port, text))).first
 
     async def repeat(once: Callable[[str], Coroutine[Any, Any, float]]) -> list[float]:
-        rng, firsts = random.Random(1), []
+        rng = random.Random(1)
+        firsts: list[float] = []
         for _ in range(_WARM_UP):
             await once(make_text(rng, 2))
         until = time.monotonic() + options.seconds / 2

@@ -214,7 +214,7 @@ def test_random_models_edit_too(
     change = Change(1, 2, "seven")
     lexicon = tmp_path / "words.csv"
     lexicon.write_text("xyz, win\n")
-    options = EditOptions(lexicon=str(lexicon))
+    options = EditOptions.from_keywords(lexicon=str(lexicon))
     edited = edit_recording(model, (babble, 16_000), transcript, [change], voice, options)
     assert edited.provenance["options"]["lexicon"] == "words.csv"  # without its folder
     (span,) = edited.spans

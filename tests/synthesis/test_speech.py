@@ -69,7 +69,7 @@ def test_a_record_tells_nothing_of_the_folders_of_its_speaker(
     lexicon = tmp_path / "private" / "words.csv"
     lexicon.parent.mkdir()
     lexicon.write_text("xyz, win\n")
-    speech = model.speak("Xyz.", voice, retries=0, lexicon=lexicon)
+    speech = model.speak("Xyz.", voice, retries=0, lexicon=str(lexicon))
     assert speech.options["lexicon"] == str(lexicon)  # from which it can be spoken again
     written = tmp_path / "written"
     written.mkdir()

@@ -322,7 +322,7 @@ def test_in_auto_mode_each_message_is_spoken_at_once(client: TestClient) -> None
     sentences = ["Hello there.", "This is the second sentence."]
     with client.websocket_connect(f"{MULTI}&auto_mode=true") as socket:
         socket.send_json({"text": " ", "context_id": "one"})
-        messages = []
+        messages: list[dict] = []
         for sentence in sentences:
             socket.send_json({"text": sentence, "context_id": "one"})
             last = sentence.rpartition(" ")[2]

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,12 +27,15 @@ from valle.server.services import Services
 from valle.server.tidying import ORPHAN_SECONDS, sweep, tidy_jobs
 
 KIND = "of another version"  # which no worker of these tests claims
-BOOK = {"book": ("a.txt", b"Hello."), "request": (None, '{"voice": "Babble", "format": "flac"}')}
+BOOK: dict[str, Any] = {
+    "book": ("a.txt", b"Hello."),
+    "request": (None, '{"voice": "Babble", "format": "flac"}'),
+}
 
 
 @pytest.fixture
 def services(client: TestClient) -> Services:
-    return client.app.state.services  # type: ignore[attr-defined,no-any-return]
+    return client.app.state.services  # type: ignore[attr-defined]
 
 
 def submit(services: Services, number: int = 0) -> JobRow:

@@ -9,6 +9,7 @@ the same words agree in about half of the bits, as any two recordings do.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ SPEEDS = (0.92, 0.96, 1.0, 1.04, 1.08)
 _HOP = 128  # samples
 _WINDOW = 2048  # samples: many hops, so that bits change little where frames are not in step
 _LOW_HZ, _HIGH_HZ = 300.0, 3400.0  # the telephone band
+_FRAMES_AT_ONCE = 32
 _STREAM_SECONDS = 20.0  # of audio that a stream keeps at most
 _CANDIDATES = 8  # alignments of two fingerprints that are compared exactly
 
@@ -46,11 +48,28 @@ def compute_fingerprint(samples: NDArray[np.float32], sample_rate: int) -> Finge
     audio = resample(samples, sample_rate, RATE)
     audio = np.pad(audio, (0, max(0, _WINDOW + _HOP - len(audio))))
     frames = np.lib.stride_tricks.sliding_window_view(audio, _WINDOW)[::_HOP]
-    power = np.square(np.abs(np.fft.rfft(frames * np.hanning(_WINDOW).astype(np.float32))))
-    edges = np.geomspace(_LOW_HZ, _HIGH_HZ, BITS + 2) * _WINDOW / RATE
-    energy = np.add.reduceat(power, np.round(edges).astype(np.int64), axis=1)[:, :-1]
+    # A few frames at a time: spectra of a whole recording would go through main memory.
+    parts = range(0, len(frames), _FRAMES_AT_ONCE)
+    energy = np.concatenate(
+        [_compute_band_energy(frames[start : start + _FRAMES_AT_ONCE]) for start in parts]
+    )
     band_difference = np.diff(energy, axis=1)
     return np.asarray(np.diff(band_difference, axis=0) > 0)
+
+
+def _compute_band_energy(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the energy in each band, [frames, BITS + 1], of frames [frames, _WINDOW]."""
+    window, edges = _prepare_bands()
+    power = np.square(np.abs(np.fft.rfft(frames * window)))
+    energy: NDArray[np.float32] = np.add.reduceat(power, edges, axis=1)[:, :-1]
+    return energy
+
+
+@lru_cache(maxsize=1)
+def _prepare_bands() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the window [_WINDOW], and where the bands begin and the last one ends."""
+    edges = np.geomspace(_LOW_HZ, _HIGH_HZ, BITS + 2) * _WINDOW / RATE
+    return np.hanning(_WINDOW).astype(np.float32), np.round(edges).astype(np.int64)
 
 
 class FingerprintStream:

@@ -9,6 +9,7 @@ measurement", AES 2018).
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,17 +106,24 @@ def _weight(samples: Floats, sample_rate: int) -> Floats:
     size = 1 << (_CHUNK + overlap - 1).bit_length()
     size = min(size, 1 << (len(samples) + overlap - 1).bit_length())
     hop = size - overlap
-    frequencies = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
-    response = np.ones(size // 2 + 1, complex)
-    for numerator, denominator in (_design_shelf(sample_rate), _design_high_pass(sample_rate)):
-        response *= np.polyval(numerator[::-1], frequencies)
-        response /= np.polyval(denominator[::-1], frequencies)
+    response = _compute_response(size, sample_rate)
     padded = np.pad(samples, (overlap, 0))
     chunks = [
         np.fft.irfft(np.fft.rfft(padded[start : start + size], size) * response, size)[overlap:]
         for start in range(0, len(samples), hop)
     ]
     return np.concatenate(chunks)[: len(samples)]
+
+
+@lru_cache(maxsize=4)
+def _compute_response(size: int, sample_rate: int) -> NDArray[np.complex128]:
+    """Return the response of both filters at the frequencies of an FFT of `size` samples."""
+    frequencies = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
+    response = np.ones(size // 2 + 1, complex)
+    for numerator, denominator in (_design_shelf(sample_rate), _design_high_pass(sample_rate)):
+        response *= np.polyval(numerator[::-1], frequencies)
+        response /= np.polyval(denominator[::-1], frequencies)
+    return response
 
 
 def _design_shelf(sample_rate: int) -> tuple[Floats, Floats]:

@@ -43,6 +43,26 @@ def check_usable(voice: Voice, allow_attested: bool = True, language: str | None
         )
 
 
+class UsableVoice:
+    """A voice whose receipt was checked, and is checked again once the ledger has changed.
+
+    A check takes milliseconds, which a sentence has, and not each of its pieces.
+    """
+
+    def __init__(self, voice: Voice, language: str | None = None) -> None:
+        """Check a voice as `check_usable` does, and raise what it raises."""
+        self._voice, self._language = voice, language
+        self._state: tuple[object, ...] = ()
+        self.check()
+
+    def check(self) -> None:
+        """Check it again if that is needed; raises what `check_usable` raises."""
+        state = ledger.describe_state()
+        if state != self._state:
+            check_usable(self._voice, language=self._language)
+            self._state = state
+
+
 def check_receipt(receipt: object, digest: str) -> Receipt:
     """Check that a receipt is valid here and now for the recording with a hash; return it parsed.
 

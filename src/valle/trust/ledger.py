@@ -134,6 +134,22 @@ def read_head() -> Head:
         return _read_current_head(folder, get_signing_key())
 
 
+def describe_state() -> tuple[object, ...]:
+    """Return what differs once a line was appended, keys were changed or a day has passed.
+
+    That is the day, and the files' places, sizes and times; it reads none of them.
+    """
+    folder = private_files.folder()
+    state: list[object] = [now()[:10]]
+    for name in (HEAD_FILE, LEDGER_FILE, keys.KEY_FILE, keys.TRUSTED_FILE):
+        try:
+            found = os.stat(folder / name)
+            state.append((found.st_ino, found.st_size, found.st_mtime_ns))
+        except OSError:
+            state.append(None)
+    return tuple(state)
+
+
 def repair_end() -> None:
     """Append the last line, if a crash kept it from the file. Raises what `append` raises."""
     with private_files.lock_folder() as folder:

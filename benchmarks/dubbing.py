@@ -194,7 +194,7 @@ def measure_fit(model: valle.Model, voice: valle.Voice, count: int, folder: Path
                 "start_error": begin + onset - dubbed.slot.start,
                 "over": begin + offset - dubbed.slot.limit,
                 "heard": heard or not free_heard,
-                "rate": dubbed.rate,
+                "rate": own.seconds / (end - start),
                 "compression": dubbed.placement.compression,
             }
         )

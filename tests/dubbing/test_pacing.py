@@ -3,97 +3,107 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import valle
 from valle.dubbing.fitting import Slot
-from valle.dubbing.pacing import ignore_progress, speak_in_time
-from valle.dubbing.speaking import CueRequest, CueSpeaker, CueSpeech
-from valle.runtime.check import Check
+from valle.dubbing.pacing import PacedCue, ignore_progress, speak_in_time
+from valle.dubbing.speaking import CueLength, CueRequest, CueSpeaker, CueSpeech
 
 NOBODY: Any = None  # nothing is spoken here
 
 
 class ScriptedSpeaker(CueSpeaker):
-    """Takes the length asked for, or its own; what it says of words is given."""
+    """Takes the length asked for, or its own; how much of it is wrong is given."""
 
-    def __init__(self, lengths: dict[str, float], wrong_first_takes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        lengths: dict[str, float],
+        errors: dict[str, Sequence[float]] | None = None,
+        shortest: float = 0.0,
+        missed: float = 1.0,
+    ) -> None:
         self.asked: list[CueRequest] = []
-        self._lengths, self._wrong = lengths, wrong_first_takes
+        self._lengths, self._errors = lengths, errors or {}
+        self._shortest, self._missed = shortest, missed
+
+    def measure_all(self, requests: Sequence[CueRequest]) -> Iterator[tuple[int, CueLength]]:
+        for index, request in enumerate(requests):
+            seconds = self._lengths[request.text]
+            yield index, CueLength(seconds, seconds, 1)
 
     def speak_all(self, requests: Sequence[CueRequest]) -> Iterator[tuple[int, CueSpeech]]:
         for index, request in enumerate(requests):
+            earlier = sum(each.text == request.text for each in self.asked)
             self.asked.append(request)
-            missing = ("word",) * (request.is_first_take and request.text in self._wrong)
-            seconds = request.seconds or self._lengths[request.text]
-            yield index, CueSpeech("", b"", seconds, -16.0, 0, seconds, 3, missing, (), 0.1, ())
+            own = self._lengths[request.text]
+            total = max(self._shortest, request.seconds or own)
+            sound = total * self._missed if request.seconds else total
+            errors = self._errors.get(request.text, [0.1, 0.1])[earlier]
+            yield index, CueSpeech("", b"", total, -16.0, 0, sound, 3, (), (), errors, ())
 
 
-def describe(request: CueRequest) -> tuple[str, str]:
-    kind = "first" if request.is_first_take else "again"
-    return request.text, kind if request.seconds is None else "timed"
+def speak(speaker: ScriptedSpeaker, texts: Sequence[str]) -> list[PacedCue]:
+    """Speak cues that have two seconds each, far from each other."""
+    requests = [CueRequest(text, NOBODY, 0) for text in texts]
+    slots = [Slot(10.0 * i, 10.0 * i + 2.0, 10.0 * i + 2.0) for i in range(len(texts))]
+    return speak_in_time(speaker, requests, slots, 1.35, ignore_progress)
 
 
-def test_only_what_stays_is_spoken_again_for_its_words() -> None:
-    lengths = {"fits": 1.0, "wrong": 1.0, "long": 2.2, "far": 1.0}
-    speaker = ScriptedSpeaker(lengths, ["wrong", "long"])
-    requests = [CueRequest(text, NOBODY, 0) for text in lengths]
-    slots = [Slot(10.0 * i, 10.0 * i + 2.0, 10.0 * i + 2.0) for i in range(len(lengths))]
-    paced = speak_in_time(speaker, requests, slots, 1.35, ignore_progress)
-    asked = [describe(request) for request in speaker.asked]
-    assert asked[:4] == [(text, "first") for text in lengths]
-    assert ("wrong", "again") in asked
-    assert ("long", "again") not in asked  # its words are those of the take for a length
-    assert ("long", "timed") in asked
-    assert not any(cue.speech.missing for cue in paced)
-    assert len(asked) == 4 + 1 + 1
+def test_every_cue_is_spoken_once_for_the_length_that_fits() -> None:
+    speaker = ScriptedSpeaker({"short": 1.0, "long": 2.2, "far": 1.0})
+    short, long, far = speak(speaker, ["short", "long", "far"])
+    assert [request.text for request in speaker.asked] == ["short", "long", "far"]
+    assert [request.seconds is None for request in speaker.asked] == [True, False, True]
+    assert 1.0 < short.factor == far.factor < 1.03  # a little of the pace of their neighbor
+    assert long.natural_seconds == 2.2
+    assert long.speech.seconds / long.factor == pytest.approx(2.0 - 0.02)
 
 
-@pytest.mark.parametrize(
-    ("takes", "spoken", "chosen"),
-    [
-        ([(0, 0.2)], 1, 0),  # as clear as usual
-        ([(0, 0.3), (0, 0.25)], 2, 1),  # the better of two
-        ([(0, 0.3), (1, 0.1)], 2, 0),  # wrong words count first
-        ([(1, 0.1), (1, 0.1), (0, 0.4)], 3, 2),  # until no word is wrong
-        ([(2, 0.1), (1, 0.3), (1, 0.2), (3, 0.0)], 4, 2),  # or there were enough
-    ],
-)
-def test_speech_for_a_length_is_made_until_it_is_clear(
-    takes: list[tuple[int, float]], spoken: int, chosen: int
-) -> None:
-    made: list[Any] = []
-
-    class ScriptedModel:
-        def speak(self, text: str, voice: object, **options: Any) -> Any:
-            assert options["redo"] == [1, 2] * len(made)
-            wrong, errors = takes[len(made)]
-            check = Check(errors, ("word",) * wrong, (), "", 1.0, 10)
-            sentences = [SimpleNamespace(number=number) for number in (1, 2)]
-            made.append(SimpleNamespace(check=check, sentences=sentences))
-            return made[-1]
-
-    speaker = CueSpeaker.__new__(CueSpeaker)
-    speaker._model = ScriptedModel()  # type: ignore[assignment]
-    request = CueRequest("One. Two.", NOBODY, 0, 1.0, usual_errors=0.2)
-    best = speaker._speak_timed(request, {"retries": 2, "redo": [], "duration": 1.0})
-    assert len(made) == spoken
-    assert best is made[chosen]
+def test_what_misses_its_length_is_asked_for_another() -> None:
+    speaker = ScriptedSpeaker({"long": 2.2}, missed=0.9)
+    (cue,) = speak(speaker, ["long"])
+    first, second = [request.seconds or 0.0 for request in speaker.asked]
+    assert second > first
+    assert cue.speech.seconds / cue.factor == pytest.approx(2.0 - 0.02)
 
 
 def test_what_cannot_be_faster_is_not_tried_again() -> None:
-    class Slow(ScriptedSpeaker):
-        def speak_all(self, requests: Sequence[CueRequest]) -> Iterator[tuple[int, CueSpeech]]:
-            for index, request in enumerate(requests):
-                self.asked.append(request)
-                seconds = max(3.0, request.seconds or 4.0)
-                yield index, CueSpeech("", b"", seconds, -16.0, 0, seconds, 3, (), (), 0.1, ())
-
-    speaker = Slow({}, [])
-    (cue,) = speak_in_time(
-        speaker, [CueRequest("long", NOBODY, 0)], [Slot(0, 2, 2)], 1.35, ignore_progress
-    )
-    assert [describe(request)[1] for request in speaker.asked] == ["first", "timed"]
+    speaker = ScriptedSpeaker({"long": 4.0}, shortest=3.0)
+    (cue,) = speak(speaker, ["long"])
+    assert len(speaker.asked) == 1
     assert cue.speech.seconds == 3.0
+
+
+@pytest.mark.parametrize(
+    ("errors", "spoken", "kept"),
+    [
+        ([0.15], 1, 0.15),  # about as clear as the others
+        ([0.3, 0.2], 2, 0.2),
+        ([0.3, 0.4], 2, 0.3),
+    ],
+)
+def test_what_is_less_clear_than_the_rest_is_spoken_again(
+    errors: list[float], spoken: int, kept: float
+) -> None:
+    lengths = {"long": 2.2, "short": 1.0, "third": 1.0, "fourth": 1.0}
+    speaker = ScriptedSpeaker(lengths, {"long": errors, "short": [0.5]})
+    long, short, *_ = speak(speaker, list(lengths))
+    attempts = [request.attempt for request in speaker.asked if request.text == "long"]
+    assert attempts == list(range(spoken))
+    assert long.speech.phoneme_error_rate == kept
+    assert short.speech.phoneme_error_rate == 0.5  # at its own pace, nothing made it unclear
+
+
+def test_a_measured_cue_is_as_long_as_it_is_spoken(model: valle.Model, voice: valle.Voice) -> None:
+    speaker = CueSpeaker(model, retries=0)
+    request = CueRequest("Oh no. So be it.", voice, 3)
+    length = speaker.measure(request)
+    speech = speaker.speak(request)
+    assert length.total_seconds == pytest.approx(speech.total_seconds)
+    assert length.sentences == 2
+    assert 0 < length.seconds <= length.total_seconds
+    again = speaker.speak(CueRequest(request.text, voice, 3, attempt=1))
+    assert again.flac != speech.flac

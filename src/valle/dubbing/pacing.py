@@ -9,19 +9,21 @@ Compression also makes the pace exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
-from valle.dubbing.fitting import MAX_COMPRESSION, Floats, Slot, plan_rates
-from valle.dubbing.speaking import CueRequest, CueSpeaker, CueSpeech
+from valle.dubbing.fitting import MAX_COMPRESSION, Slot, plan_rates
+from valle.dubbing.speaking import CueLength, CueRequest, CueSpeaker, CueSpeech
 
 _USUAL_COMPRESSION = 1.055  # of what is spoken for a length, which is met within some percent
 _LEAST_COMPRESSION = 0.97  # what came out a little too short is made longer
 _LONGER = 1.03  # times as long as asked, from which on the phonemes left no choice
-_ROUNDS = 2
+_MORE_ERRORS = 0.06  # phoneme error rate over the film's median at which a cue is spoken again
 
+Result = TypeVar("Result")
 Progress = Callable[[str, int, int], None]
 """Called with what is done now, how much of it is done, and how much there is."""
 
@@ -33,9 +35,10 @@ def ignore_progress(stage: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class PacedCue:
-    """A cue at its own pace, and at the pace that fits."""
+    """A cue at the pace that fits."""
 
-    natural: CueSpeech
+    natural_seconds: float
+    """How long its sound is at its own pace."""
     speech: CueSpeech
     factor: float
     """How many times as fast the samples of `speech` are to be played."""
@@ -58,82 +61,85 @@ def speak_in_time(
         progress: Called after every cue.
 
     Raises:
-        Error: What `CueSpeaker.speak` raises.
+        Error: What `CueSpeaker` raises.
     """
-    first_takes = [replace(request, is_first_take=True) for request in requests]
-    natural = _speak(speaker, first_takes, "speaking cues", progress)
-    lengths, wanted = _plan(natural, slots, max_rate)
-    # What is spoken again for a length need not be right the first time.
-    wrong = [
-        i
-        for i, speech in enumerate(natural)
-        if (speech.missing or speech.repeated) and _find_factor(speech, wanted[i]) is not None
+    lengths = _run(speaker.measure_all, requests, "measuring cues", progress)
+    natural = np.array([length.seconds for length in lengths])
+    wanted = natural / plan_rates(natural, slots, max_rate)
+    tried = [
+        replace(request, seconds=_choose_length(length, goal))
+        for request, length, goal in zip(requests, lengths, wanted.tolist(), strict=True)
     ]
-    better = _speak(speaker, [requests[i] for i in wrong], "speaking cues again", progress)
-    for i, speech in zip(wrong, better, strict=True):
-        natural[i] = speech
-    lengths, wanted = _plan(natural, slots, max_rate)
-    chosen = list(natural)
-    asked = np.array([speech.total_seconds for speech in natural])
-    for number in range(_ROUNDS):
-        again = [
-            i
-            for i, speech in enumerate(chosen)
-            if _find_factor(speech, wanted[i]) is None
-            # What took longer than it was asked to cannot be any faster.
-            and (number == 0 or speech.total_seconds <= asked[i] * _LONGER)
-        ]
-        for i in again:
-            asked[i] *= _USUAL_COMPRESSION * wanted[i] / chosen[i].seconds
-        timed = [
-            replace(
-                requests[i],
-                seconds=float(asked[i]),
-                usual_errors=natural[i].phoneme_error_rate,
-            )
-            for i in again
-        ]
-        stage = "speaking faster cues" if number == 0 else "correcting lengths"
-        for i, speech in zip(again, _speak(speaker, timed, stage, progress), strict=True):
-            if number == 0 or _rank(speech, wanted[i]) < _rank(chosen[i], wanted[i]):
-                chosen[i] = speech
+    chosen = _run(speaker.speak_all, tried, "speaking cues", progress)
+    for i, (request, speech) in enumerate(zip(tried, chosen, strict=True)):
+        if request.seconds is None:  # now it is known exactly
+            natural[i] = speech.seconds
+    wanted = natural / plan_rates(natural, slots, max_rate)
+    usual_errors = float(np.median([speech.phoneme_error_rate for speech in chosen]))
+    again: dict[int, CueRequest] = {}
+    for i, (request, speech) in enumerate(zip(tried, chosen, strict=True)):
+        better = _try_again(request, speech, float(wanted[i]), usual_errors)
+        if better is not None:
+            again[i] = better
+    spoken = _run(speaker.speak_all, list(again.values()), "improving cues", progress)
+    for i, speech in zip(again, spoken, strict=True):
+        chosen[i] = min(chosen[i], speech, key=lambda each: _rank(each, wanted[i]))
     return [
-        PacedCue(own, speech, _limit_factor(speech.seconds / seconds) if seconds < length else 1.0)
-        for own, speech, seconds, length in zip(natural, chosen, wanted, lengths, strict=True)
+        PacedCue(own, speech, _limit_factor(speech.seconds / goal) if goal < own else 1.0)
+        for own, speech, goal in zip(natural.tolist(), chosen, wanted.tolist(), strict=True)
     ]
 
 
-def _plan(
-    natural: Sequence[CueSpeech], slots: Sequence[Slot], max_rate: float
-) -> tuple[Floats, Floats]:
-    """Return how long cues are, and how long they are wanted, each [cues] in seconds."""
-    lengths = np.array([speech.seconds for speech in natural])
-    return lengths, lengths / plan_rates(lengths, slots, max_rate)
+def _choose_length(length: CueLength, wanted: float) -> float | None:
+    """Return the seconds to ask for so that the sound lasts about `wanted`; None for its own."""
+    if _is_close(length.seconds, wanted):
+        return None
+    return length.total_seconds * _USUAL_COMPRESSION * wanted / length.seconds
 
 
-def _speak(
-    speaker: CueSpeaker, requests: Sequence[CueRequest], stage: str, progress: Progress
-) -> list[CueSpeech]:
-    spoken: dict[int, CueSpeech] = {}
+def _try_again(
+    request: CueRequest, speech: CueSpeech, wanted: float, usual_errors: float
+) -> CueRequest | None:
+    """Return what to speak in place of `speech`, or None where it is good enough."""
+    asked = request.seconds
+    if not _is_close(speech.seconds, wanted):
+        # What took longer than it was asked to cannot be any faster.
+        if asked is not None and speech.total_seconds > asked * _LONGER:
+            return None
+        length = CueLength(speech.total_seconds, speech.seconds, 0)
+        return replace(request, seconds=_choose_length(length, wanted))
+    if asked is not None and speech.phoneme_error_rate > usual_errors + _MORE_ERRORS:
+        return replace(request, attempt=request.attempt + 1)
+    return None
+
+
+def _run(
+    work: Callable[[Sequence[CueRequest]], Iterator[tuple[int, Result]]],
+    requests: Sequence[CueRequest],
+    stage: str,
+    progress: Progress,
+) -> list[Result]:
+    """Return the results of `work` in the order of the requests, and report how many there are."""
+    done: dict[int, Result] = {}
     if requests:
         progress(stage, 0, len(requests))
-    for index, speech in speaker.speak_all(requests):
-        spoken[index] = speech
-        progress(stage, len(spoken), len(requests))
-    return [spoken[index] for index in range(len(requests))]
+        for index, result in work(requests):
+            done[index] = result
+            progress(stage, len(done), len(requests))
+    return [done[index] for index in range(len(requests))]
 
 
-def _find_factor(speech: CueSpeech, wanted: float) -> float | None:
-    """Return how many times as fast samples are played to last `wanted` seconds, if allowed."""
-    factor = speech.seconds / wanted
-    return factor if _limit_factor(factor) == factor else None
+def _is_close(seconds: float, wanted: float) -> bool:
+    """Return whether samples of some seconds can be played so that they last `wanted`."""
+    factor = seconds / wanted
+    return _limit_factor(factor) == factor
 
 
 def _limit_factor(factor: float) -> float:
     return float(np.clip(factor, _LEAST_COMPRESSION, MAX_COMPRESSION))
 
 
-def _rank(speech: CueSpeech, wanted: float) -> tuple[int, float]:
-    """Return a sort key, lower is better: wrong words first, then the length."""
+def _rank(speech: CueSpeech, wanted: float) -> tuple[int, bool, float]:
+    """Return a sort key, lower is better: wrong words first, then the length, then phonemes."""
     wrong = len(speech.missing) + len(speech.repeated)
-    return wrong, abs(speech.seconds / wanted / _USUAL_COMPRESSION - 1)
+    return wrong, not _is_close(speech.seconds, wanted), speech.phoneme_error_rate

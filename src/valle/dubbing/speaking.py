@@ -7,12 +7,14 @@ changed cue costs that cue alone.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import soundfile
@@ -30,12 +32,11 @@ from valle.trust import ledger
 from valle.version import __version__
 from valle.voices.voice import Voice
 
+Result = TypeVar("Result")
 _PARALLEL = 6  # cues that are spoken at once
 _PAUSE = {"sentence": 0.3, "paragraph": 0.3}  # seconds inside a cue
 _SLOWER = 1.08  # how much longer to ask for where the phonemes do not fit
 _ATTEMPTS = 8
-_TIMED_CANDIDATES = 2  # of speech for a length, of which the better one is kept
-_MORE_ERRORS = 0.02  # phoneme error rate over the usual one at which the first one is enough
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,19 @@ class CueRequest:
     seed: int
     seconds: float | None = None
     """Of the whole speech, its silent ends included; None leaves it to the model."""
-    usual_errors: float = 1.0
-    """Phoneme error rate at the voice's own pace."""
-    is_first_take: bool = False
-    """Whether only its length is wanted for now, so that wrong words do not matter."""
+    attempt: int = 0
+    """How often it was spoken for this length before."""
+
+
+@dataclass(frozen=True)
+class CueLength:
+    """How long a cue is at its own pace."""
+
+    total_seconds: float
+    """Its silent ends included."""
+    seconds: float
+    """Of its sound."""
+    sentences: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +118,15 @@ class CueSpeaker:
             ledger.get_signing_key().id,
             self._options.model_dump(exclude={"lexicon"}),
             spellings,
-            (_TIMED_CANDIDATES, _MORE_ERRORS),
         )
+
+    def measure_all(self, requests: Sequence[CueRequest]) -> Iterator[tuple[int, CueLength]]:
+        """Measure cues at their own pace; yields (index, length) in the order of their ends.
+
+        Raises:
+            Error: What `Model.measure` raises.
+        """
+        return _run_all(self.measure, requests)
 
     def speak_all(self, requests: Sequence[CueRequest]) -> Iterator[tuple[int, CueSpeech]]:
         """Speak cues; yields (index, speech) in the order in which they are ready.
@@ -117,15 +134,20 @@ class CueSpeaker:
         Raises:
             Error: What `Model.speak` raises.
         """
-        pool = ThreadPoolExecutor(_PARALLEL)
-        try:
-            futures = {
-                pool.submit(self.speak, request): index for index, request in enumerate(requests)
-            }
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        return _run_all(self.speak, requests)
+
+    def measure(self, request: CueRequest) -> CueLength:
+        """Measure one cue by the AR model, or load its length if it was measured before."""
+        key = self._make_key(replace(request, seconds=None, attempt=0), "length")
+        if self._cache is not None and (stored := self._cache.load(key)) is not None:
+            return CueLength(*json.loads(stored))
+        options = self._options.as_keywords() | {"seed": request.seed}
+        natural = self._model.measure(request.text, request.voice, **options)
+        sound = natural.seconds - natural.lead - natural.trail
+        length = CueLength(natural.seconds, sound, natural.sentences)
+        if self._cache is not None:
+            self._cache.store(key, json.dumps(dataclasses.astuple(length)).encode())
+        return length
 
     def speak(self, request: CueRequest) -> CueSpeech:
         """Speak one cue, or load it if it was spoken before."""
@@ -140,44 +162,41 @@ class CueSpeaker:
 
     def _generate(self, request: CueRequest) -> Speech:
         options = self._options.as_keywords() | {"seed": request.seed}
+        if request.attempt:
+            numbers = range(1, self.measure(request).sentences + 1)
+            options["redo"] = [*numbers] * request.attempt
         seconds = request.seconds
-        if request.is_first_take:
-            options["retries"] = 0
         if seconds is None:
             return self._model.speak(request.text, request.voice, **options)
         for _ in range(_ATTEMPTS):
             try:
-                return self._speak_timed(request, options | {"duration": seconds})
+                timed: SpeakKeywords = {**options, "duration": seconds}
+                return self._model.speak(request.text, request.voice, **timed)
             except UsageError:
                 seconds *= _SLOWER  # too short for the phonemes
         return self._model.speak(request.text, request.voice, **options)
 
-    def _speak_timed(self, request: CueRequest, options: SpeakKeywords) -> Speech:
-        """Speak for a length, until it is as clear as usual.
-
-        Of two candidates the better one is taken, and of more while words are wrong in all.
-        """
-        candidates = _TIMED_CANDIDATES + options["retries"]
-        options |= {"best_of": 1, "retries": 0}
-        best: Speech | None = None
-        for number in range(1, candidates + 1):
-            speech = self._model.speak(request.text, request.voice, **options)
-            best = speech if best is None else min(best, speech, key=_count_wrong)
-            wrong, errors = _count_wrong(best)
-            is_clear = errors <= request.usual_errors + _MORE_ERRORS
-            if not wrong and (is_clear or number >= _TIMED_CANDIDATES):
-                break
-            options["redo"] = [part.number for part in speech.sentences] * number
-        assert best is not None
-        return best
-
-    def _make_key(self, request: CueRequest) -> str:
+    def _make_key(self, request: CueRequest, kind: str = "speech") -> str:
         return DiskCache.make_key(
             self._context,
+            kind,
             _identify(request.voice),
             request.text,
-            (request.seed, request.seconds, request.usual_errors, request.is_first_take),
+            (request.seed, request.seconds, request.attempt),
         )
+
+
+def _run_all(
+    work: Callable[[CueRequest], Result], requests: Sequence[CueRequest]
+) -> Iterator[tuple[int, Result]]:
+    """Do some work for requests, several at once; yields (index, result) as they are ready."""
+    pool = ThreadPoolExecutor(_PARALLEL)
+    try:
+        futures = {pool.submit(work, request): index for index, request in enumerate(requests)}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 @lru_cache(maxsize=64)
@@ -188,14 +207,6 @@ def _identify(voice: Voice) -> str:
         np.ascontiguousarray(voice.audio).tobytes(),
         (voice.symbols, voice.stress, voice.frame_symbol.tolist()),
     )
-
-
-def _count_wrong(speech: Speech) -> tuple[int, float]:
-    """Return a sort key, lower is better: wrong words first, then wrong phonemes."""
-    check = speech.check
-    if check is None:
-        return 0, 0.0
-    return len(check.missing) + len(check.repeated), check.phoneme_error_rate
 
 
 def _read_bytes(path: str) -> bytes:

@@ -21,7 +21,7 @@ from valle.arrays import Codes, Embedding, Floats, Ints
 from valle.audio.recording import resample
 from valle.bundle.bundle import Bundle
 from valle.runtime.ar import ARDecoder
-from valle.runtime.batching import FrameStream
+from valle.runtime.batching import Frame, FrameStream
 from valle.runtime.codec import Codec
 from valle.runtime.kv_cache import PromptCache
 from valle.runtime.nar import NAR, FrameInputs, NARPrompt
@@ -36,7 +36,7 @@ from valle.text.segmentation import Sentence
 from valle.text.symbols import BORDERS
 from valle.voices.voice import Voice
 
-MAX_MEASURED = 4_096  # utterances whose lengths are kept, some 100 bytes each
+MAX_MEASURED = 4_096  # utterances whose lengths are kept, about 2 kB each
 MAX_CACHED_PROMPTS = 8  # voices; with the default bundle, a prompt of 10 s takes about 10 MB
 
 
@@ -59,14 +59,38 @@ class VoicePrompt:
         return self.nar.speaker
 
 
+class KnownFrames(Iterator[Frame]):
+    """The frames of a sentence that was measured before."""
+
+    is_waiting = False
+
+    def __init__(self, frames: Ints) -> None:
+        """Take frames [frames, 2]: the code and the index of the symbol of each."""
+        self._frames = iter(frames.tolist())
+
+    def __next__(self) -> Frame:
+        code, symbol = next(self._frames)
+        return code, symbol
+
+
 @dataclass(frozen=True)
 class PendingUtterance:
     """An utterance that the AR model has started on; no code of it was read yet."""
 
     utterance: Utterance
     prompt: VoicePrompt
-    frames: FrameStream
+    frames: FrameStream | KnownFrames
     reader: SymbolReader
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What is known of an utterance without its sound."""
+
+    per_symbol: Ints
+    """[symbols] frames."""
+    frames: Ints | None
+    """[frames, 2] as in `KnownFrames`, where they were not used yet."""
 
 
 class AcousticModel:
@@ -84,7 +108,7 @@ class AcousticModel:
         self._symbol_ids = {symbol: index for index, symbol in enumerate(bundle.config.symbols)}
         self._prompts: OrderedDict[str, VoicePrompt] = OrderedDict()  # least recently used first
         self._prompts_lock = threading.Lock()
-        self._measured: OrderedDict[str, Ints] = OrderedDict()  # in the order they were made
+        self._measured: OrderedDict[str, _Measured] = OrderedDict()  # in the order they were made
         graphs = sorted((name, graph.sha256) for name, graph in bundle.config.graphs.items())
         self.version = hashlib.sha256(repr(graphs).encode()).hexdigest()  # of all graphs
 
@@ -161,6 +185,9 @@ class AcousticModel:
             return self._ar.encode(symbols.ids, symbols.stress, prompt.embedding, style)
 
         reader = SymbolReader(utterance, self._to_symbols, encode)
+        known = self._take_measured(utterance, prompt)
+        if known is not None:
+            return PendingUtterance(utterance, prompt, KnownFrames(known), reader)
         controller = None
         if utterance.target_frames is not None:
             controller = DurationController(
@@ -204,31 +231,49 @@ class AcousticModel:
             yield codes, np.array(visited[done : done + len(codes)], np.int64)
             done += len(codes)
             after_block()
-        if pending.utterance.target_frames is None and pending.utterance.opened is None:
-            self._keep_measure(pending.utterance, pending.prompt, visited)
+        if _has_own_length(pending.utterance):
+            self._keep_measured(pending.utterance, pending.prompt, visited)
 
     def measure(self, utterance: Utterance, prompt: VoicePrompt) -> Ints:
         """Return the frames [symbols] that an utterance takes if no length is asked for.
 
-        What was generated or measured before is not computed again.
+        What was generated or measured before is not computed again, and the AR model does not run
+        again when what was measured is spoken.
         """
         utterance = replace(utterance, target_frames=None)
         known = self._measured.get(cache_key(utterance, prompt.key))
         if known is not None:
-            return known
-        pending = self.start(utterance, prompt)
-        return self._keep_measure(utterance, prompt, [symbol for _, symbol in pending.frames])
+            return known.per_symbol
+        frames = np.array(list(self.start(utterance, prompt).frames), np.int32).reshape(-1, 2)
+        return self._keep_measured(utterance, prompt, frames[:, 1], frames)
 
-    def _keep_measure(
-        self, utterance: Utterance, prompt: VoicePrompt, visited: Sequence[int]
+    def _keep_measured(
+        self,
+        utterance: Utterance,
+        prompt: VoicePrompt,
+        visited: Sequence[int] | Ints,
+        frames: Ints | None = None,
     ) -> Ints:
         """Return the frames of each symbol [symbols], and keep them for `measure`."""
-        frames = np.bincount(np.array(visited, np.int64), minlength=len(utterance.symbols.ids))
+        symbols = np.array(visited, np.int64)
+        per_symbol = np.bincount(symbols, minlength=len(utterance.symbols.ids))
         with self._prompts_lock:
-            self._measured[cache_key(utterance, prompt.key)] = frames
+            self._measured[cache_key(utterance, prompt.key)] = _Measured(per_symbol, frames)
             if len(self._measured) > MAX_MEASURED:
                 self._measured.popitem(last=False)
-        return frames
+        return per_symbol
+
+    def _take_measured(self, utterance: Utterance, prompt: VoicePrompt) -> Ints | None:
+        """Return the frames that an utterance was measured by, which are kept for one use."""
+        if not self._measured or not _has_own_length(utterance):
+            return None
+        key = cache_key(utterance, prompt.key)
+        with self._prompts_lock:
+            known = self._measured.get(key)
+            if known is None or known.frames is None:
+                return None
+            self._measured[key] = replace(known, frames=None)
+            return known.frames
 
     def generate_codes(self, utterance: Utterance, prompt: VoicePrompt) -> Codes:
         """Generate all codes [frames, codebooks] of an utterance."""
@@ -267,6 +312,11 @@ class AcousticModel:
 
     def _resample(self, voice: Voice) -> NDArray[np.float32]:
         return resample(voice.audio, voice.sample_rate, self._bundle.config.sample_rate)
+
+
+def _has_own_length(utterance: Utterance) -> bool:
+    """Return whether a whole utterance takes as long as it would by itself."""
+    return utterance.target_frames is None and utterance.opened is None
 
 
 def _prompt_key(voice: Voice, codes: Codes, embedding: Embedding) -> str:

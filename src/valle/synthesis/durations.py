@@ -9,7 +9,7 @@ alike from the lengths that the sentences have by themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,37 @@ def schedule(
     else:
         for utterance in paused:
             yield utterance if utterance.delivery.rate == 1.0 else _set_rate(utterance, measure)
+
+
+@dataclass(frozen=True)
+class NaturalLength:
+    """How long a text is if no length is asked for, as its sentences are first generated."""
+
+    seconds: float
+    """All of it."""
+    lead: float
+    """Seconds of silence before its first word."""
+    trail: float
+    """Seconds of silence after its last word."""
+    sentences: int
+
+
+def measure_text(
+    utterances: Iterable[Utterance],
+    options: SpeakOptions,
+    frame_rate: float,
+    measure: Callable[[Utterance], Ints],
+) -> NaturalLength:
+    """Measure a text without making its sound; see `schedule` for the arguments."""
+    paused = _set_pauses(utterances, options, frame_rate)
+    parts = [(added, frames) for added, frames, _ in _measure_lengths(paused, measure)]
+    if not parts:
+        return NaturalLength(0.0, 0.0, 0.0, 0)
+    total = sum(added + float(frames.sum()) for added, frames in parts)
+    first, last = parts[0][1][0], parts[-1][1][-1]
+    return NaturalLength(
+        total / frame_rate, float(first) / frame_rate, float(last) / frame_rate, len(parts)
+    )
 
 
 def _set_rate(utterance: Utterance, measure: Callable[[Utterance], Ints]) -> Utterance:

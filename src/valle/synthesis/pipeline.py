@@ -14,7 +14,7 @@ import numpy as np
 
 from valle.arrays import Ints
 from valle.bundle.bundle import Bundle
-from valle.consent.validity import check_usable
+from valle.consent.validity import UsableVoice
 from valle.options import SpeakOptions
 from valle.runtime.codec import Codec
 from valle.runtime.recognizer import PhonemeRecognizer
@@ -22,7 +22,7 @@ from valle.synthesis.acoustic_model import AcousticModel
 from valle.synthesis.assembler import StreamAssembler
 from valle.synthesis.candidates import CandidateSelector
 from valle.synthesis.cast import Cast, Speaker
-from valle.synthesis.durations import schedule
+from valle.synthesis.durations import NaturalLength, measure_text, schedule
 from valle.synthesis.marks import time_marks
 from valle.synthesis.prefetcher import Prefetcher
 from valle.synthesis.request import SpeechRequest
@@ -53,8 +53,9 @@ class Pipeline:
     def stream(self, request: SpeechRequest) -> Iterator[Speech]:
         """Synthesize a text piece by piece.
 
-        What is spoken is entered in the ledger first, and the receipt of a voice is checked before
-        each piece. A fingerprint of the sound is kept under the receipt.
+        What is spoken is entered in the ledger first. The receipt of a voice is checked before each
+        sentence, and in the middle of one when the ledger has changed. A fingerprint of the sound
+        is kept under the receipt.
 
         Raises:
             UsageError: A sentence does not fit into the duration, or there is no such voice.
@@ -65,6 +66,13 @@ class Pipeline:
             for piece in time_marks(self._generate(request), request.marks):
                 prints.add(piece.provenance["consent"]["id"], piece.audio)
                 yield piece
+
+    def measure(self, request: SpeechRequest) -> NaturalLength:
+        """Return how long a text is at its own pace, by the AR model alone."""
+        cast = Cast(request.find_voice, partial(self._prepare_speaker, options=request.options))
+        utterances = UtteranceReader(request, cast, self.acoustic_model)
+        measure = partial(self._measure_utterance, cast=cast)
+        return measure_text(utterances, request.options, self._frame_rate, measure)
 
     def _generate(self, request: SpeechRequest) -> Iterator[Speech]:
         cast = Cast(request.find_voice, partial(self._prepare_speaker, options=request.options))
@@ -89,7 +97,7 @@ class Pipeline:
                     yield assembler.finish()
                 speaker = cast[utterance.delivery.voice]
                 assembler = self._make_assembler(request, speaker, assembler)
-            check_usable(speaker.voice, language=self._bundle.config.language)
+            usable = UsableVoice(speaker.voice, self._bundle.config.language)
             if request.text is None or speaker.voice.consent["id"] not in recorded:
                 self._record(request, utterance, speaker.voice)
                 recorded.add(speaker.voice.consent["id"])
@@ -97,7 +105,7 @@ class Pipeline:
             reader.skipped.clear()
             assembler.begin(utterance)
             pieces = speaker.selector.generate(started, assembler, queue.prefetch)
-            assembler = yield from self._while_usable(pieces, speaker.voice)
+            assembler = yield from self._while_usable(pieces, usable)
             if utterance.opened is not None:  # only its beginning was known before
                 self._record(request, utterance.completed(), speaker.voice)
         assembler.skip(reader.skipped)
@@ -107,7 +115,7 @@ class Pipeline:
         yield assembler.finish()
 
     def _while_usable(
-        self, pieces: Generator[Speech, None, StreamAssembler], voice: Voice
+        self, pieces: Generator[Speech, None, StreamAssembler], voice: UsableVoice
     ) -> Generator[Speech, None, StreamAssembler]:
         """Pass pieces on while the voice may be used: a revocation stops the sentence, too."""
         while True:
@@ -116,7 +124,7 @@ class Pipeline:
             except StopIteration as end:
                 assembler: StreamAssembler = end.value
                 return assembler
-            check_usable(voice, language=self._bundle.config.language)
+            voice.check()
             yield piece
 
     def _prepare_speaker(self, voice: Voice, options: SpeakOptions) -> Speaker:
@@ -148,11 +156,11 @@ class Pipeline:
     ) -> Iterator[Utterance]:
         if request.phrases is not None:
             return keep_times(utterances, request.phrases)
-
-        def measure(utterance: Utterance) -> Ints:
-            return self.acoustic_model.measure(utterance, cast[utterance.delivery.voice].prompt)
-
+        measure = partial(self._measure_utterance, cast=cast)
         return schedule(utterances, request.options, self._frame_rate, measure)
+
+    def _measure_utterance(self, utterance: Utterance, cast: Cast) -> Ints:
+        return self.acoustic_model.measure(utterance, cast[utterance.delivery.voice].prompt)
 
     def _make_assembler(
         self,

@@ -15,7 +15,7 @@ import valle
 from command_line import RunCommand
 from conftest import ATTEST
 from consent_steps import assert_refused, enroll_with_consent, set_clock
-from valle.consent import challenge, prints, revocation
+from valle.consent import challenge, prints, revocation, validity
 from valle.consent.validity import check_usable
 from valle.trust import ledger, receipts
 from valle.voices import registry
@@ -54,6 +54,20 @@ def test_revocation_stops_a_sentence_that_is_being_spoken(
     with pytest.raises(valle.ConsentError, match="was revoked"):
         pieces.extend(stream)
     assert len(pieces) == 1
+
+
+def test_pieces_are_checked_only_when_the_ledger_has_changed(
+    voice: valle.Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[valle.Voice] = []
+    monkeypatch.setattr(validity, "check_usable", lambda voice, **_: checked.append(voice))
+    usable = validity.UsableVoice(voice)
+    usable.check()
+    assert len(checked) == 1
+    ledger.append("speak", receipt=voice.consent["id"])
+    usable.check()
+    usable.check()
+    assert len(checked) == 2
 
 
 def test_consent_can_be_given_again_after_revocation_by_id(

@@ -127,3 +127,26 @@ def test_what_was_generated_is_not_measured_again(
     assert unlimited == [False, False]
     other.speak(text, voice, duration=2.0, retries=0, seed=78)
     assert True in unlimited  # another seed takes other lengths
+
+
+def test_what_was_measured_is_spoken_without_the_ar_model(
+    model: valle.Model, voice: valle.Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "Oh no. So be it."
+    options: dict[str, Any] = {"retries": 0, "seed": 79}
+    expected = model.speak(text, voice, **options)
+    other = valle.Model(model.bundle)
+    length = other.measure(text, voice, **options)
+    assert length.seconds == pytest.approx(expected.seconds)
+    assert length.sentences == 2
+    silence = expected.words[0].start, expected.seconds - expected.words[-1].end
+    assert (length.lead, length.trail) == pytest.approx(silence)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the AR model is run again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(other._pipeline.acoustic_model._ar, "generate", refuse)
+        assert np.array_equal(other.speak(text, voice, **options).codes, expected.codes)
+    # What was measured is kept for one use, so nothing is said from memory again and again.
+    assert np.array_equal(other.speak(text, voice, **options).codes, expected.codes)

@@ -18,8 +18,10 @@ from valle.text.reading import make_reading
 from valle.voices import registry
 from valle.voices.voice import Voice
 
-# Sentences of two threads share the steps of the AR model, and the other graphs run beside them.
-THREADS = 2
+THREADS = 2  # that encode parts of a book
+# Sentences that are spoken at once share the steps of the AR model, and the other graphs run beside
+# them. More would not make a step much cheaper, and more would be lost when it is interrupted.
+_SENTENCES = 4
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,12 @@ class BookSpeaker:
         """
         waiting = iter([state.sentence for state in self.list_states() if not state.done])
         running: dict[Future[SpokenRecord], BookSentence] = {}
-        pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sentence")
+        pool = ThreadPoolExecutor(_SENTENCES, thread_name_prefix="sentence")
         try:
             while True:
                 for sentence in waiting:
                     running[pool.submit(self.speak, sentence)] = sentence
-                    if len(running) > THREADS:
+                    if len(running) > _SENTENCES:
                         break
                 if not running:
                     return

@@ -63,8 +63,8 @@ def dub_film(  # noqa: PLR0913 - public options
 ) -> DubResult:
     """Speak the subtitles of a film in its time, and write the film with that sound.
 
-    Every cue is spoken at its own pace first. What does not fit is spoken again, faster; then it
-    may run into the gap after it, and at last its samples are compressed a little. Nothing is
+    A cue that fits at its own pace is spoken at that. What does not fit is faster; then it may run
+    into the gap after it, and at last its samples are compressed a little. Nothing is
     stretched to fill a slot, and nothing is cut. The picture and all other tracks are copied
     without change. Next to the film, `<output>.json` is the signed record of how it was made.
 

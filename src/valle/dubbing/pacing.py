@@ -1,10 +1,10 @@
-"""Speaking cues so that they fit: at their own pace first, then again where that is too slow.
+"""Speaking cues so that they fit, each once if possible.
 
-What is at most 8 % too slow is not spoken again: its samples are compressed in time. The recognizer
-gets 0.20 of the phonemes wrong in speech at its own pace and in the same speech compressed by 4 %,
-0.22 at 8 %; in speech for a given length 0.25 at 1.1 times the pace, and fewer if it is the better
-of two candidates; a second one is made where the first is less clear than at the own pace.
-Compression also makes the pace exact.
+How long a cue is at its own pace is known from the AR model alone. What is at most 8 % too slow is
+spoken at that pace, and its samples are compressed in time; the rest is spoken for a length. The
+recognizer gets 0.20 of the phonemes wrong in speech at its own pace and in the same speech
+compressed by 4 %, 0.22 at 8 %; in speech for a given length 0.25 at 1.1 times the pace, and fewer
+if what is less clear than the film's median is spoken again. Compression also makes the pace exact.
 """
 
 from __future__ import annotations

@@ -37,6 +37,8 @@ _PARALLEL = 6  # cues that are spoken at once
 _PAUSE = {"sentence": 0.3, "paragraph": 0.3}  # seconds inside a cue
 _SLOWER = 1.08  # how much longer to ask for where the phonemes do not fit
 _ATTEMPTS = 8
+_FADING = 0.07  # seconds of words, mostly at their end, that are too quiet to count as sound
+_SHORTEST = 0.1  # seconds of sound
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class CueSpeaker:
             return CueLength(*json.loads(stored))
         options = self._options.as_keywords() | {"seed": request.seed}
         natural = self._model.measure(request.text, request.voice, **options)
-        sound = natural.seconds - natural.lead - natural.trail
+        sound = max(_SHORTEST, natural.seconds - natural.lead - natural.trail - _FADING)
         length = CueLength(natural.seconds, sound, natural.sentences)
         if self._cache is not None:
             self._cache.store(key, json.dumps(dataclasses.astuple(length)).encode())

@@ -10,7 +10,7 @@ import pytest
 import valle
 from valle.dubbing.fitting import Slot
 from valle.dubbing.pacing import PacedCue, ignore_progress, speak_in_time
-from valle.dubbing.speaking import CueLength, CueRequest, CueSpeaker, CueSpeech
+from valle.dubbing.speaking import _FADING, CueLength, CueRequest, CueSpeaker, CueSpeech
 
 NOBODY: Any = None  # nothing is spoken here
 
@@ -32,7 +32,7 @@ class ScriptedSpeaker(CueSpeaker):
     def measure_all(self, requests: Sequence[CueRequest]) -> Iterator[tuple[int, CueLength]]:
         for index, request in enumerate(requests):
             seconds = self._lengths[request.text]
-            yield index, CueLength(seconds, seconds, 1)
+            yield index, CueLength(seconds, seconds + _FADING, 1)
 
     def speak_all(self, requests: Sequence[CueRequest]) -> Iterator[tuple[int, CueSpeech]]:
         for index, request in enumerate(requests):
@@ -41,8 +41,9 @@ class ScriptedSpeaker(CueSpeaker):
             own = self._lengths[request.text]
             total = max(self._shortest, request.seconds or own)
             sound = total * self._missed if request.seconds else total
+            words = (("word", 0.0, sound + _FADING),)
             errors = self._errors.get(request.text, [0.1, 0.1])[earlier]
-            yield index, CueSpeech("", b"", total, -16.0, 0, sound, 3, (), (), errors, ())
+            yield index, CueSpeech("", b"", total, -16.0, 0, sound, 3, (), (), errors, words)
 
 
 def speak(speaker: ScriptedSpeaker, texts: Sequence[str]) -> list[PacedCue]:
@@ -58,7 +59,7 @@ def test_every_cue_is_spoken_once_for_the_length_that_fits() -> None:
     assert [request.text for request in speaker.asked] == ["short", "long", "far"]
     assert [request.seconds is None for request in speaker.asked] == [True, False, True]
     assert 1.0 < short.factor == far.factor < 1.03  # a little of the pace of their neighbor
-    assert long.natural_seconds == 2.2
+    assert long.natural_seconds == pytest.approx(2.2)
     assert long.speech.seconds / long.factor == pytest.approx(2.0 - 0.02)
 
 

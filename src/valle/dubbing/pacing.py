@@ -67,13 +67,14 @@ def speak_in_time(
     natural = np.array([length.seconds for length in lengths])
     wanted = natural / plan_rates(natural, slots, max_rate)
     tried = [
-        replace(request, seconds=_choose_length(length, goal))
+        replace(request, seconds=_find_length(length, goal))
         for request, length, goal in zip(requests, lengths, wanted.tolist(), strict=True)
     ]
     chosen = _run(speaker.speak_all, tried, "speaking cues", progress)
     for i, (request, speech) in enumerate(zip(tried, chosen, strict=True)):
-        if request.seconds is None:  # now it is known exactly
-            natural[i] = speech.seconds
+        # Now it is known how much of its words is heard.
+        heard = max(0.5 * natural[i], lengths[i].word_seconds - speech.fading)
+        natural[i] = speech.seconds if request.seconds is None else heard
     wanted = natural / plan_rates(natural, slots, max_rate)
     usual_errors = float(np.median([speech.phoneme_error_rate for speech in chosen]))
     again: dict[int, CueRequest] = {}
@@ -90,11 +91,11 @@ def speak_in_time(
     ]
 
 
-def _choose_length(length: CueLength, wanted: float) -> float | None:
+def _find_length(spoken: CueLength | CueSpeech, wanted: float) -> float | None:
     """Return the seconds to ask for so that the sound lasts about `wanted`; None for its own."""
-    if _is_close(length.seconds, wanted):
+    if _is_close(spoken.seconds, wanted):
         return None
-    return length.total_seconds * _USUAL_COMPRESSION * wanted / length.seconds
+    return spoken.total_seconds * _USUAL_COMPRESSION * wanted / spoken.seconds
 
 
 def _try_again(
@@ -106,8 +107,7 @@ def _try_again(
         # What took longer than it was asked to cannot be any faster.
         if asked is not None and speech.total_seconds > asked * _LONGER:
             return None
-        length = CueLength(speech.total_seconds, speech.seconds, 0)
-        return replace(request, seconds=_choose_length(length, wanted))
+        return replace(request, seconds=_find_length(speech, wanted))
     if asked is not None and speech.phoneme_error_rate > usual_errors + _MORE_ERRORS:
         return replace(request, attempt=request.attempt + 1)
     return None

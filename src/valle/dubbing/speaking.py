@@ -60,9 +60,14 @@ class CueLength:
 
     total_seconds: float
     """Its silent ends included."""
-    seconds: float
-    """Of its sound."""
+    word_seconds: float
+    """From its first word to the end of its last one."""
     sentences: int
+
+    @property
+    def seconds(self) -> float:
+        """Of its sound, about."""
+        return max(_SHORTEST, self.word_seconds - _FADING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +99,11 @@ class CueSpeech:
     def seconds(self) -> float:
         """Length of the sound."""
         return self.end - self.begin
+
+    @property
+    def fading(self) -> float:
+        """Seconds of its words that are too quiet to count as sound."""
+        return self.words[-1][2] - self.words[0][1] - self.seconds if self.words else 0.0
 
     def decode(self) -> tuple[Samples, int]:
         """Return the samples [N], mono, and their rate in Hz."""
@@ -145,8 +155,8 @@ class CueSpeaker:
             return CueLength(*json.loads(stored))
         options = self._options.as_keywords() | {"seed": request.seed}
         natural = self._model.measure(request.text, request.voice, **options)
-        sound = max(_SHORTEST, natural.seconds - natural.lead - natural.trail - _FADING)
-        length = CueLength(natural.seconds, sound, natural.sentences)
+        words = natural.seconds - natural.lead - natural.trail
+        length = CueLength(natural.seconds, words, natural.sentences)
         if self._cache is not None:
             self._cache.store(key, json.dumps(dataclasses.astuple(length)).encode())
         return length

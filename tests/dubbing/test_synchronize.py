@@ -76,16 +76,15 @@ def test_what_makes_no_sense_is_refused(folder: Path, capsys: pytest.CaptureFixt
     start = ["sync", "film.mp4", "--script", "script.txt"]
     message = expect_usage_error(capsys, *start, "-o", "new.mp4")
     assert "--voice NAME|FILE or --ref-audio FILE" in message
-    start += ["--ref-audio", str(SAMPLE)]
+    unconsented = [*start, "--ref-audio", str(SAMPLE)]
+    start = [*unconsented, "--attest", ATTEST]
     message = expect_usage_error(capsys, *start, "--original", "duck", "-o", "new.wav")
     assert "--original is about the sound of a film" in message
     message = expect_usage_error(capsys, *start, "-o", "new.avi")
     assert ".mp4" in message
-    message = expect_usage_error(
-        capsys, "sync", SAMPLE, "--script", "script.txt", "--ref-audio", SAMPLE, "-o", "new.mp4"
-    )
+    message = expect_usage_error(capsys, "sync", SAMPLE, *start[2:], "-o", "new.mp4")
     assert "has no picture" in message
-    assert main([*start, "-o", "new.mp4"]) == 6  # neither consent nor attestation
+    assert main([*unconsented, "-o", "new.mp4"]) == 6
     assert not Path("new.mp4").exists()
 
 

@@ -122,7 +122,7 @@ def test_a_dry_run_speaks_nothing(book: RunCommand) -> None:
         (
             ["small.epub", "-o", "a.m4b", "--voice", "Bob", "--consent", "x"],
             2,
-            "--consent goes with",
+            "--consent is for a new recording",
         ),
         (
             ["small.epub", "-o", "a.m4b", "--voice", "Bob", "--loudness", "0"],

@@ -20,9 +20,9 @@ from valle.cli.arguments import (
     nonempty,
     path,
 )
-from valle.cli.device import add_device, choose_device
 from valle.cli.train_adapt import adapt, adapt_arguments
 from valle.cli.train_all import train_all, train_all_arguments
+from valle.cli.train_device import add_device, choose_device
 from valle.cli.train_parallel import (
     add_parallel_arguments,
     is_parallel,

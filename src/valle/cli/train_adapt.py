@@ -26,7 +26,7 @@ from valle.cli.arguments import (
     path,
 )
 from valle.cli.console import note
-from valle.cli.device import add_device, choose_device
+from valle.cli.train_device import add_device, choose_device
 from valle.consent.training_consent import attest_training, receipt_of_voice
 from valle.corpora.store import Store
 from valle.errors import ConsentError, UsageError

@@ -13,8 +13,6 @@ import json
 import os
 import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from valle.cli.arguments import (
@@ -28,7 +26,8 @@ from valle.cli.arguments import (
     nonempty,
     path,
 )
-from valle.cli.device import add_device
+from valle.cli.train_device import add_device
+from valle.cli.train_steps import make_steps
 from valle.errors import UsageError
 from valle.files import write_atomically
 from valle.training.models.sizes import SIZES
@@ -37,28 +36,6 @@ from valle.training.run_folder import CHECKPOINT, load_checkpoint
 _STATE = "chain.json"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _LEAST_SECONDS = 1.0  # of a training
-_PREFERENCE_SHARE = 0.05  # of the budget
-_PREFERENCE_SECONDS = 2.5  # of one processor, for one sentence with its candidates
-_FEWEST_PREFERENCES, _MOST_PREFERENCES = 40, 2000  # sentences
-
-
-@dataclass(frozen=True)
-class Step:
-    """A command with its share of the budget."""
-
-    name: str
-    share: float
-    command: tuple[str, ...]
-
-    @property
-    def stage(self) -> str | None:
-        """What the step trains, if it does: its command is given `--minutes`."""
-        return self.command[1] if self.command[0] == "train" else None
-
-    @property
-    def run(self) -> Path:
-        """The folder of the model that the step trains."""
-        return Path(self.command[self.command.index("--runs") + 1], self.command[1])
 
 
 def train_all_arguments(parser: argparse.ArgumentParser) -> None:
@@ -135,106 +112,6 @@ def train_all(arguments: argparse.Namespace) -> None:
         main.run_command(command)
         state.finish(step.name, time.monotonic() - started)
     print(f"{arguments.bundle}: all {len(steps)} steps are finished")
-
-
-def make_steps(arguments: argparse.Namespace) -> list[Step]:
-    """The chain, in order.
-
-    Shares are those that the default bundle was trained with, in proportion. A chain that starts
-    from a bundle has no codec, speaker encoder and first listener to train.
-    """
-    runs, bundle = str(arguments.runs), str(arguments.bundle)
-    corpora = [str(folder) for folder in arguments.data]
-    from_runs = ("--runs", runs)
-    workers = ("--workers", str(arguments.workers))
-    quiet = ("-q",) if arguments.quiet else ()
-    seed = ("--seed", str(arguments.seed))
-    self_folder, detector_folder, preference_folder, preference_runs = (
-        str(arguments.runs / name)
-        for name in ("self", "detector-data", "preference-data", "preferences")
-    )
-
-    def train(stage: str, data: Sequence[str], *more: str, in_runs: str = runs) -> tuple[str, ...]:
-        options = [word for folder in data for word in ("--data", folder)]
-        options += ["--runs", in_runs, "--size", arguments.size]
-        options += ["--threads", str(arguments.workers)]
-        if arguments.device is not None:
-            options += ["--device", arguments.device]
-        return ("train", stage, *options, *seed, *more, *quiet)
-
-    def prepare(stage: str, *options: str) -> tuple[str, ...]:
-        return ("prepare", stage, *options, *quiet)
-
-    label = prepare("labels", *corpora, *from_runs, *workers)
-    code = prepare("codes", *corpora, *from_runs, *workers)
-    export = ("export", bundle, *from_runs)
-    export_preferred = ("export", bundle, "--runs", preference_runs)
-    synthesize = ("--sentences", str(arguments.sentences), "--bundle", bundle, *seed)
-    affordable = _PREFERENCE_SHARE * arguments.budget * arguments.workers / _PREFERENCE_SECONDS
-    groups = round(min(max(affordable, _FEWEST_PREFERENCES), _MOST_PREFERENCES))
-    if arguments.start is None:
-        steps = [
-            Step("codec", 0.14, train("codec", corpora)),
-            Step("first listener", 0.08, train("listener", corpora)),
-            Step("speaker encoder", 0.08, train("speaker", corpora)),
-            Step("codes", 0.03, code),
-            Step("first labels", 0.03, label),
-        ]
-    else:
-        steps = [
-            Step("import", 0.005, ("import", arguments.start, *from_runs)),
-            Step("codes", 0.03, code),
-            Step("first labels", 0.03, label),
-        ]
-    return [
-        *steps,
-        Step("listener", 0.12, train("listener", corpora)),
-        Step("labels", 0.03, label),
-        Step("styles", 0.02, prepare("styles", *corpora, *workers)),
-        Step("ar", 0.16, train("ar", corpora)),
-        Step("nar", 0.06, train("nar", corpora)),
-        Step(
-            "acoustic",
-            0.24,
-            train("acoustic", corpora, "--teacher", str(arguments.teacher), "--decoder"),
-        ),
-        Step("export", 0.005, export),
-        # The AR learns from what the whole model says, so it is taken from the bundle.
-        Step("import for preferences", 0.005, ("import", bundle, "--runs", preference_runs)),
-        Step(
-            "preferences",
-            _PREFERENCE_SHARE,
-            prepare(
-                "preferences",
-                preference_folder,
-                *("--data", corpora[0], "--teacher", str(arguments.teacher), *synthesize, *workers),
-                *("--groups", str(groups)),
-            ),
-        ),
-        Step(
-            "ar by preferences",
-            0.05,
-            train("ar", corpora, "--preferences", preference_folder, in_runs=preference_runs),
-        ),
-        Step("export with preferences", 0.005, export_preferred),
-        Step(
-            "synthesized speech",
-            0.03,
-            prepare("self", self_folder, "--data", corpora[0], *synthesize),
-        ),
-        Step(
-            "detector data",
-            0.03,
-            prepare(
-                "detector",
-                detector_folder,
-                *(word for folder in (*corpora, self_folder) for word in ("--data", folder)),
-                *("--bundle", bundle, *seed),
-            ),
-        ),
-        Step("detector", 0.03, train("detector", [detector_folder], in_runs=preference_runs)),
-        Step("export with detector", 0.005, export_preferred),
-    ]
 
 
 def parse_budget(value: str) -> float:

@@ -87,11 +87,12 @@ def home(
 ) -> Path:
     """No test sees the voices that the user keeps, nor what other tests write."""
     folder = tmp_path_factory.mktemp("data") / "home"
-    monkeypatch.setenv("VALLE_HOME", str(folder))
-    monkeypatch.setattr(keys, "_registry_members", frozenset())
     if (shared_home / "safety").is_dir():
         folder.mkdir()
         shutil.copytree(shared_home / "safety", folder / "safety")
+    # Only now, since a server that other tests share looks there from time to time.
+    monkeypatch.setenv("VALLE_HOME", str(folder))
+    monkeypatch.setattr(keys, "_registry_members", frozenset())
     return folder
 
 

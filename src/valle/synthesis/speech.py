@@ -260,7 +260,10 @@ class Speech:
 
     def _describe_provenance(self) -> dict[str, Any]:
         """Return the provenance for others: of the lexicon's file, they read the name alone."""
-        return self.provenance | {"options": describe_options(self.options)}
+        record = dict(self.provenance)
+        if "options" in record:
+            record["options"] = describe_options(record["options"])
+        return record
 
     def _make_comment(self) -> str:
         """Return the provenance in one line of ASCII, since the tags of MP3 take no more."""

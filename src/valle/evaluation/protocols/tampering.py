@@ -247,7 +247,6 @@ def _synthesize() -> Speech:
         "made_by": "valle evaluate tampering",
         "model": "espeak-ng",
         "voice": None,
-        "options": {},
         "consent": {"kind": "attested", "id": receipt},
         "watermark": {"version": payload.version, "payload": f"{payload.bits:08x}"},
     }

@@ -60,8 +60,8 @@ class _Chain:
         self._teacher = ("--teacher", str(arguments.teacher))
         self._workers = ("--workers", str(arguments.workers))
         self._seed = ("--seed", str(arguments.seed))
-        self._synthesize = ("--sentences", str(arguments.sentences), "--bundle", self._bundle)
-        self._synthesize += self._seed
+        sentences = str(arguments.sentences)
+        self._synthesize = ("--sentences", sentences, "--bundle", self._bundle, *self._seed)
 
     def make_labels(self) -> list[Step]:
         """From recordings to codes, labels and styles."""

@@ -64,7 +64,7 @@ class KnownFrames(Iterator[Frame]):
 
     is_waiting = False
 
-    def __init__(self, frames: Ints) -> None:
+    def __init__(self, frames: NDArray[np.int32]) -> None:
         """Take frames [frames, 2]: the code and the index of the symbol of each."""
         self._frames = iter(frames.tolist())
 
@@ -89,7 +89,7 @@ class _Measured:
 
     per_symbol: Ints
     """[symbols] frames."""
-    frames: Ints | None
+    frames: NDArray[np.int32] | None
     """[frames, 2] as in `KnownFrames`, where they were not used yet."""
 
 
@@ -251,8 +251,8 @@ class AcousticModel:
         self,
         utterance: Utterance,
         prompt: VoicePrompt,
-        visited: Sequence[int] | Ints,
-        frames: Ints | None = None,
+        visited: Sequence[int] | NDArray[np.int32],
+        frames: NDArray[np.int32] | None = None,
     ) -> Ints:
         """Return the frames of each symbol [symbols], and keep them for `measure`."""
         symbols = np.array(visited, np.int64)
@@ -263,7 +263,9 @@ class AcousticModel:
                 self._measured.popitem(last=False)
         return per_symbol
 
-    def _take_measured(self, utterance: Utterance, prompt: VoicePrompt) -> Ints | None:
+    def _take_measured(
+        self, utterance: Utterance, prompt: VoicePrompt
+    ) -> NDArray[np.int32] | None:
         """Return the frames that an utterance was measured by, which are kept for one use."""
         if not self._measured or not _has_own_length(utterance):
             return None

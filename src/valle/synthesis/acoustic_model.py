@@ -263,9 +263,7 @@ class AcousticModel:
                 self._measured.popitem(last=False)
         return per_symbol
 
-    def _take_measured(
-        self, utterance: Utterance, prompt: VoicePrompt
-    ) -> NDArray[np.int32] | None:
+    def _take_measured(self, utterance: Utterance, prompt: VoicePrompt) -> NDArray[np.int32] | None:
         """Return the frames that an utterance was measured by, which are kept for one use."""
         if not self._measured or not _has_own_length(utterance):
             return None

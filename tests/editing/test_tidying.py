@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -58,12 +58,13 @@ def test_fillers_are_found_unless_another_change_has_them() -> None:
     assert find_fillers(time_text("The cat sat.", 10)) == []
 
 
-@given(st.integers(0, 120), st.floats(0.1, 2.0))
+@example(pause=8, longest=0.109375)  # six frames are the shortest pause, so only two are too many
+@given(pause=st.integers(0, 120), longest=st.floats(0.1, 2.0))
 def test_pauses_are_cut_to_their_length_within_silence(pause: int, longest: float) -> None:
     transcript = time_text("The cat sat, it sat.", pause)
     timeline = Timeline(transcript)
     cuts = shorten_pauses(timeline, [], make_sound(transcript), 16_000, longest)
-    excess = pause - round(longest * 50)
+    excess = pause - max(round(longest * 50), 6)
     if excess < 3:
         assert not [cut for cut in cuts if cut.end - cut.start >= max(3, excess + 1)]
         return

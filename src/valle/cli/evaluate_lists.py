@@ -94,7 +94,7 @@ def _arguments(preset: Preset, parser: argparse.ArgumentParser) -> None:
         type=path,
         metavar="REPORT.json",
         help="what ground truth scored before, in an earlier report; the table is invalid if it "
-        "scores otherwise now (default: expected.json of the folder, if there is one)",
+        "scores otherwise now (default for offline: expected.json of the folder, if there is one)",
     )
     parser.add_argument(
         "--bands",
@@ -136,7 +136,7 @@ def _evaluate(preset: Preset, arguments: argparse.Namespace) -> Outcome:
     items = select_items(read_items(arguments), arguments.items)
     systems = name_systems(arguments.system)
     check_systems(systems, items)
-    expect = _find(arguments.expect, arguments.source, "expected.json", preset is not LIST)
+    expect = _find(arguments.expect, arguments.source, "expected.json", preset is OFFLINE)
     bands_path = _find(arguments.bands, arguments.source, "bands.json", preset is CI)
     expectation = read_expectation(expect) if expect else None
     bands = read_bands(bands_path) if bands_path else {}

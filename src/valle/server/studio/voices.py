@@ -5,6 +5,7 @@ What a voice is made of, its recording, is for its owner alone, even where other
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -43,6 +44,9 @@ class VoiceChanges(BaseModel):
 @router.get("/v1/studio/voices")
 def list_voices(services: Services_, caller: Lister) -> dict[str, Any]:
     """List the voices that the caller may use, each with its consent and how often it was used."""
+    # What was enrolled on the command line a moment ago is missed by who looks for it here.
+    with contextlib.suppress(Error):  # a registry that is out of step still has its voices
+        services.registry.machine.synchronize()
     uses = _count_uses() if _may_read_ledger(caller) else {}
     rows = services.registry.voices.list(caller)
     return {

@@ -54,7 +54,7 @@ def test_file_that_appears_while_speaking_is_not_replaced(
         for name in ("speech.wav", "b.wav"):
             Path(name).write_bytes(b"another")
 
-    monkeypatch.setattr("valle.cli.speak.show_progress", write_meanwhile)
+    monkeypatch.setattr("valle.cli.progress.show_progress", write_meanwhile)
     assert speak("So be it.", "-q")[0] == 0
     assert soundfile.info("speech-2.wav").frames > 0
     Path("b.wav").unlink()

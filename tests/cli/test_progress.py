@@ -40,7 +40,7 @@ def test_interrupt_keeps_what_was_spoken_and_the_same_command_goes_on(
                 raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("valle.cli.speak.show_progress", interrupt)
+        patch.setattr("valle.cli.progress.show_progress", interrupt)
         code, out, err = speak(TEXT, "--retries", "0", "--loudness", "off")
     assert (code, out) == (130, "")
     assert "after sentence 2 of 3; what was spoken is in speech.partial.wav" in err

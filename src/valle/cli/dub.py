@@ -21,7 +21,7 @@ from valle.cli.arguments import (
     path,
 )
 from valle.cli.console import note, print_json
-from valle.cli.output import check_output, describe_interrupt
+from valle.cli.output import add_no_cache, check_output, describe_interrupt
 from valle.cli.voices import check_voice, enroll_recording
 from valle.dubbing.dub import dub_film
 from valle.dubbing.options import DubOptions
@@ -70,11 +70,7 @@ def dub_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_plot(parser, "cues and speech")
     add_fields(parser, DubOptions.model_fields)
-    parser.add_argument(
-        "--no-cache",
-        action="store_true",
-        help="do not keep what was spoken, from which a later run goes on",
-    )
+    add_no_cache(parser, "what was spoken")
     add_common(parser)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -107,3 +108,17 @@ def describe_interrupt(resumable: bool) -> str:
     if resumable:
         return "interrupted; nothing was written, but the same command goes on from here"
     return "interrupted; nothing was written, and nothing is kept, because of --no-cache"
+
+
+def add_no_cache(parser: argparse.ArgumentParser, kept: str) -> None:
+    """`--no-cache`: keep nothing for a later run.
+
+    Args:
+        parser: Of the command.
+        kept: What is kept otherwise.
+    """
+    parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help=f"do not keep {kept}, from which a later run goes on",
+    )

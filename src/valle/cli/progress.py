@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from valle.cli.output import choose_free_name
+from valle.cli.speech_options import given_output_options
 from valle.options import OutputKeywords
 from valle.synthesis.speech import Speech, SpokenSentence
 
@@ -50,6 +52,35 @@ def describe_progress(sentence: SpokenSentence, elapsed: float, seconds: float) 
         return f"sentence {done}, {seconds:.1f} s of speech"
     left = tqdm.format_interval(elapsed / done * (count - done))
     return f"sentence {done} of {count}, {seconds:.1f} s of speech, {left} left"
+
+
+def collect_speech(pieces: Iterable[Speech], output: str, arguments: argparse.Namespace) -> Speech:
+    """Join the pieces of a stream, and show how far it is.
+
+    Args:
+        pieces: Of the stream.
+        output: The file that the speech will have; "-" is standard output.
+        arguments: Of a command with the options of `add_speech_options`.
+
+    Raises:
+        KeyboardInterrupt: With a message that says where what was spoken so far is saved, if
+            anything was.
+    """
+    collected: list[Speech] = []
+    try:
+        for piece in show_progress(pieces, arguments.quiet):
+            collected.append(piece)
+    except KeyboardInterrupt:
+        if output == "-" or not collected:
+            raise
+        message = save_partial(
+            Speech.join(collected),
+            output,
+            not arguments.no_cache,
+            **given_output_options(arguments),
+        )
+        raise KeyboardInterrupt(message) from None
+    return Speech.join(collected)
 
 
 def save_partial(

@@ -10,7 +10,7 @@ from valle.cli.console import note, print_json
 from valle.cli.output import (
     write_captions,
 )
-from valle.cli.progress import describe_failed_sentences, save_partial, show_progress
+from valle.cli.progress import collect_speech, describe_failed_sentences
 from valle.cli.speech_options import (
     add_output,
     add_speech_options,
@@ -26,7 +26,6 @@ from valle.options import OutputOptions
 from valle.scripts.dialogue import Dialogue, make_dialogue
 from valle.scripts.script import Script, find_cast, parse_script
 from valle.synthesis.model import load
-from valle.synthesis.speech import Speech
 
 
 def script_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,20 +66,8 @@ def script(arguments: argparse.Namespace) -> None:
     first = voices[parsed.speakers[0]]
     style = imitate_style(arguments, options.style, model, first)
     options = options.model_copy(update={"style": style})
-    pieces: list[Speech] = []
-    try:
-        for piece in show_progress(
-            model.stream(parsed.text, first, voices, **options.as_keywords()), arguments.quiet
-        ):
-            pieces.append(piece)
-    except KeyboardInterrupt:
-        if output == "-" or not pieces:
-            raise
-        message = save_partial(
-            Speech.join(pieces), output, not arguments.no_cache, **given_output_options(arguments)
-        )
-        raise KeyboardInterrupt(message) from None
-    whole = Speech.join(pieces)
+    stream = model.stream(parsed.text, first, voices, **options.as_keywords())
+    whole = collect_speech(stream, output, arguments)
     dialogue = make_dialogue(whole, parsed, model.codec.codebook_size)
     try:
         dialogue.speech.save(output, overwrite=arguments.force, **given_output_options(arguments))

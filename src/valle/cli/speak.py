@@ -24,9 +24,9 @@ from valle.cli.output import (
     write_captions,
 )
 from valle.cli.progress import (
+    collect_speech,
     describe_failed_sentences,
     describe_speed,
-    save_partial,
     show_progress,
 )
 from valle.cli.speech_options import (
@@ -106,20 +106,8 @@ def speak(arguments: argparse.Namespace) -> None:
     if is_live:
         _speak_live(arguments, model, voice, options.model_dump(exclude_unset=True))
         return
-    pieces: list[Speech] = []
-    try:
-        for piece in show_progress(
-            model.stream(text, voice, **options.as_keywords()), arguments.quiet
-        ):
-            pieces.append(piece)
-    except KeyboardInterrupt:
-        if output == "-" or not pieces:
-            raise
-        message = save_partial(
-            Speech.join(pieces), output, not arguments.no_cache, **given_output_options(arguments)
-        )
-        raise KeyboardInterrupt(message) from None
-    speech = Speech.join(pieces)
+    stream = model.stream(text, voice, **options.as_keywords())
+    speech = collect_speech(stream, output, arguments)
     output = _save(speech, output, arguments)
     captions = write_captions(speech, output, given_captions(arguments), arguments.force)
     _report(arguments, speech, voice, [output, *map(str, captions)])

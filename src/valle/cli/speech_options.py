@@ -14,6 +14,7 @@ from valle.cli.console import note
 from valle.cli.output import (
     CAPTIONS,
     DEFAULT_OUTPUT,
+    add_no_cache,
     check_output,
     choose_free_name,
     companions,
@@ -57,11 +58,7 @@ def add_speech_options(parser: argparse.ArgumentParser, without: Collection[str]
     fields = SpeakOptions.model_fields | OutputOptions.model_fields
     add_fields(parser, fields, {*without, "style"})
     add_style(parser)
-    parser.add_argument(
-        "--no-cache",
-        action="store_true",
-        help="do not keep the codes of the sentences, from which a later run goes on",
-    )
+    add_no_cache(parser, "the codes of the sentences")
 
 
 def add_style(parser: argparse.ArgumentParser) -> None:

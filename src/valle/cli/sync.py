@@ -27,7 +27,7 @@ from valle.cli.listening import (
     read_script,
     show_seconds,
 )
-from valle.cli.output import check_output, describe_interrupt
+from valle.cli.output import add_no_cache, check_output, describe_interrupt
 from valle.cli.voices import check_voice, enroll_recording
 from valle.dubbing.caption_plot import save_word_plot
 from valle.dubbing.film_sound import FilmSound
@@ -65,11 +65,7 @@ def sync_arguments(parser: argparse.ArgumentParser) -> None:
     add_force(parser)
     add_plot(parser, "the words of both voices")
     add_fields(parser, SyncOptions.model_fields, without=_SHARED)
-    parser.add_argument(
-        "--no-cache",
-        action="store_true",
-        help="do not keep what was spoken, from which a later run goes on",
-    )
+    add_no_cache(parser, "what was spoken")
     add_common(parser)
 
 

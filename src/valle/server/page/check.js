@@ -36,7 +36,7 @@ export function showCheck(main, { studio }) {
 }
 
 function buildReport(file, report, url) {
-  const verdict = judge(report);
+  const verdict = describeVerdict(report);
   return el(
     "section",
     { class: "card verdict", "aria-label": "Result" },
@@ -50,7 +50,7 @@ function buildReport(file, report, url) {
 }
 
 // The whole in one sentence. The mark is near certain, the detector is an estimate.
-function judge({ watermark, detector }) {
+function describeVerdict({ watermark, detector }) {
   const made = (watermark.payload?.ledger ?? []).some((receipt) => receipt.made !== false);
   if (watermark.found && made) {
     return { kind: "bad", icon: "alert", title: "Made here, by a machine", text: "It carries the mark of this server's own voice generator." };

@@ -16,7 +16,7 @@ function needsLook(spoken) {
 const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
 // What is shown of how a cue fits: [kind, text, advice].
-function judge(spoken, isChanged) {
+function describeFit(spoken, isChanged) {
   if (isChanged) return ["new", "changed", "It is spoken with the next dub."];
   if (!spoken) return ["", "not spoken yet", ""];
   if (!spoken.fits) {
@@ -96,7 +96,7 @@ export class CueTable {
     const state = JSON.stringify([spoken, isChanged, view.text(cue), view.canPlay]);
     if (row.shown === state || row.isEdited) return;
     row.shown = state;
-    const [kind, text, advice] = judge(spoken, isChanged);
+    const [kind, text, advice] = describeFit(spoken, isChanged);
     const start = spoken?.start ?? cue.start;
     const act = (label, name, work, more = {}) => iconButton(`${label} cue ${cue.cue}`, name, { onclick: work, ...more });
     const cell = (name, ...content) => el("td", { class: `cue-${name}`, role: "cell" }, content);

@@ -171,7 +171,7 @@ def test_a_file_that_is_no_film_fails_with_the_reason(
 def test_it_is_shown_only_where_the_server_has_the_parts(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "Dub" in studio.page.locator("#nav").inner_text()
+    studio.page.locator("#nav a").filter(has_text="Dub").wait_for()
     monkeypatch.setitem(sys.modules, "pysubs2", None)
     page = studio.open()
     page.locator("#nav a").first.wait_for()

@@ -40,6 +40,7 @@ def browser() -> Iterator[Any]:
     api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
     # Chromium writes outside its profile, too.
     environment = {name: value for name, value in os.environ.items() if name != "VALLE_HOME"}
+    api.expect.set_options(timeout=SECONDS)
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=list(FLAGS), env=environment
@@ -98,6 +99,12 @@ class Studio:
         shown = self.page.get_by_text(text).first
         shown.wait_for()
         return shown
+
+    def expect(self, locator: Any) -> Any:
+        """Return assertions about an element that wait until they hold."""
+        from playwright.sync_api import expect
+
+        return expect(locator)
 
     def download(self, name: str) -> Path:
         """Press a button that saves a file, and return it."""

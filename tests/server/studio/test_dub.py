@@ -108,7 +108,7 @@ def test_a_film_is_dubbed_while_the_page_is_closed_and_one_cue_is_mended(
     page = studio.page
     drop(studio, film, subtitles)
     studio.see("1 thing was repaired in the subtitles, or is not spoken")
-    assert page.get_by_label("BEN", exact=True).input_value() == "Ben"
+    studio.expect(page.get_by_label("BEN", exact=True)).to_have_value("Ben")
     page.get_by_label("ADA", exact=True).select_option("Babble")
     page.get_by_label("Lower it under the speech").check()
     page.get_by_label("Lower it by").fill("20")
@@ -132,7 +132,7 @@ def test_a_film_is_dubbed_while_the_page_is_closed_and_one_cue_is_mended(
     assert vtt.count("-->") == text.count("-->") == 3
     long = page.get_by_role("row").filter(has_text="far too long")
     long.get_by_text("s too long", exact=False).first.wait_for()
-    assert "Shorten it by" in long.inner_text()
+    studio.expect(long).to_contain_text("Shorten it by")
     watch(studio)
     mend(studio)
     (again, _) = jobs.list(LOCAL_CALLER)
@@ -151,7 +151,7 @@ def test_subtitles_that_cannot_be_read_are_refused_with_the_reason(
     page.get_by_label("Drop a film here, or choose one").set_input_files(film)
     studio.see("These subtitles cannot be used")
     studio.see("a cue has a line like 00:00:01,000 --> 00:00:03,000")
-    assert page.get_by_label("Drop its subtitles here, or choose them").count() == 1
+    studio.expect(page.get_by_label("Drop its subtitles here, or choose them")).to_have_count(1)
 
 
 def test_a_file_that_is_no_film_fails_with_the_reason(
@@ -173,15 +173,8 @@ def test_it_is_shown_only_where_the_server_has_the_parts(
 ) -> None:
     studio.page.locator("#nav a").filter(has_text="Dub").wait_for()
     monkeypatch.setitem(sys.modules, "pysubs2", None)
-    page = studio.open()
-    page.locator("#nav a").first.wait_for()
-    assert page.locator("#nav a").all_inner_texts() == [
-        "Write",
-        "Edit",
-        "Projects",
-        "Voices",
-        "Check",
-    ]
+    parts = studio.open().locator("#nav a")
+    studio.expect(parts).to_have_text(["Write", "Edit", "Projects", "Voices", "Check"])
 
 
 def test_a_job_without_the_parts_is_refused_with_what_to_install(

@@ -79,8 +79,8 @@ def test_words_are_replaced_while_the_page_is_closed(studio: Studio) -> None:
     page.keyboard.press("Control+a")
     page.keyboard.type("our kitchen")
     page.keyboard.press("Enter")
-    assert page.locator(".script del").inner_text() == "the garden"
-    assert page.locator(".script ins").inner_text() == "our kitchen"
+    studio.expect(page.locator(".script del")).to_have_text("the garden")
+    studio.expect(page.locator(".script ins")).to_have_text("our kitchen")
     make(studio)
     page.get_by_role("button", name="Stop", exact=True).wait_for()
     (job,) = [row for row in wait_for_jobs(studio, 2) if row.kind == "edit"]
@@ -93,8 +93,8 @@ def test_words_are_replaced_while_the_page_is_closed(studio: Studio) -> None:
     assert 16_000 * 1.5 < same < 16_000 * 3  # "the garden" is said there
     assert np.array_equal(before[-8000:], after[-8000:])
     version = page.get_by_label("Version 1")
-    assert version.locator(".mark-removed").count() == 1
-    assert version.locator(".mark-added").count() == 1
+    studio.expect(version.locator(".mark-removed")).to_have_count(1)
+    studio.expect(version.locator(".mark-added")).to_have_count(1)
     for which in ("before", "after"):
         studio.click(f"Hear change 1 {which}")
         page.wait_for_function(
@@ -136,7 +136,7 @@ def test_words_are_deleted_and_pauses_shortened_into_flac(studio: Studio) -> Non
     assert len(before) - len(after) > 16_000 * 0.3
     start = 16_000 // 2
     assert np.array_equal(before[:start], after[:start])
-    assert studio.page.get_by_label("Version 1").locator(".mark-cut").count() >= 1
+    studio.expect(page.get_by_label("Version 1").locator(".mark-cut").first).to_be_attached()
     assert page.get_by_text("Say the new words in another way").count() == 0  # there are none
 
 
@@ -151,7 +151,7 @@ def test_what_was_not_heard_is_said_with_what_to_do(studio: Studio) -> None:
     last = words(studio).count() - 1
     words(studio).nth(last).click()
     studio.see("Correct the text to what is said there")
-    assert page.get_by_role("button", name="Replace", exact=True).is_disabled()
+    studio.expect(page.get_by_role("button", name="Replace", exact=True)).to_be_disabled()
     page.get_by_role("button", name="Correct the text").first.click()
     page.get_by_label("What does it say?").fill(SAID)
     studio.click("Find the words")

@@ -61,7 +61,7 @@ def test_a_voice_is_recorded_and_its_owner_agrees(
     voice = voice_folder.load("Grace")
     assert voice.consent["kind"] == "consented"
     assert voice.consent["tries"] == 2
-    assert studio.page.get_by_label("Voice").input_value() == "Grace"
+    studio.expect(studio.page.get_by_label("Voice")).to_have_value("Grace")
 
 
 def test_a_dropped_recording_becomes_a_voice_on_ones_own_word(

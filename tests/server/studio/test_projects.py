@@ -47,7 +47,7 @@ def test_a_dialogue_has_a_voice_for_each_speaker(studio: Studio, voice: valle.Vo
     page.get_by_label("The text").fill(SCRIPT)
     studio.click("Create")
     studio.see("It is a dialogue: a voice for each of ADA, BEN")
-    assert page.get_by_label("BEN", exact=True).input_value() == "Ben"
+    studio.expect(page.get_by_label("BEN", exact=True)).to_have_value("Ben")
     page.get_by_label("ADA", exact=True).select_option("Babble")
     studio.click("Speak it all")
     page.get_by_role("button", name="All spoken").wait_for()

@@ -117,10 +117,9 @@ def test_versions_stand_side_by_side_and_history_survives_a_reload(studio: Studi
     studio.see("seed 0 ·")
     assert np.array_equal(save_wav(studio), first)
     studio.page.reload()
-    assert studio.page.get_by_label("What to say").last.input_value() == TEXT
+    studio.expect(studio.page.get_by_label("What to say").last).to_have_value(TEXT)
     history = studio.page.locator(".history li")
-    history.first.wait_for()
-    assert history.count() == 2
+    studio.expect(history).to_have_count(2)
     history.first.get_by_role("button").nth(1).click()
     assert np.array_equal(save_wav(studio), second)
 

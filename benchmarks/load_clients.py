@@ -35,7 +35,7 @@ SENTENCES = (
 
 
 class BrokenAnswerError(Exception):
-    """The server ended a connection, or sent something that is no answer."""
+    """The server ended a connection, or sent something that is not an answer."""
 
 
 @dataclass

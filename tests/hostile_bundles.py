@@ -92,7 +92,7 @@ def _texts(config: str) -> Iterator[tuple[str, bytes]]:
     yield "configuration with objects 100,000 deep", b'{"a":' * 100_000
     yield "configuration of 5 MB of spaces", b" " * 5_000_000
     yield "configuration in UTF-16", config.encode("utf-16")
-    yield "configuration that is no text", b"\xff\xfe\x80" * 100
+    yield "configuration that is not text", b"\xff\xfe\x80" * 100
     yield "configuration of zeros", bytes(1000)
     yield "configuration cut off", config[:-20].encode()
     yield "configuration with a number of 5000 digits", b'{"format": ' + b"9" * 5000 + b"}"

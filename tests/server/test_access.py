@@ -137,7 +137,7 @@ def test_limits_count_seconds_of_speech(monkeypatch: pytest.MonkeyPatch) -> None
     ada, bob = (Caller(name, name, frozenset()) for name in ("ada", "bob"))
     for _ in range(60):
         budget.spend(ada, 1.0)  # many small requests are as good as one
-    with pytest.raises(ApiError, match="60 seconds of speech a minute") as refused:
+    with pytest.raises(ApiError, match="60 seconds of speech per minute") as refused:
         budget.spend(ada, 10.0)
     assert refused.value.status == 429
     assert refused.value.retry_after == pytest.approx(10.0)

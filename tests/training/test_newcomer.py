@@ -48,7 +48,7 @@ def test_every_command_runs(
     tmp_path: Path, debug_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    # A recognizer of random weights finds none of the words, which is no reason here.
+    # A recognizer of random weights finds none of the words, which does not matter here.
     monkeypatch.setattr(labels, "_MIN_SCORE", -100.0)
     limit_rounds(monkeypatch)
     write_recordings(tmp_path / "recordings")

@@ -15,8 +15,8 @@ _OPTIONS = {
     "peak-tflops": "dense bfloat16 TFLOP/s of one GPU",
     "gpu-watts": "power of one GPU with its share of the machine",
     "core-watts": "power of one core with its share of the machine",
-    "gpu-price": "price of one GPU for an hour",
-    "core-price": "price of one core for an hour",
+    "gpu-price": "price of one GPU per hour",
+    "core-price": "price of one core per hour",
 }
 
 

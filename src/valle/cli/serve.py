@@ -139,7 +139,7 @@ def keys_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds-per-minute",
         type=POSITIVE,
         metavar="X",
-        help="seconds of speech that it may have made in a minute (default: the server's limit)",
+        help="seconds of speech per minute that it may ask for (default: the server's limit)",
     )
     revoke = actions.add_parser("revoke", help="revoke a key", allow_abbrev=False)
     revoke.set_defaults(action="revoke")

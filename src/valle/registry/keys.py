@@ -42,7 +42,7 @@ class Caller:
     name: str
     scopes: frozenset[str]
     seconds_per_minute: float | None = None
-    """Seconds of speech that it may have made in a minute; None for the server's own limit."""
+    """Seconds of speech per minute that it may ask for; None for the server's own limit."""
 
     @property
     def is_local(self) -> bool:

@@ -148,7 +148,7 @@ class ObjectStore:
         Raises:
             OutputError: It cannot be deleted.
         """
-        if not self._is_local:  # an upload that is not complete is no object there
+        if not self._is_local:  # an upload that is not complete is not an object there
             return
         for key, (path, modified) in self._find("", "").items():
             if key.endswith(_PART) and modified < before:

@@ -95,7 +95,7 @@ class KeyRow(Base):
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
     scopes: Mapped[str] = mapped_column(String(255))
     seconds_per_minute: Mapped[float | None] = mapped_column(Float, default=None)
-    """Seconds of speech that it may have made in a minute; None for the server's own limit."""
+    """Seconds of speech per minute that it may ask for; None for the server's own limit."""
     created: Mapped[float] = mapped_column(Float, default=time.time)
     revoked: Mapped[float | None] = mapped_column(Float, default=None)
 

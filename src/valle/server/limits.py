@@ -1,4 +1,4 @@
-"""Limits: requests at once, and seconds of speech in a minute for each key.
+"""Limits: requests at once, and seconds of speech per minute for each key.
 
 Seconds rather than requests: some clients send each sentence of a page at once, others a whole
 book, and what they cost is the speech.
@@ -56,7 +56,7 @@ class SpeechBudget:
                 wait = (needed - balance) / limit * _MINUTE
                 raise ApiError(
                     429,
-                    f"this key may have {limit:g} seconds of speech a minute; "
+                    f"this key may have {limit:g} seconds of speech per minute; "
                     f"try again in {wait:.0f} s",
                     "rate_limit_exceeded",
                     retry_after=wait,

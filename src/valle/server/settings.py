@@ -51,7 +51,7 @@ class ServiceOptions(BaseModel):
         64, ge=1, le=10_000, description="requests at once; more are asked to come again later"
     )
     seconds_per_minute: float | None = Field(
-        None, gt=0, description="seconds of speech that a key may have made in a minute"
+        None, gt=0, description="seconds of speech per minute that a key may ask for"
     )
     max_characters: int = Field(
         100_000,

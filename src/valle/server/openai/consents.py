@@ -85,7 +85,7 @@ def _check_readable(data: bytes) -> None:
     """Refuse now what would be refused with the voice, while the challenge is still open.
 
     Raises:
-        RecordingError: It is no recording, or nothing is said in it.
+        RecordingError: It is not a recording, or nothing is said in it.
     """
     with as_file(data) as path, call_it(path, "the recording"):
         load_recording(path)

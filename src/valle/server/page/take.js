@@ -7,7 +7,7 @@ import {
 import { Picture } from "./picture.js";
 import { wavFile } from "./recorder.js";
 
-const RATE = 14; // characters of a second of speech, to guess how long it will be
+const RATE = 14; // characters per second of speech, to guess how long it will be
 const SOUNDS = ["mp3", "wav", "flac", "opus"];
 const ENDINGS = { opus: "ogg" };
 

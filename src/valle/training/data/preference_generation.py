@@ -148,12 +148,15 @@ class _CandidateSpeaker:
         self._options = options
 
     def speak(self, prompt_samples: Samples, text: str, number: int) -> PreferenceGroup | None:
-        """Speak a text in the voice of [N] samples; None where that is no voice, or no sentence.
+        """Speak one sentence in one voice.
 
         Args:
-            prompt_samples: at 16 kHz.
+            prompt_samples: [N] at 16 kHz.
             text: one sentence.
             number: of the group; with the seed, it determines what is sampled.
+
+        Returns:
+            None where the samples are not a voice, or the text is not one sentence.
         """
         sentences, _ = split_sentences(text)
         if len(sentences) != 1 or len(sentences[0].words) != len(text.split()):

@@ -41,8 +41,8 @@ SENTENCES = (
 _MAX_SPEAKERS = 3
 _PROMPT_SECONDS = (3.0, 30.0)
 _MAX_ERROR = 0.8
-"""Phoneme error rate of the base above which its recognizer understands nothing: it judges no
-adapter."""
+"""Phoneme error rate of the base above which its recognizer understands nothing: then the
+loss decides."""
 _TOLERANCE = 0.02
 """How much higher than the base's the phoneme error rate may be: differences of
 eight sentences vary as much by chance."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from pathlib import Path
 
 from valle.cli.arguments import Integer, add_seed, path
 from valle.cli.evaluate_common import Outcome, Protocol, add_model, add_output
@@ -15,7 +14,7 @@ from valle.cli.evaluate_lists import (
     make_metrics,
 )
 from valle.cli.evaluate_speech import add_whisper
-from valle.errors import UsageError
+from valle.cli.texts import read_text
 from valle.evaluation.item_clips import ItemSpeaker
 from valle.evaluation.item_evaluator import ItemEvaluator
 from valle.evaluation.items import read_folder
@@ -48,7 +47,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> Outcome:
-    text = _read_text(arguments.text)
+    text = read_text(None, arguments.text)
     voices = long_form.select_voices(read_folder(arguments.source), text, arguments.voices)
     model = load(arguments.bundle, threads=arguments.threads)
     metrics = make_metrics(arguments, model)
@@ -69,15 +68,6 @@ def _evaluate(arguments: argparse.Namespace) -> Outcome:
     }
     content = {"not_measured": list_empty(metrics), **clip_rows(clips)}
     return Outcome(report("long", content, **settings), table(clips, long_form.REPORTED), model)
-
-
-def _read_text(source: Path) -> str:
-    try:
-        return source.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot read {source}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{source} is not a text file in UTF-8") from error
 
 
 PROTOCOLS = {

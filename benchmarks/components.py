@@ -64,7 +64,7 @@ def measure(material: Material, repeats: int) -> dict[str, object]:
                 "wall": round(lap.wall / seconds, 5),
                 "cpu": round(lap.cpu / seconds, 5),
             }
-    later = frames - first_block_frames(block) - bundle.config.nar.ahead
+    later = frames - first_block_frames(block)[0] - bundle.config.nar.ahead
     blocks = 1 - (-later // block)
     result["nar_block_ms"] = round(laps["nar"].wall * 1e3 / blocks, 3)
     return result

@@ -111,13 +111,14 @@ def correct_frame_by_frame(
 
 
 def predict_blocks_in_pytorch(
-    models: RandomModels, prompt: RandomUtterance, target: RandomUtterance
+    models: RandomModels, prompt: RandomUtterance, target: RandomUtterance, early: bool
 ) -> list[Codes]:
     """Predict all blocks in PyTorch: windows written out, the prompt computed again for each."""
     size, residual = models.nar.size, prompt_residual_in_pytorch(models, prompt)
     frames, blocks, start = len(target.codes), [], 0
+    first = first_block_frames(size.block, early)
     while start < frames:
-        usual = size.block if start else first_block_frames(size.block)
+        usual = [*first, *[size.block] * frames][len(blocks)]
         block = frames - start if frames - start < usual + size.ahead else usual
         window = slice(max(0, start - size.past), min(frames, start + usual + size.ahead))
         inputs = target.inputs(window)
@@ -152,10 +153,12 @@ def test_prompt_residual_equals_pytorch_for_any_length(
 
 
 @pytest.mark.parametrize("frames", [1, 7, 9, 10, 24, 40])
-def test_blocks_equal_pytorch(models: RandomModels, nar: NAR, frames: int) -> None:
+@pytest.mark.parametrize("early", [False, True])
+def test_blocks_equal_pytorch(models: RandomModels, nar: NAR, frames: int, early: bool) -> None:
     prompt, target = make_utterance(16), make_utterance(17, frames=frames)
-    blocks = list(nar.predict_residuals(prefill(nar, prompt), iter(target.ar_frames())))
-    expected = predict_blocks_in_pytorch(models, prompt, target)
+    rows = iter(target.ar_frames())
+    blocks = list(nar.predict_residuals(prefill(nar, prompt), rows, early=early))
+    expected = predict_blocks_in_pytorch(models, prompt, target, early)
     assert [len(block) for block in blocks] == [len(block) for block in expected]
     codes = np.concatenate(blocks)
     np.testing.assert_array_equal(codes, np.concatenate(expected))
@@ -163,8 +166,12 @@ def test_blocks_equal_pytorch(models: RandomModels, nar: NAR, frames: int) -> No
     assert (codes < NO_CODE).all()
 
 
-def test_first_block_is_predicted_before_the_end_is_known(models: RandomModels, nar: NAR) -> None:
+@pytest.mark.parametrize("early", [False, True])
+def test_first_block_is_predicted_before_the_end_is_known(
+    models: RandomModels, nar: NAR, early: bool
+) -> None:
     size = models.nar.size
+    usual = list(first_block_frames(size.block, early))
     taken = []
 
     def frames() -> Iterator[tuple[int, int, int]]:
@@ -173,13 +180,19 @@ def test_first_block_is_predicted_before_the_end_is_known(models: RandomModels, 
             yield code, 1, 0
 
     prompt = prefill(nar, make_utterance(18, frames=0))
-    first = next(nar.predict_residuals(prompt, frames()))
-    assert len(first) == first_block_frames(size.block) < size.block
-    assert len(taken) == first_block_frames(size.block) + size.ahead
-    assert list(nar.predict_residuals(prompt, [])) == []
-    lengths = [len(block) for block in nar.predict_residuals(prompt, frames())]
-    assert lengths[1:-1] == [size.block] * (len(lengths) - 2)
+    first = next(nar.predict_residuals(prompt, frames(), early=early))
+    assert len(first) == usual[0] < size.block
+    assert len(taken) == usual[0] + size.ahead
+    assert list(nar.predict_residuals(prompt, [], early=early)) == []
+    lengths = [len(block) for block in nar.predict_residuals(prompt, frames(), early=early)]
+    assert lengths[:-1] == usual + [size.block] * (len(lengths) - 1 - len(usual))
     assert sum(lengths) == 100
+
+
+def test_awaited_blocks_are_shorter() -> None:
+    assert first_block_frames(40) == (32,)
+    assert first_block_frames(40, early=True) == (12, 24)
+    assert first_block_frames(1, early=True) == (1, 1)
 
 
 def test_speaker_embedding_changes_the_prediction(models: RandomModels, nar: NAR) -> None:

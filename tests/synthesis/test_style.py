@@ -48,7 +48,7 @@ def test_training_and_inference_of_the_nar_are_conditioned_alike(
     prompt, target = ExampleSource([store], [1.0], seed=0).pair((60, 80), (60, 120), 0.5)
     nar = NAR(bundle)
     # As many frames as one pass takes.
-    count = first_block_frames(bundle.config.nar.block) + bundle.config.nar.ahead - 1
+    count = first_block_frames(bundle.config.nar.block)[0] + bundle.config.nar.ahead - 1
     at = target.frame_symbol[:count]
     symbols, stress, first_codes = target.symbols[at], target.stress[at], target.codes[:count, 0]
     masked = np.full((len(at), 8), NO_CODE)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,13 +72,17 @@ class NARPrompt:
         return int(self.key.shape[3])
 
 
-def first_block_frames(block: int) -> int:
-    """Return the size of a sentence's first block, given that of the others.
+def first_block_frames(block: int, early: bool = False) -> tuple[int, ...]:
+    """Return the sizes of a sentence's first blocks, given that of the others.
 
-    A shorter first block is audible sooner, since it waits for fewer AR steps and a shorter pass.
-    One that is much shorter would cost most sentences another block.
+    Args:
+        block: Frames of the others.
+        early: The first block is awaited. It is audible sooner, since it waits for fewer AR steps
+            and a shorter pass; the second is short too, so that the first has not ended before it
+            comes. Both together cost most sentences another block.
     """
-    return max(1, block * 4 // 5)
+    shares = (3, 6) if early else (8,)
+    return tuple(max(1, block * share // 10) for share in shares)
 
 
 class NAR:
@@ -109,6 +114,7 @@ class NAR:
         prompt: NARPrompt,
         frames: Iterable[tuple[int, int, int] | None],
         style: Ints | None = None,
+        early: bool = False,
     ) -> Iterator[Codes]:
         """Predict the residual codebooks of frames as they arrive, one block at a time.
 
@@ -122,13 +128,15 @@ class NAR:
                 that the next frame has to wait for its text, so that a block is not held back for
                 it: the block then has the frames that `ahead` frames are known after.
             style: [5] classes as in `valle.audio.prosody`; None leaves all unset.
+            early: See `first_block_frames`.
 
         Yields:
             [frames, codebooks] codes of a block.
         """
         config = self._config
         rows: list[tuple[int, int, int]] = []  # before the block, in it, and after it
-        past, size = 0, first_block_frames(config.block)
+        sizes = chain(first_block_frames(config.block, early), repeat(config.block))
+        past, size = 0, next(sizes)
         source = iter(frames)
         while True:
             ended, block = False, size
@@ -150,7 +158,7 @@ class NAR:
                 return
             dropped = max(0, past + block - config.past)
             rows = rows[dropped:]
-            past, size = past + block - dropped, config.block
+            past, size = past + block - dropped, next(sizes)
 
     def _predict_window(self, prompt: NARPrompt, rows: Ints, style: Ints | None) -> Codes:
         """Predict codes [rows, codebooks] of rows [rows, 3]: first code, symbol id, stress."""

@@ -199,7 +199,10 @@ class AcousticModel:
         return PendingUtterance(utterance, prompt, frames, reader)
 
     def generate(
-        self, pending: PendingUtterance, after_block: Callable[[], None] = lambda: None
+        self,
+        pending: PendingUtterance,
+        after_block: Callable[[], None] = lambda: None,
+        early: bool = False,
     ) -> Iterator[tuple[Codes, Ints]]:
         """Generate the blocks of an utterance, each as soon as it is complete.
 
@@ -207,6 +210,7 @@ class AcousticModel:
             pending: An utterance from `start`, which can be generated once.
             after_block: Called whenever a block has been consumed, so that what it does does not
                 delay the first block.
+            early: Its first block is awaited, see `valle.runtime.nar.first_block_frames`.
 
         Yields:
             Codes [frames, codebooks], and [frames] the index of the symbol that each frame is at.
@@ -227,7 +231,9 @@ class AcousticModel:
 
         done = 0
         style = pending.utterance.style
-        for codes in self._nar.predict_residuals(pending.prompt.nar, read_frames(), style):
+        for codes in self._nar.predict_residuals(
+            pending.prompt.nar, read_frames(), style, early
+        ):
             yield codes, np.array(visited[done : done + len(codes)], np.int64)
             done += len(codes)
             after_block()

@@ -130,8 +130,12 @@ class CandidateSelector:
     ) -> Iterator[tuple[Codes, Ints]]:
         """Yield the blocks of an utterance with its ends trimmed; the whole ones go to `blocks`."""
 
+        # A single candidate is heard while it is made. Of text that is still coming, the first block
+        # has to last until the next word is there.
+        early = self._max_candidates == 1 and pending.utterance.opened is None
+
         def record() -> Iterator[tuple[Codes, Ints]]:
-            for block in self._acoustic_model.generate(pending, after_block):
+            for block in self._acoustic_model.generate(pending, after_block, early):
                 blocks.append(block)
                 yield block
 

@@ -97,10 +97,11 @@ class Pipeline:
                     yield assembler.finish()
                 speaker = cast[utterance.delivery.voice]
                 assembler = self._make_assembler(request, speaker, assembler)
-            usable = UsableVoice(speaker.voice, self._bundle.config.language)
             if request.text is None or speaker.voice.consent["id"] not in recorded:
                 self._record(request, utterance, speaker.voice)
                 recorded.add(speaker.voice.consent["id"])
+            # After the ledger has changed, as a change asks for another check.
+            usable = UsableVoice(speaker.voice, self._bundle.config.language)
             assembler.skip(reader.skipped)
             reader.skipped.clear()
             assembler.begin(utterance)

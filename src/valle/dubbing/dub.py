@@ -281,5 +281,5 @@ def _describe_origin(model: Model, speakers: Sequence[Voice]) -> dict[str, Any]:
 def _describe(
     cue: Cue, slot: Slot, placement: Placement, paced: PacedCue, voice: Voice
 ) -> DubbedCue:
-    rate = paced.natural_seconds / (placement.end - placement.start)
+    rate = paced.natural_word_seconds * placement.compression / paced.speech.word_seconds
     return DubbedCue(cue, slot, placement, paced.speech, voice.name, rate)

@@ -37,7 +37,7 @@ _PARALLEL = 6  # cues that are spoken at once
 _PAUSE = {"sentence": 0.3, "paragraph": 0.3}  # seconds inside a cue
 _SLOWER = 1.08  # how much longer to ask for where the phonemes do not fit
 _ATTEMPTS = 8
-_FADING = 0.07  # seconds of words, mostly at their end, that are too quiet to count as sound
+_FADING = 0.12  # seconds of words, mostly at their end, that are too quiet to count as sound
 _SHORTEST = 0.1  # seconds of sound
 
 
@@ -101,9 +101,9 @@ class CueSpeech:
         return self.end - self.begin
 
     @property
-    def fading(self) -> float:
-        """Seconds of its words that are too quiet to count as sound."""
-        return self.words[-1][2] - self.words[0][1] - self.seconds if self.words else 0.0
+    def word_seconds(self) -> float:
+        """From its first word to the end of its last one."""
+        return max(_SHORTEST, self.words[-1][2] - self.words[0][1]) if self.words else self.seconds
 
     def decode(self) -> tuple[Samples, int]:
         """Return the samples [N], mono, and their rate in Hz."""

@@ -72,12 +72,13 @@ def wait_for_jobs() -> Callable[[TestClient], list[dict[str, Any]]]:
 class LiveServer:
     """An application that is served on a port of this computer."""
 
-    def __init__(self, app: FastAPI, **settings: Any) -> None:
-        """Keywords are settings of uvicorn's."""
+    def __init__(self, app: FastAPI, port: int = 0, **settings: Any) -> None:
+        """Take a port, or 0 for any free one; keywords are settings of uvicorn's."""
         self.app = app
         self._scheme = "https" if "ssl_certfile" in settings else "http"
         with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            free.bind(("127.0.0.1", port))
             self.port = free.getsockname()[1]
         config = uvicorn.Config(app, port=self.port, log_config=None, access_log=False, **settings)
         self._server = uvicorn.Server(config)
@@ -106,9 +107,9 @@ def serve(home: Path, debug_bundle: Path) -> Iterator[Callable[..., LiveServer]]
     with contextlib.ExitStack() as stack:
 
         def start(**options: Any) -> LiveServer:
-            given = {"bundle": str(debug_bundle), "threads": 1} | options
+            given = {"bundle": str(debug_bundle), "threads": 1, "port": 0} | options
             chosen = ServeOptions.from_keywords(**given)
-            return stack.enter_context(LiveServer(create_app(chosen)))
+            return stack.enter_context(LiveServer(create_app(chosen), chosen.port))
 
         yield start
 

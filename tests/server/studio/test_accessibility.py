@@ -57,7 +57,8 @@ def test_recordings_and_films_can_be_read_and_reached(
     page.locator(".script .word").first.wait_for()
     page.locator(".script .word").first.click()
     check(page, axe, "the words of a recording")
-    film = write_film_file(tmp_path / "pier.mp4", FilmSpec(seconds=4.0, codec="libx264"))
+    spec = FilmSpec(seconds=4.0, codec="libx264", layouts=("stereo", "mono"))
+    film = write_film_file(tmp_path / "pier.mp4", spec)
     subtitles = tmp_path / "pier.srt"
     subtitles.write_text(SUBTITLES)
     studio.go("dub")
@@ -66,6 +67,7 @@ def test_recordings_and_films_can_be_read_and_reached(
     studio.click("Dub the film")
     page.get_by_role("button", name="Download the film").wait_for()
     page.get_by_text("More options").click()
+    page.get_by_label("Drop music and effects here, or choose them").set_input_files(recording)
     studio.click("Change the text of cue 2")
     page.evaluate("() => { document.querySelector('video').currentTime = 2.3 }")
     page.locator("tr[aria-current]").wait_for()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from fastapi.testclient import TestClient
 
 import valle
 from film_files import FilmSpec, hash_pictures, write_film_file
-from server.studio.conftest import Studio
+from server.studio.conftest import EXAMPLES, Studio
 from valle.files import data_folder
 from valle.registry.keys import LOCAL_CALLER
 from valle.voices import registry as voice_folder
@@ -37,8 +38,9 @@ ADA: [door slams] Go.
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    """6 s that Chromium can show."""
-    return write_film_file(tmp_path / "pier.mp4", FilmSpec(seconds=6.0, codec="libx264", level=0.3))
+    """6 s that Chromium can show, with two tracks of sound."""
+    spec = FilmSpec(seconds=6.0, codec="libx264", level=0.3, layouts=("stereo", "mono"))
+    return write_film_file(tmp_path / "pier.mp4", spec)
 
 
 @pytest.fixture
@@ -93,6 +95,12 @@ def mend(studio: Studio) -> None:
     page.get_by_label("Text of cue 2", exact=True).fill("Run.")
     page.get_by_label("Text of cue 2", exact=True).press("Control+Enter")
     studio.see("1 cue is spoken again; the others are kept.")
+    music = page.get_by_label("Drop music and effects here, or choose them")
+    music.set_input_files({"name": "rain.txt", "mimeType": "text/plain", "buffer": b"rain"})
+    studio.see("Music and effects are a WAV, FLAC, MP3, OGG or M4A file.")
+    music.set_input_files(EXAMPLES / "voice.wav")
+    studio.see("The original is kept as a second track")
+    studio.expect(page.get_by_label("Lower it under the speech")).to_be_disabled()
     studio.click("Dub again")
     page.get_by_role("button", name="Dub again").wait_for(state="detached")
     page.get_by_role("row").filter(has_text="Run.").filter(has_text="×").wait_for()
@@ -112,6 +120,10 @@ def test_a_film_is_dubbed_while_the_page_is_closed_and_one_cue_is_mended(
     page.get_by_label("ADA", exact=True).select_option("Babble")
     page.get_by_label("Lower it under the speech").check()
     page.get_by_label("Lower it by").fill("20")
+    track = page.get_by_label("Track of the original")
+    texts = ["The film's default", "1: German", "2: French"]
+    studio.expect(track.get_by_role("option")).to_have_text(texts)
+    track.select_option("2: French")
     studio.click("Dub the film")
     page.get_by_role("button", name="Stop", exact=True).wait_for()
     jobs = studio.server.app.state.services.registry.jobs
@@ -124,7 +136,8 @@ def test_a_film_is_dubbed_while_the_page_is_closed_and_one_cue_is_mended(
     assert hash_pictures(dubbed) == hash_pictures(film)
     (job,) = jobs.list(LOCAL_CALLER)
     assert job.request["cast"] == {"ADA": "Babble", "BEN": "Ben"}
-    assert job.request["options"] == {"original": "duck", "duck": 20}
+    assert job.request["options"] == {"original": "duck", "duck": 20, "track": "2"}
+    assert "background" not in job.request["files"]
     text = studio.download("Download the subtitles as SRT").read_text()
     assert "far too long" in text
     vtt = studio.download("Download the subtitles as VTT").read_text()
@@ -137,6 +150,25 @@ def test_a_film_is_dubbed_while_the_page_is_closed_and_one_cue_is_mended(
     mend(studio)
     (again, _) = jobs.list(LOCAL_CALLER)
     assert again.request["texts"] == {"2": "Run."}
+    assert again.request["options"] == {"original": "keep", "duck": 20, "track": "2"}
+    assert "background" in again.request["files"]
+
+
+def test_the_tracks_of_a_film_are_read_from_its_headers(studio: Studio, tmp_path: Path) -> None:
+    read = """async data => {
+        const { readSounds } = await import("/page/film-tracks.js");
+        return readSounds(new Blob([Uint8Array.from(atob(data), one => one.charCodeAt(0))]));
+    }"""
+    spec = FilmSpec(seconds=0.2, layouts=("stereo", "mono"), languages=("deu", "spa"))
+    found = {}
+    for ending in ("mp4", "mov", "mkv", "avi"):
+        data = write_film_file(tmp_path / f"film.{ending}", spec).read_bytes()
+        found[ending] = studio.page.evaluate(read, base64.b64encode(data).decode())
+        for length in (0, 11, 40, len(data) // 2):  # cut off: something is told, or nothing
+            studio.page.evaluate(read, base64.b64encode(data[:length]).decode())
+    both = [{"language": "deu", "title": None}, {"language": "spa", "title": None}]
+    unnamed = {"language": None, "title": None}  # QuickTime has no number for "deu"
+    assert found == {"mp4": both, "mov": [unnamed, both[1]], "mkv": both, "avi": None}
 
 
 def test_subtitles_that_cannot_be_read_are_refused_with_the_reason(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 
@@ -10,6 +11,7 @@ pytest.importorskip("fastapi", reason="needs the extra [serve]")
 av = pytest.importorskip("av", reason="needs the extra [serve]")
 
 import valle
+from server.conftest import LiveServer
 from server.studio.conftest import EXAMPLES, Studio
 from valle.registry.keys import LOCAL_CALLER
 from valle.voices import registry as voice_folder
@@ -56,3 +58,25 @@ def test_a_dialogue_has_a_voice_for_each_speaker(studio: Studio, voice: valle.Vo
     studio.click("Delete the project")
     studio.click("Delete")
     studio.see("Long texts, chapter by chapter")
+
+
+def test_two_tabs_go_on_when_the_server_is_back(
+    studio: Studio, serve: Callable[..., LiveServer]
+) -> None:
+    page = studio.page
+    studio.go("projects")
+    studio.click("Paste a text")
+    page.get_by_label("The text").fill("# One\n\nHello there.\n\n# Two\n\nGood night.\n")
+    studio.click("Create")
+    page.get_by_role("button", name="Speak it all").wait_for()
+    other = studio.open(f"#{page.url.partition('#')[2]}")
+    other.get_by_role("button", name="Speak it all").wait_for()
+    studio.expected = ("ERR_",)
+    studio.server.__exit__()
+    studio.click("Speak it all")
+    for tab in (page, other):
+        tab.get_by_text("The server does not answer. It is asked again").wait_for()
+    back = serve(port=studio.server.port)
+    for tab in (page, other):
+        tab.get_by_role("button", name="All spoken").wait_for()
+    assert len(back.app.state.services.registry.jobs.list(LOCAL_CALLER)) == 2

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import wave
+from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ pytest.importorskip("fastapi", reason="needs the extra [serve]")
 av = pytest.importorskip("av", reason="needs the extra [serve]")
 
 from server.studio.conftest import Studio
+from valle.server.speaking import RunningSpeech
+from valle.server.studio import speech
 
 TEXT = "One boat is late. Two boats are early."
 
@@ -57,6 +60,9 @@ def test_words_are_lit_while_the_speech_plays_and_nothing_is_missing(studio: Stu
     page.keyboard.press("Enter")
     page.wait_for_function("() => window.lit.has('Two')")
     assert "One" not in page.evaluate("() => [...window.lit]")
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")
+    studio.see("How is “Two” said?")
     page.keyboard.press("Escape")
     drawn = page.evaluate(
         """() => {
@@ -116,6 +122,8 @@ def test_versions_stand_side_by_side_and_history_survives_a_reload(studio: Studi
     studio.page.get_by_role("button", name=": seed 0", exact=False).click()
     studio.see("seed 0 ·")
     assert np.array_equal(save_wav(studio), first)
+    other = studio.open()
+    other.get_by_label("What to say").last.fill("Another tab has a text of its own.")
     studio.page.reload()
     studio.expect(studio.page.get_by_label("What to say").last).to_have_value(TEXT)
     history = studio.page.locator(".history li")
@@ -138,6 +146,29 @@ def test_a_word_is_said_differently_from_then_on(studio: Studio) -> None:
     studio.see("is said like “banana bread”")
     studio.click("Forget Nguyen")
     studio.see("None yet.")
+
+
+def test_what_was_spoken_before_the_connection_was_lost_is_kept(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_events = speech._make_events
+
+    async def break_off(running: RunningSpeech, rate: int) -> AsyncIterator[bytes]:
+        async for event in make_events(running, rate):
+            yield event
+            if b'"sentences"' in event:
+                raise OSError("the cable was pulled")
+
+    monkeypatch.setattr(speech, "_make_events", break_off)
+    studio.expected = ("ERR_",)
+    write(studio, "One boat ☃ is late. Two boats are early.")
+    studio.see("The connection was lost. What was spoken so far is kept")
+    studio.see("stopped early")
+    kept = save_wav(studio)
+    studio.page.reload()
+    studio.page.locator(".history li").first.get_by_role("button").nth(1).click()
+    assert np.array_equal(save_wav(studio), kept)
+    studio.see("stopped early")
 
 
 def test_it_stops_at_once_and_errors_say_what_to_do(studio: Studio) -> None:

@@ -3,7 +3,7 @@
 import { post } from "./api.js";
 import { ask, button, download, el, fail, fileName, formatLength, icon, iconButton, notice } from "./dom.js";
 import { UNFINISHED } from "./jobs.js";
-import { recall, remember } from "./store.js";
+import { recallDraft, rememberDraft } from "./store.js";
 
 export const CHARACTERS_PER_SECOND = 14;
 
@@ -79,7 +79,7 @@ export class ChapterRow {
       const input = el("textarea", { rows: 14, "aria-label": "The text of the chapter" });
       input.value = chapter.text;
       const openInWrite = () => {
-        remember("draft", { ...recall("draft", {}), text: chapter.text, voice: this.view.project.voice });
+        rememberDraft({ ...recallDraft({}), text: chapter.text, voice: this.view.project.voice });
         close();
         location.hash = "#write";
       };

@@ -3,14 +3,14 @@
 import { get } from "./api.js";
 import { announce, button, download, el, fail, field, fileName, notice, toast } from "./dom.js";
 import { CueTable } from "./cues.js";
+import { SoundChoice } from "./dub-sound.js";
 import { Open } from "./items.js";
 import { fetchPart, isUnfinished, newTask } from "./jobs.js";
 import { lexicon } from "./lexicon.js";
 import { buildOptions } from "./options.js";
 
-const ORIGINALS = { keep: "Keep it as a second track", duck: "Lower it under the speech", replace: "Leave it out" };
 const FORMATS = { mp4: "MP4", mov: "MOV", mkv: "MKV" };
-// Options with a place of their own, or with none: a track is chosen, and files are named, elsewhere.
+// Options with a place of their own.
 const LEFT = ["original", "duck", "background", "track", "lexicon", "redo", "seed"];
 
 export async function showFilm(main, item, studio) {
@@ -33,6 +33,7 @@ class FilmView {
     this.work = el("div", { class: "stack" });
     this.settings = el("section", { class: "card stack", "aria-label": "Voices and sound" });
     this.chooseVoices();
+    this.sound = new SoundChoice(this);
     this.table = new CueTable(item.cues, this);
     main.append(
       this.open.buildHead("The picture is copied as it is; the speech is new.", "All films"),
@@ -50,6 +51,7 @@ class FilmView {
   async begin() {
     const { film } = await this.open.files();
     this.film = film;
+    this.sound.look(film).catch(fail);
     await this.refresh();
     if (!this.item.done) this.showVideo("original");
     this.open.look();
@@ -149,45 +151,16 @@ class FilmView {
     const pick = (values, chosen, take) => el("select", { onchange: (event) => { take(event.target.value); this.save(); } }, Object.entries(values).map(([value, name]) => el("option", { value, selected: value === chosen }, name)));
     const names = Object.fromEntries(voices.map((name) => [name, name]));
     const others = item.cues.some((cue) => !cue.speaker);
-    const more = buildOptions(studio.dub_options, item.options, () => { item.options = { ...this.ownOptions(), ...more.values() }; this.save(); }, { left: LEFT });
-    this.duck = this.buildDuck();
-    const originals = el(
-      "fieldset",
-      { class: "choices" },
-      el("legend", { class: "label" }, "Original sound"),
-      Object.entries(ORIGINALS).map(([value, name]) => {
-        const id = `original-${value}`;
-        const input = el("input", { type: "radio", name: "original", id, value, checked: value === (item.options.original ?? studio.dub_options.properties.original.default), onchange: () => { item.options.original = value; this.duck.hidden = value !== "duck"; this.save(); } });
-        return el("label", { class: "tick", for: id }, input, el("span", {}, name));
-      }),
-    );
+    const more = buildOptions(studio.dub_options, item.options, () => { item.options = { ...this.sound.options, ...more.values() }; this.save(); }, { left: LEFT });
     this.settings.replaceChildren(
       el("h2", {}, "Voices and sound"),
       ...(voices.length
         ? [...this.speakers.map((speaker) => field(speaker, pick(names, item.cast[speaker], (name) => (item.cast[speaker] = name)))), others ? field(this.speakers.length ? "Everybody else" : "Voice", pick(names, item.voice, (name) => (item.voice = name))) : ""]
         : [notice("warn", "There is no voice yet", el("p", {}, "Speech needs a voice whose owner has agreed."), el("a", { class: "button", href: "#voices/new" }, "Make a voice"))]),
-      originals,
-      this.duck,
+      this.sound.root,
       field("File", pick(FORMATS, item.format, (format) => (item.format = format))),
       el("details", {}, el("summary", {}, "More options"), el("div", { class: "stack" }, more.fields)),
     );
-  }
-
-  ownOptions() {
-    const { original, duck } = this.item.options;
-    return { ...(original ? { original } : {}), ...(duck !== undefined ? { duck } : {}) };
-  }
-
-  buildDuck() {
-    const { minimum, maximum, default: usual } = this.studio.dub_options.properties.duck;
-    const shown = el("output", { class: "soft" });
-    const input = el("input", { type: "range", min: minimum, max: maximum, step: 1, value: this.item.options.duck ?? usual, oninput: () => show(), onchange: () => { this.item.options.duck = Number(input.value); this.save(); } });
-    const show = () => (shown.textContent = `${input.value} dB`);
-    show();
-    const built = field("Lower it by", input);
-    built.prepend(el("div", { class: "row between" }, built.querySelector("label"), shown));
-    built.hidden = this.item.options.original !== "duck";
-    return built;
   }
 
   showWork() {
@@ -233,12 +206,13 @@ class FilmView {
 
   // Whether there is something that was not dubbed yet.
   isDue() {
-    return !this.item.done || spell(this.describe()) !== spell(this.item.done.request);
+    const { done, background } = this.item;
+    return !done || spell(this.describe()) !== spell(done.request) || (background?.id ?? null) !== (done.background ?? null);
   }
 
   make() {
     const { item } = this;
-    item.task = newTask("dub", structuredClone(this.describe()));
+    item.task = { ...newTask("dub", structuredClone(this.describe())), background: item.background?.id ?? null };
     this.open
       .save()
       .then(() => this.refresh())

@@ -52,10 +52,19 @@ export class Open {
   }
 
   async files() {
-    const kept = await load("files", this.item.id);
+    const [kept, added] = await Promise.all([load("files", this.item.id), load("files", this.addedId)]);
     if (!kept) throw new Error("The file is not in this browser any more. Drop it again as something new.");
-    const { id, ...files } = kept;
+    const { id, ...files } = { ...added, ...kept };
     return files;
+  }
+
+  // Files that came later are kept apart, so that the first ones are not written again.
+  get addedId() {
+    return `${this.item.id}/added`;
+  }
+
+  async setAdded(files) {
+    await put("files", { id: this.addedId, ...files });
   }
 
   // Another tab has changed the item.
@@ -106,6 +115,7 @@ export class Open {
     this.close();
     await remove(`${this.part}s`, this.item.id);
     await remove("files", this.item.id);
+    await remove("files", this.addedId);
     toast(`${this.item.title} is deleted.`);
     location.hash = `#${this.part}`;
   }

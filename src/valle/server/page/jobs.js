@@ -9,14 +9,16 @@ export const UNFINISHED = ["queued", "running"];
 const AGAIN = 10_000; // milliseconds until a job is sent once more that the server had no room for
 const LEAST = 3000; // milliseconds of work from which the time that is left can be told
 
-// How long some work will take, from how fast it was so far.
+const ON = "You can close this page; it goes on.";
+
+// How long some work will take, from how fast it was so far, and what happens when the page is closed.
 export class Estimate {
-  tell(share) {
+  tell(share, after = ON) {
     const now = Date.now();
     if (!this.first || share < this.first.share) this.first = { time: now, share };
     const rate = (share - this.first.share) / (now - this.first.time);
-    if (!(rate > 0) || now - this.first.time < LEAST) return "Working… You can close this page; it goes on.";
-    return `About ${formatLength((1 - share) / rate / 1000)} left. You can close this page; it goes on.`;
+    if (!(rate > 0) || now - this.first.time < LEAST) return `Working… ${after}`;
+    return `About ${formatLength((1 - share) / rate / 1000)} left. ${after}`;
   }
 }
 
@@ -134,7 +136,7 @@ export class Runner {
   describe(task, estimate) {
     if (this.offline) return "The server does not answer. It is asked again; nothing is lost.";
     if (task.state === "sending") return task.message || "Sending the files. Keep this page open until they are there.";
-    if (task.state === "queued") return "Waiting for its turn. You can close this page; it goes on.";
+    if (task.state === "queued") return `Waiting for its turn. ${ON}`;
     const left = estimate.tell(task.progress);
     return task.message ? `${capitalize(task.message)} · ${left}` : left;
   }

@@ -1,6 +1,7 @@
 // Plays samples while more of them come. Positions are in samples from the beginning.
 
 const REPORT = 1024; // samples between two reports of the position
+const REFILL = 0.5; // seconds that have to be there to go on, once nothing was left
 
 class Player extends AudioWorkletProcessor {
   constructor() {
@@ -10,11 +11,13 @@ class Player extends AudioWorkletProcessor {
   }
 
   reset() {
-    this.samples = new Float32Array(1 << 16);
+    this.blocks = []; // {start, samples}: to join them takes longer than there is time on this thread
+    this.block = 0; // the one that was read last
     this.length = 0;
     this.at = 0;
     this.until = Infinity;
     this.playing = false;
+    this.waiting = false;
     this.complete = false;
     this.gain = 0; // follows `playing` within a block, so that nothing clicks
     this.reported = 0;
@@ -22,12 +25,7 @@ class Player extends AudioWorkletProcessor {
   }
 
   add({ samples }) {
-    if (this.length + samples.length > this.samples.length) {
-      const grown = new Float32Array(Math.max(2 * this.samples.length, this.length + samples.length));
-      grown.set(this.samples.subarray(0, this.length));
-      this.samples = grown;
-    }
-    this.samples.set(samples, this.length);
+    this.blocks.push({ start: this.length, samples });
     this.length += samples.length;
   }
 
@@ -52,35 +50,58 @@ class Player extends AudioWorkletProcessor {
   }
 
   process(_inputs, [[output]]) {
-    const end = Math.min(this.length, this.until);
+    if (this.waiting && this.playing) {
+      if (!this.complete && this.length < Math.min(this.until, this.at + REFILL * sampleRate)) {
+        this.gaps++;
+        return true;
+      }
+      this.waiting = false;
+      this.gain = 0;
+      this.report("playing");
+    }
     const target = this.playing ? 1 : 0;
     if (!target && !this.gain) return true;
+    const count = this.read(output, Math.min(this.length, this.until));
     const step = (target - this.gain) / output.length;
-    let gain = this.gain;
-    const began = this.at;
-    for (let index = 0; index < output.length && this.at < end; index++) {
-      gain += step;
-      output[index] = this.samples[this.at++] * gain;
-    }
+    for (let index = 0; index < count; index++) output[index] *= this.gain + (index + 1) * step;
     this.gain = target;
-    if (!this.playing) return true;
-    if (this.at >= end && (this.complete || this.at >= this.until)) {
+    if (this.playing) this.follow(count === output.length);
+    return true;
+  }
+
+  // Puts samples up to `end` into the output, and returns how many.
+  read(output, end) {
+    let count = 0;
+    while (count < output.length && this.at < end) {
+      const { start, samples } = this.find(this.at);
+      const from = this.at - start;
+      const part = Math.min(output.length - count, end - this.at, samples.length - from);
+      output.set(samples.subarray(from, from + part), count);
+      count += part;
+      this.at += part;
+    }
+    return count;
+  }
+
+  find(at) {
+    if (this.blocks[this.block]?.start > at) this.block = 0;
+    while (at >= this.blocks[this.block].start + this.blocks[this.block].samples.length) this.block++;
+    return this.blocks[this.block];
+  }
+
+  follow(isFull) {
+    if (this.at >= Math.min(this.length, this.until) && (this.complete || this.at >= this.until)) {
       this.playing = false;
       this.gain = 0;
       this.report("ended");
-    } else if (this.at - began < output.length) {
-      if (!this.waiting) this.report("waiting");
+    } else if (!isFull) {
       this.waiting = true;
-      if (began > 0) this.gaps++;
-    } else {
-      if (this.waiting) this.report("playing");
-      this.waiting = false;
-      if (Math.abs(this.at - this.reported) >= REPORT) {
-        this.reported = this.at;
-        this.report("at");
-      }
+      this.gaps++;
+      this.report("waiting");
+    } else if (Math.abs(this.at - this.reported) >= REPORT) {
+      this.reported = this.at;
+      this.report("at");
     }
-    return true;
   }
 }
 

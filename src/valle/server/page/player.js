@@ -4,6 +4,7 @@ let context = null;
 let ready = null;
 let node = null;
 let current = null;
+let starting = null; // what will be the current sound, once the browser can play
 
 async function start(rate) {
   if (!window.AudioWorkletNode || !window.isSecureContext) {
@@ -23,6 +24,12 @@ async function start(rate) {
   }
   await ready;
   if (context.state === "suspended") await context.resume();
+}
+
+// Makes ready what plays, so that the first sound need not wait for it. What fails here fails again
+// when something is to be played, and is told then.
+export function prepare(rate) {
+  start(rate).catch(() => {});
 }
 
 const tell = (what, more = {}) => node?.port.postMessage({ do: what, ...more });
@@ -84,7 +91,15 @@ export class Sound {
     if (this.complete && second >= this.seconds - 0.02) second = 0;
     this.state = "playing";
     this.onchange("playing", second);
-    await start(this.rate);
+    starting = this;
+    try {
+      await start(this.rate);
+    } catch (error) {
+      this.interrupt();
+      throw error;
+    } finally {
+      if (starting === this) starting = null;
+    }
     if (this.state !== "playing") return; // paused meanwhile
     if (current !== this) {
       current?.interrupt();
@@ -126,7 +141,7 @@ export class Sound {
 }
 
 export function stopAll() {
-  if (current?.isPlaying) current.pause();
+  for (const sound of [starting, current]) if (sound?.isPlaying) sound.pause();
 }
 
 export function toFloats(pcm) {

@@ -61,9 +61,12 @@ class ProjectView {
     const { project } = this;
     const total = count(project.chapters, () => true);
     const done = project.chapters.reduce((sum, one) => sum + one.text.length * (one.state === "succeeded" ? 1 : one.progress), 0);
-    const working = project.chapters.some((one) => UNFINISHED.includes(one.state));
-    const open = project.chapters.filter((one) => ["new", "failed", "cancelled", "waiting"].includes(one.state)).length;
-    const left = working ? this.estimate.tell(done / total) : "";
+    const working = project.chapters.some((one) => ["waiting", ...UNFINISHED].includes(one.state));
+    const open = project.chapters.filter((one) => ["new", "failed", "cancelled"].includes(one.state)).length;
+    const waiting = project.chapters.filter((one) => one.state === "waiting").length;
+    // The server takes so many at once, and this page sends the others.
+    const after = waiting ? `${countChapters(waiting)} ${waiting === 1 ? "is" : "are"} sent as others are done: keep this page open, or come back to it.` : undefined;
+    const left = working ? this.estimate.tell(done / total, after) : "";
     this.head.replaceChildren(
       el(
         "div",
@@ -174,9 +177,9 @@ class ProjectView {
   async make(chapters = this.project.chapters.filter((one) => one.state !== "succeeded")) {
     for (const chapter of chapters) Object.assign(chapter, { state: "waiting", progress: 0, job: null, error: null, attempt: chapter.attempt + 1 });
     this.estimate = new Estimate();
-    await this.submit();
-    await this.save();
+    await this.save(); // before the server is asked: whatever happens meanwhile, it is asked again
     this.refresh();
+    await this.look();
   }
 
   // Submits what waits, until the server has enough to do.

@@ -79,3 +79,23 @@ export function remember(name, value) {
     // no room, or a private window: it is only a convenience
   }
 }
+
+// What is being written. Each tab has its own; a new tab begins with what was written last.
+export function recallDraft(otherwise) {
+  try {
+    const own = sessionStorage.getItem("valle-draft");
+    if (own) return JSON.parse(own);
+  } catch {
+    // as in a browser that keeps nothing
+  }
+  return recall("draft", otherwise);
+}
+
+export function rememberDraft(draft) {
+  remember("draft", draft);
+  try {
+    sessionStorage.setItem("valle-draft", JSON.stringify(draft));
+  } catch {
+    // no room: the one of all tabs is there
+  }
+}

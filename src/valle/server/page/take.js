@@ -8,6 +8,7 @@ import { Picture } from "./picture.js";
 import { wavFile } from "./recorder.js";
 
 const RATE = 14; // characters per second of speech, to guess how long it will be
+const SHOWN = 1500; // characters of a text that are shown before they are spoken
 const SOUNDS = ["mp3", "wav", "flac", "opus"];
 const ENDINGS = { opus: "ogg" };
 
@@ -37,6 +38,7 @@ export class TakeView {
     this.sentences.addEventListener("pointerdown", (event) => {
       if (!event.target.closest(".word")) this.tools.hidden = true;
     });
+    this.skipped = el("div", { class: "skipped", hidden: true });
     this.versions = el("div", {});
     this.downloads = el("div", {});
     return el(
@@ -52,6 +54,7 @@ export class TakeView {
       this.picture.root,
       el("div", { class: "seek" }, this.slider),
       this.sentences,
+      this.skipped,
       this.tools,
       el("div", { class: "take-foot" }, this.versions, this.downloads),
     );
@@ -65,6 +68,7 @@ export class TakeView {
     this.time.textContent = `${formatTime(sound.second)} / ${formatTime(sound.seconds)}`;
     this.status.textContent = this.describe();
     this.showSentences();
+    this.showSkipped();
     if (take.complete && sound.length && !this.downloads.childElementCount) this.showDownloads();
   }
 
@@ -87,36 +91,52 @@ export class TakeView {
     const state = `${take.words.length}/${take.sentences.length}/${take.complete}`;
     if (state === this.shown) return;
     this.shown = state;
-    const rest = take.sentences.at(-1)?.span[1] ?? 0;
-    const coming = take.complete && !take.error ? "" : take.text.slice(rest).trim();
-    // What is finished is built once, and once more when all of it can be repaired.
-    if (this.built?.complete !== take.complete) this.built = { complete: take.complete, rows: [] };
-    const finished = this.built.rows;
-    while (finished.length < take.sentences.length) finished.push(this.buildSentence(take.sentences[finished.length]));
-    const rows = [...finished];
-    if (coming) {
-      const start = take.text.indexOf(coming, rest);
-      rows.push(
-        el(
-          "div",
-          { class: "sentence pending" },
-          el("span", { class: "mark" }, take.error ? null : el("span", { class: "spinner" })),
-          el("p", { class: "sentence-text" }, this.buildWords(start, take.text.length)),
-        ),
-      );
-    }
     const focused = this.words.findIndex((word) => word.element === document.activeElement);
-    this.words = [];
-    for (const element of rows.flatMap((row) => [...row.querySelectorAll(".word")])) {
-      const { start, end } = element.dataset;
-      this.words.push({ element, start: Number(start), end: Number(end) });
+    // What is finished is built once, and once more when all of it can be repaired.
+    if (this.built?.complete !== take.complete) {
+      this.built = { complete: take.complete, count: 0, words: [] };
+      this.sentences.replaceChildren();
+    } else {
+      this.pending?.remove();
     }
+    const { built } = this;
+    while (built.count < take.sentences.length) {
+      const row = this.buildSentence(take.sentences[built.count++]);
+      this.sentences.append(row);
+      built.words.push(...collectWords(row));
+    }
+    this.pending = this.buildPending();
+    if (this.pending) this.sentences.append(this.pending);
+    this.words = [...built.words, ...(this.pending ? collectWords(this.pending) : [])];
     this.lit = null;
-    this.sentences.replaceChildren(...rows);
     const entry = this.words[Math.max(0, focused)]?.element;
     if (entry) entry.tabIndex = 0;
     if (focused >= 0) entry?.focus();
     this.light(this.sound.second);
+  }
+
+  showSkipped() {
+    const { skipped = [] } = this.take; // of takes that were kept by an earlier version, nothing is known
+    if (skipped.length === this.skipped.childElementCount) return;
+    this.skipped.hidden = false;
+    this.skipped.replaceChildren(...skipped.map(({ text, why }) => el("p", { class: "hint" }, `Not spoken: “${shorten(text, 60)}” (${why})`)));
+  }
+
+  // What is not finished yet: of a long text, its beginning.
+  buildPending() {
+    const { take } = this;
+    const rest = take.sentences.at(-1)?.span[1] ?? 0;
+    const coming = take.complete && !take.error ? "" : take.text.slice(rest).trim();
+    if (!coming) return null;
+    const start = take.text.indexOf(coming, rest);
+    const spoken = take.words.findLast((word) => word.span)?.span[1] ?? 0;
+    const end = Math.max(start, spoken) + SHOWN;
+    return el(
+      "div",
+      { class: "sentence pending" },
+      el("span", { class: "mark" }, take.error ? null : el("span", { class: "spinner" })),
+      el("p", { class: "sentence-text" }, this.buildWords(start, Math.min(end, take.text.length)), end < take.text.length ? "…" : null),
+    );
   }
 
   buildSentence(sentence) {
@@ -307,4 +327,8 @@ export class TakeView {
     download(await answer.blob(), name);
     toast(`${name} is saved.`);
   }
+}
+
+function collectWords(row) {
+  return [...row.querySelectorAll(".word")].map((element) => ({ element, start: Number(element.dataset.start), end: Number(element.dataset.end) }));
 }

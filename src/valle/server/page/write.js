@@ -4,8 +4,8 @@ import { events, get } from "./api.js";
 import { announce, button, confirmAction, el, fail, field, formatDay, formatLength, icon, iconButton, shorten } from "./dom.js";
 import { askPronunciation, lexicon, showLexicon } from "./lexicon.js";
 import { buildOptions } from "./options.js";
-import { Sound, stopAll } from "./player.js";
-import { list, loadTake, newId, recall, remember, removeTake, saveTake } from "./store.js";
+import { Sound, prepare, stopAll } from "./player.js";
+import { list, loadTake, newId, recallDraft, rememberDraft, removeTake, saveTake } from "./store.js";
 import { TakeView } from "./take.js";
 
 const CHARACTERS_PER_SECOND = 14;
@@ -54,7 +54,7 @@ class Desk {
   }
 
   build(wanted) {
-    const draft = recall("draft", { text: EXAMPLE, speed: 1, seed: 0 });
+    const draft = recallDraft({ text: EXAMPLE, speed: 1, seed: 0 });
     const names = this.voices.map((voice) => voice.name);
     const chosen = [wanted, draft.voice].find((name) => names.includes(name)) ?? names[0];
     this.voice = el("select", { onchange: () => this.keep() }, names.map((name) => el("option", { value: name, selected: name === chosen }, name)));
@@ -100,7 +100,7 @@ class Desk {
     this.pace.setAttribute("aria-valuetext", `${speed} times`);
     const length = this.text.value.trim().length;
     this.count.textContent = length ? `${length.toLocaleString()} characters, about ${formatLength(length / CHARACTERS_PER_SECOND / speed)}` : "Nothing written yet";
-    remember("draft", { text: this.text.value, voice: this.voice.value, speed, seed: Number(this.seed.value), more: this.options.values() });
+    rememberDraft({ text: this.text.value, voice: this.voice.value, speed, seed: Number(this.seed.value), more: this.options.values() });
   }
 
   onKey(event) {
@@ -146,8 +146,10 @@ class Desk {
     const { input, voice, ...options } = request;
     const running = new AbortController();
     this.running = running;
-    const take = { id: newId(), created: Date.now(), text: input, voice, options, words: [], sentences: [], complete: false, error: null };
-    const sound = new Sound(16000, () => {});
+    const take = { id: newId(), created: Date.now(), text: input, voice, options, words: [], sentences: [], skipped: [], complete: false, error: null };
+    const { rate } = this.studio;
+    const sound = new Sound(rate, () => {});
+    prepare(rate);
     this.setSpeaking(true);
     try {
       await this.receive(take, sound, request, { running, fromSentence });
@@ -162,7 +164,7 @@ class Desk {
     }
     take.complete ||= Boolean(take.error);
     if (this.view?.take === take) this.view.update(); // words come before their sound
-    if (sound.length && !take.error) await this.save(take, sound);
+    if (sound.length && !running.signal.aborted) await this.save(take, sound);
   }
 
   async receive(take, sound, request, { running, fromSentence }) {
@@ -186,6 +188,8 @@ class Desk {
         take.sentences.push(...event.sentences);
         const wanted = event.sentences.find((one) => one.number === fromSentence);
         if (!started && wanted) start(Math.max(0, wanted.start - 0.1));
+      } else if (event.type === "skipped") {
+        take.skipped.push(...event.skipped);
       } else if (event.type === "error") {
         throw new Error(event.error.message);
       } else if (event.type === "done") {
@@ -251,7 +255,9 @@ class Desk {
     await sound.play(0);
   }
 
+  // Also what ended early, unless somebody stopped it.
   async save(take, sound) {
+    take.seconds ??= sound.seconds;
     try {
       await saveTake({ ...take, pcm: sound.pcm });
     } catch (error) {

@@ -32,6 +32,7 @@ def describe_studio(
         "version": __version__,
         "model": services.loader.config.name,
         "ready": services.ready.is_set(),
+        "rate": services.loader.config.sample_rate,
         "scopes": sorted(caller.scopes),
         "is_local": caller.is_local,
         "attestation": ATTESTATION if may_use_attested(services, caller) else None,

@@ -121,7 +121,7 @@ def serve_securely(home: Path, debug_bundle: Path) -> Iterator[Callable[[Path, P
 
         def start(certificate: Path, key: Path) -> LiveServer:
             chosen = ServeOptions.from_keywords(bundle=str(debug_bundle), threads=1)
-            files = {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
+            files: dict[str, Any] = {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
             return stack.enter_context(LiveServer(create_app(chosen), **files))
 
         yield start

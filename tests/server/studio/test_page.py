@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,17 @@ def test_only_files_of_the_page_are_sent(client: TestClient, name: str) -> None:
 def test_every_module_that_is_imported_exists() -> None:
     names = {path.name for path in FOLDER.iterdir()}
     assert names == set(read_files())
+    # Those that the page begins with are asked for at once, not each when another has come.
+    first: set[str] = set()
+    waiting = ["app.js"]
+    while waiting:
+        text = read_files()[waiting.pop()].content.decode()
+        found = set(re.findall(r'^} from "\./(.+)";|^import .* from "\./(.+)";', text, re.M))
+        new = {one or other for one, other in found} - first
+        first |= new
+        waiting += new
+    page = read_files()["index.html"].content.decode()
+    assert set(re.findall('rel="modulepreload" href="/page/(.+)"', page)) == first
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -90,7 +90,7 @@ export class SoundChoice {
     this.note = el("div", { role: "alert" });
     return el(
       "div",
-      { class: "field" },
+      { class: "choices" },
       el("p", { class: "label" }, "Music and effects of your own"),
       item.background
         ? el("div", { class: "given" }, icon("check"), el("span", {}, item.background.name), iconButton(`Leave out ${item.background.name}`, "close", { onclick: () => this.setBackground(null).catch(fail) }))

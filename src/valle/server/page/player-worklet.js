@@ -2,6 +2,7 @@
 
 const REPORT = 1024; // samples between two reports of the position
 const REFILL = 0.5; // seconds that have to be there to go on, once nothing was left
+const MOST_REFILL = 8; // of them: each gap has them doubled, so that slow speech has few gaps
 
 class Player extends AudioWorkletProcessor {
   constructor() {
@@ -19,6 +20,7 @@ class Player extends AudioWorkletProcessor {
     this.playing = false;
     this.waiting = false;
     this.complete = false;
+    this.refill = REFILL;
     this.gain = 0; // follows `playing` within a block, so that nothing clicks
     this.reported = 0;
     this.gaps = 0; // blocks of silence that were played because nothing had come
@@ -51,11 +53,12 @@ class Player extends AudioWorkletProcessor {
 
   process(_inputs, [[output]]) {
     if (this.waiting && this.playing) {
-      if (!this.complete && this.length < Math.min(this.until, this.at + REFILL * sampleRate)) {
+      if (!this.complete && this.length < Math.min(this.until, this.at + this.refill * sampleRate)) {
         this.gaps++;
         return true;
       }
       this.waiting = false;
+      this.refill = Math.min(2 * this.refill, MOST_REFILL);
       this.gain = 0;
       this.report("playing");
     }

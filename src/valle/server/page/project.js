@@ -12,9 +12,9 @@ const others = new BroadcastChannel("valle-projects");
 
 export const countChapters = (count) => `${count} ${count === 1 ? "chapter" : "chapters"}`;
 
-export async function showProject(main, project) {
+export async function showProject(main, project, studio) {
   const voices = (await get("/v1/studio/voices")).data.filter((voice) => voice.usable).map((voice) => voice.name);
-  const view = new ProjectView(main, project, voices);
+  const view = new ProjectView(main, project, { studio, voices });
   await view.look();
   const timer = setInterval(() => view.look().catch(fail), LOOK);
   others.onmessage = ({ data }) => data === project.id && view.reload().catch(fail);
@@ -26,9 +26,8 @@ export async function showProject(main, project) {
 }
 
 class ProjectView {
-  constructor(main, project, voices) {
-    this.project = project;
-    this.voices = voices;
+  constructor(main, project, { studio, voices }) {
+    Object.assign(this, { project, studio, voices });
     this.urls = [];
     this.looking = false;
     this.offline = false;
@@ -185,8 +184,10 @@ class ProjectView {
   // Submits what waits, until the server has enough to do.
   async submit() {
     let submitted = false;
+    let room = this.studio.max_jobs - this.project.chapters.filter((one) => UNFINISHED.includes(one.state)).length;
     for (const [index, chapter] of this.project.chapters.entries()) {
       if (chapter.state !== "waiting") continue;
+      if (room-- <= 0) break;
       try {
         const job = await post("/v1/jobs", { kind: "speech", request: this.describe(chapter) }, { headers: { "Idempotency-Key": `${this.project.id}-${index}-${chapter.attempt}` } });
         Object.assign(chapter, { job: job.id, state: job.state, format: this.project.format });
@@ -217,10 +218,12 @@ class ProjectView {
   }
 
   async stop() {
-    for (const chapter of this.project.chapters) {
-      if (chapter.job && UNFINISHED.includes(chapter.state)) await request(`/v1/jobs/${chapter.job}`, { method: "DELETE" });
-      if (["waiting", ...UNFINISHED].includes(chapter.state)) Object.assign(chapter, { state: "cancelled", progress: 0 });
-    }
+    const { chapters } = this.project;
+    const running = chapters.filter((one) => one.job && UNFINISHED.includes(one.state));
+    const cancel = (chapter) => Object.assign(chapter, { state: "cancelled", progress: 0 });
+    chapters.filter((one) => one.state === "waiting").forEach(cancel); // before there is room for them
+    await Promise.all(running.map((one) => request(`/v1/jobs/${one.job}`, { method: "DELETE" })));
+    running.forEach(cancel);
     await this.save();
     this.refresh();
   }

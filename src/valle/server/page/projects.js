@@ -8,10 +8,10 @@ import { get as load, list, newId, put } from "./store.js";
 
 const TEXTS = ".epub,.txt,.md,.markdown,.html,.htm";
 
-export async function showProjects(main, { path }) {
+export async function showProjects(main, { studio, path }) {
   if (path[0]) {
     const project = await load("projects", path[0]);
-    if (project) return showProject(main, project);
+    if (project) return showProject(main, project, studio);
     toast("That project is not in this browser.");
   }
   const projects = await list("projects");

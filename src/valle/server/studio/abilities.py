@@ -12,6 +12,7 @@ from valle.options import SpeakOptions
 from valle.registry.keys import Caller
 from valle.server.access import get_caller, may_use_attested
 from valle.server.encoders import MEDIA_TYPES
+from valle.server.jobs import MAX_UNFINISHED
 from valle.server.services import Services, get_services
 from valle.server.work import KINDS
 from valle.trust.attestation import ATTESTATION
@@ -42,6 +43,7 @@ def describe_studio(
         "jobs": [name for name, kind in KINDS.items() if kind.is_available],
         "recognizes": options.whisper is not None,
         "formats": [name for name in MEDIA_TYPES if name != "ulaw"],
+        "max_jobs": MAX_UNFINISHED,
         "max_characters": options.max_characters,
         "max_upload": options.max_upload << 20,
         "max_job_upload": options.max_job_upload << 20,

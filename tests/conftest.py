@@ -8,6 +8,7 @@ import os
 # on a machine whose cores other tests use. Set before NumPy and PyTorch read it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import itertools
 import shutil
 import signal
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 import valle
+from session_cache import SessionCache
+from valle.bundle import bundle
 from valle.bundle.session import disable_telemetry
 from valle.trust import keys
 
@@ -81,12 +84,18 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session")
+def new_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders that do not exist yet. `mktemp` would list all that there are, for every test."""
+    parent = tmp_path_factory.mktemp("data")
+    return (parent / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def home(
-    shared_home: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def home(shared_home: Path, new_folders: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test sees the voices that the user keeps, nor what other tests write."""
-    folder = tmp_path_factory.mktemp("data") / "home"
+    folder = next(new_folders) / "home"
+    folder.parent.mkdir()
     if (shared_home / "safety").is_dir():
         folder.mkdir()
         shutil.copytree(shared_home / "safety", folder / "safety")
@@ -94,6 +103,16 @@ def home(
     monkeypatch.setenv("VALLE_HOME", str(folder))
     monkeypatch.setattr(keys, "_registry_members", frozenset())
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_sessions() -> Iterator[None]:
+    """A graph that many tests load is optimized once: that takes most of the time to load it."""
+    cache = SessionCache()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundle, "make_session", cache.make_session)
+        patch.setattr(bundle, "check_graph", cache.check_graph)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

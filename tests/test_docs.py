@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib.util
 import itertools
 import json
 import os
@@ -25,6 +26,7 @@ from pathlib import Path
 
 import pytest
 
+from forked_python import ForkedPython, serve_forks
 from prose import find_long_prose
 from valle.bundle.bundle import DEFAULT_FOLDER
 from valle.bundle.config import CONFIG_NAME
@@ -87,19 +89,32 @@ def test_examples_name_their_language(page: Path) -> None:
             compile(example.text, f"{page.name}:{example.line}", "exec")
 
 
+PATHS = [str(Path(__file__).parent / "offline"), str(DEFAULT_FOLDER.parents[2])]
+
+
+@pytest.fixture(scope="module")
+def python() -> Iterator[ForkedPython]:
+    """Python without a network, which has imported what most commands need."""
+    modules = {command.module for command in COMMANDS.values() if command.extra is None}
+    if importlib.util.find_spec("fastapi") is not None:
+        modules.add("valle.cli.serve")
+    paths = os.pathsep.join([*PATHS, str(Path(__file__).parent)])
+    environment = os.environ | {"PYTHONPATH": paths}
+    with serve_forks([*sorted(modules), "loaded_bundle"], environment) as forked:
+        yield forked
+
+
 @pytest.fixture
-def reader_env(tmp_path: Path) -> dict[str, str]:
+def reader_env(python: ForkedPython, tmp_path: Path) -> dict[str, str]:
     """The environment of someone who reads the docs: `valle` on the path, no network."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     programs = tmp_path / "bin"
     programs.mkdir()
     # Not the installed script: this is the code under test, wherever it was imported from.
-    (programs / "valle").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m valle "$@"\n')
-    (programs / "valle").chmod(0o755)
-    paths = [str(Path(__file__).parent / "offline"), str(DEFAULT_FOLDER.parents[2])]
+    python.write_program(programs / "valle", "-m", "valle")
     return os.environ | {
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONPATH": os.pathsep.join(PATHS),
         "HOME": str(tmp_path),
         "VALLE_HOME": str(tmp_path / "home"),
     }
@@ -111,13 +126,15 @@ def reader_env(tmp_path: Path) -> dict[str, str]:
     [page for page in PAGES if any(e.language in RUN for e in read_examples(page.read_text()))],
     ids=lambda page: page.name,
 )
-def test_examples_run(page: Path, tmp_path: Path, reader_env: dict[str, str]) -> None:
+def test_examples_run(
+    page: Path, tmp_path: Path, python: ForkedPython, reader_env: dict[str, str]
+) -> None:
     examples = [e for e in read_examples(page.read_text("utf-8")) if e.language in RUN]
     for language, group in itertools.groupby(examples, lambda example: example.language):
         neighbors = list(group)
         text = "".join(e.text for e in neighbors)
         program = (
-            [sys.executable, "-c", text]
+            [*python.command, "-c", text]
             if language == "python"
             else ["bash", "-c", to_script(text)]
         )

@@ -329,6 +329,7 @@ def test_in_auto_mode_each_message_is_spoken_at_once(client: TestClient) -> None
                 char for m in messages if m["alignment"] for char in m["alignment"]["chars"]
             ):
                 messages.append(socket.receive_json())  # to its last word
+                assert not messages[-1]["isFinal"], "it was spoken only once nothing more came"
         socket.send_json({"context_id": "one", "flush": True})
         socket.send_json({"context_id": "one", "close_context": True})
         messages += receive_until_final(socket)

@@ -119,8 +119,8 @@ class Timeline:
 class StreamAssembler:
     """Decodes a stream of codes, watermarks it, and cuts it into pieces of whole frames.
 
-    `feed` and `add_pause` yield pieces and `finish` returns the last one; what the other methods
-    are given becomes part of the next piece.
+    `feed`, `report` and `add_pause` yield pieces and `finish` returns the last one; what the other
+    methods are given becomes part of the next piece.
     """
 
     def __init__(
@@ -228,6 +228,14 @@ class StreamAssembler:
                 voice=self._provenance["voice"],
             )
         )
+
+    def report(self) -> Iterator[Speech]:
+        """Yield a piece without sound if a sentence has ended that no piece has told of.
+
+        The piece that would tell of it comes with the next sentence, which may be long in coming.
+        """
+        if self._sentences:
+            yield self._make_piece(np.zeros(0, np.float32))
 
     def add_pause(self, codes: Codes) -> Iterator[Speech]:
         """Add codes [frames, codebooks] between sentences, and yield as `feed` does."""

@@ -109,6 +109,8 @@ class Pipeline:
             assembler = yield from self._while_usable(pieces, usable)
             if utterance.opened is not None:  # only its beginning was known before
                 self._record(request, utterance.completed(), speaker.voice)
+            if request.text is None:
+                yield from assembler.report()
         assembler.skip(reader.skipped)
         if reader.pause_after:
             frames = round(reader.pause_after * self._frame_rate) - assembler.trailing_frames

@@ -184,12 +184,13 @@ def test_long_prose_is_found() -> None:
     assert find_long_prose("- " + "one two. " * 15 + "\n- next\n| " + "cell " * 200 + "|\n") == []
 
 
-def read_anchors(page: Path) -> set[str]:
+@cache
+def read_anchors(page: Path) -> frozenset[str]:
     """Return the anchors of a page's headings, as GitHub and the website make them."""
     text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     plain = (re.sub(r"[^\w\- ]", "", heading.lower()).strip() for heading in headings)
-    return {heading.replace(" ", "-") for heading in plain}
+    return frozenset(heading.replace(" ", "-") for heading in plain)
 
 
 @each_page
@@ -271,21 +272,21 @@ def find_name(name: str) -> bool:
         base = ROOT / "src" / Path(*parts)
         for file in (base.with_suffix(".py"), base / "__init__.py"):
             if file.is_file():
-                source = file.read_text(encoding="utf-8")
-                return attribute is None or attribute in _read_top_names(source)
+                return attribute is None or attribute in _read_top_names(file)
     return False
 
 
-def _read_top_names(source: str) -> set[str]:
+@cache
+def _read_top_names(file: Path) -> frozenset[str]:
     names = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
         elif isinstance(node, ast.alias):
             names.add(node.asname or node.name)
-    return names
+    return frozenset(names)
 
 
 @each_page

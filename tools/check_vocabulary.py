@@ -57,7 +57,7 @@ def read_words(path: Path = WORDS) -> list[Word]:
 
 
 def _to_lower_case(pattern: str) -> str:
-    """Put the letters of a regular expression in lower case; \\W is another thing than \\w."""
+    """Put the letters of a regular expression in lower case, but not those of its escapes."""
     pattern = pattern.replace("(?-i:", "(?:")
     return re.sub(r"\\.|[A-Z]", lambda m: m[0] if len(m[0]) > 1 else m[0].lower(), pattern)
 

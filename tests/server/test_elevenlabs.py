@@ -333,8 +333,7 @@ def test_in_auto_mode_each_message_is_spoken_at_once(client: TestClient) -> None
         socket.send_json({"context_id": "one", "flush": True})
         socket.send_json({"context_id": "one", "close_context": True})
         messages += receive_until_final(socket)
-    words = [word for word, _ in join_words(messages)]
-    assert words == " ".join(sentences).split()
+    assert [word for word, _ in join_words(messages)] == " ".join(sentences).split()
 
 
 def test_in_auto_mode_a_context_is_interrupted_too(client: TestClient) -> None:

@@ -30,7 +30,7 @@ def main(address: str, *modules: str) -> None:
         listening.listen()
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps those that wait
         print("ready", flush=True)
-        while listening in select.select([listening, 0], [], [])[0]:
+        while listening.fileno() in select.select([listening.fileno(), 0], [], [])[0]:
             connection, _ = listening.accept()
             with connection:
                 if not os.fork():

@@ -21,6 +21,8 @@ from valle.books.project import Project, load_project
 from valle.books.report import report_book, sort_worst_first
 from valle.books.speaking import BookSpeaker, keep_voice
 from valle.errors import OutputError, UsageError
+from valle.runtime.codec_decoder import CodecDecoder
+from valle.trust.attestation import ATTESTATION
 from valle.trust.spoken import was_spoken
 from valle.watermark.detect import detect_watermark
 
@@ -119,7 +121,10 @@ def test_audio_text_and_watermark_fit(
     speaker, _ = speak(model, project)
     path = tmp_path / "book.flac"
     outputs = Outputs([path], ["words", "srt", "chapters_json"])
-    seconds = BookWriter(speaker).write(outputs, overwrite=False).seconds
+    # It is not decoded again: the book has the sound that was checked.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(CodecDecoder, "feed")
+        seconds = BookWriter(speaker).write(outputs, overwrite=False).seconds
     samples, rate = soundfile.read(path, dtype="float32")
     assert len(samples) / rate == pytest.approx(seconds)
     assert detect_watermark(samples, rate).found
@@ -197,19 +202,36 @@ def test_damaged_and_held_projects_are_refused(source: Path, voice: valle.Voice)
         load_project(source.parent)
 
 
-def test_a_damaged_sentence_is_spoken_again(
-    source: Path, model: valle.Model, voice: valle.Voice, tmp_path: Path
+def test_what_is_damaged_or_older_is_made_again(
+    source: Path, model: valle.Model, voice: valle.Voice, recording: Path, tmp_path: Path
 ) -> None:
+    import soundfile
+
     project = prepare(source, voice)
+    project.change(3, style="pitch=4")
     speaker, _ = speak(model, project)
-    outputs = [tmp_path / "a.flac", tmp_path / "b.flac"]
+    outputs = [tmp_path / name for name in ("a.flac", "b.flac", "c.flac")]
     BookWriter(speaker).write(Outputs(outputs[:1]), overwrite=False)
     for path in project.sentences_folder.rglob("*.npz"):
         path.write_bytes(b"PK")
     for path in project.sections_folder.iterdir():
         path.unlink()
-    BookWriter(speaker).write(Outputs(outputs[1:]), overwrite=False)
+    BookWriter(speaker).write(Outputs(outputs[1:2]), overwrite=False)
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
+    # The version before kept no sound: it is decoded, or spoken again where it has a style.
+    for path in [*project.sentences_folder.rglob("*.flac"), *project.sections_folder.iterdir()]:
+        path.unlink()
+    BookWriter(speaker).write(Outputs(outputs[2:]), overwrite=False)
+    first, later = (soundfile.read(path)[0] for path in (outputs[0], outputs[2]))
+    assert np.abs(first - later).max() < 1e-3
+    # Another receipt is another watermark, so what was kept under the first is not used.
+    other = model.enroll(recording, name="Other", attest=ATTESTATION)
+    project.narrator = keep_voice(project, other, "other")
+    under_other, sentence = BookSpeaker(model, project), project.find(3)
+    assert under_other.key(sentence) == speaker.key(sentence)
+    sounds = [each.load_sound(sentence, each.load(sentence)) for each in (speaker, under_other)]
+    assert sounds[0].shape == sounds[1].shape
+    assert np.abs(sounds[0] - sounds[1]).max() > 1e-3
 
 
 @pytest.mark.slow

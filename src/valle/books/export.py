@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from valle.arrays import Samples
 from valle.books.acx import AcxLevels, measure_levels
 from valle.books.muxing import BookTags, ChapterMark, write_audiobook
 from valle.books.options import ACX
@@ -25,7 +26,7 @@ from valle.books.packets import (
     save_packets,
 )
 from valle.books.read_along import ReadAlongChapter, write_read_along
-from valle.books.sections import Section, SectionRenderer, divide
+from valle.books.sections import Section, SectionRenderer, SentenceSound, divide
 from valle.books.speaking import THREADS, BookSpeaker
 from valle.books.spoken import SpokenRecord
 from valle.books.timeline import (
@@ -144,7 +145,7 @@ class BookWriter:
         key = self._speaker.key(sentence)
         section = divide([(sentence, key)], self._options)[0]
         rate = rate or self._speaker.model.sample_rate
-        return self._renderer.render(section, self._load(section), [voice], rate), rate
+        return self._render(section, rate), rate
 
     def _divide(self) -> list[Section]:
         states = self._speaker.list_states()
@@ -190,9 +191,18 @@ class BookWriter:
         return _EncodedBook(sections, files, lengths, encoding)
 
     def _encode_section(self, section: Section, encoding: Encoding) -> PacketList:
-        voices = [self._speaker.voice(item.sentence) for item in section.sentences]
-        samples = self._renderer.render(section, self._load(section), voices, encoding.rate)
-        return encode_section(samples, encoding)
+        return encode_section(self._render(section, encoding.rate), encoding)
+
+    def _render(self, section: Section, rate: int) -> Samples:
+        records = self._load(section)
+        sounds = [
+            SentenceSound(
+                self._speaker.load_sound(item.sentence, record),
+                self._speaker.voice(item.sentence).consent["id"],
+            )
+            for item, record in zip(section.sentences, records, strict=True)
+        ]
+        return self._renderer.render(section, records, sounds, rate)
 
     def _read_packets(self, book: _EncodedBook, indices: Sequence[int]) -> Iterator[PacketList]:
         for index in indices:

@@ -1,4 +1,4 @@
-"""Sections of a book: some minutes of it, decoded, watermarked and brought to a level at once.
+"""Sections of a book: some minutes of it, joined, brought to a level and encoded at once.
 
 A section ends between paragraphs, in silence, and lasts whole frames of the audio format. So the
 encoded sections joined are the book: one changed sentence changes one section, and the beginning of
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from valle.arrays import Codes, Samples
+from valle.arrays import Samples
 from valle.audio.loudness import normalize_loudness, normalize_rms
 from valle.audio.recording import resample
 from valle.books.options import ACX, BookOptions
@@ -24,16 +24,17 @@ from valle.books.spoken import SpokenRecord
 from valle.options import MAX_PAUSE
 from valle.synthesis.durations import LEAD_FRAMES
 from valle.synthesis.model import Model
-from valle.trust import ledger
 from valle.trust.spoken import SpokenPrints
-from valle.voices.voice import Voice
-from valle.watermark.embed import Payload, WatermarkEmbedder
 
 MAX_CHARACTERS = 2_000  # about 2.5 minutes, after which a section ends at the next paragraph
 MIN_SILENCE = 0.3  # seconds at the end of a section
 HEAD = 0.16  # seconds of that pause which are the beginning of the next section
 CHAPTER_HEAD = 0.6  # seconds of silence before a chapter; ACX asks for 0.5 to 1
 SCENE_FACTOR = 2.0  # of the pause between paragraphs, between scenes
+_FADE = 0.005  # seconds at both ends of a sentence, where it is cut
+# Amplitude of the noise in pauses, -90 dBFS. Zeros would be alike in all recordings, so that the
+# fingerprints of any two with long pauses would agree.
+_PAUSE_NOISE = 3e-5
 _ACX_RMS, _ACX_PEAK = -20.0, -3.5  # dBFS; half a decibel of room for what MP3 adds
 
 
@@ -49,7 +50,7 @@ class SectionSentence:
 
 @dataclass(frozen=True)
 class Section:
-    """Sentences that are decoded and encoded together."""
+    """Sentences that are encoded together."""
 
     chapter: int
     sentences: list[SectionSentence]
@@ -61,6 +62,30 @@ class Section:
         """A hash of what decides its samples, but for the level and the rate."""
         values = [self.head, [(item.key, item.pause) for item in self.sentences]]
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class SentenceSound:
+    """What is heard of a sentence."""
+
+    samples: Samples
+    """[frames * hop] with the watermark, as many frames as it has codes."""
+    receipt: str
+    """The id of the receipt under which it was spoken."""
+
+
+@dataclass(frozen=True)
+class _Placement:
+    """Where the codes of a sentence are in its section, in frames."""
+
+    before: int
+    """Silence before them."""
+    begin: int
+    """The first that is heard."""
+    end: int
+    """After the last one that is heard."""
+    after: int
+    """Silence after them."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +147,13 @@ def _choose_pause(
 
 
 class SectionRenderer:
-    """Makes the samples of sections with one model."""
+    """Makes the samples of sections of speech from one model."""
 
     def __init__(self, model: Model, options: BookOptions) -> None:
-        self._model = model
         self._options = options
+        self._rate = model.sample_rate
+        self._hop = model.codec.hop
         self._frame_rate = model.frame_rate
-        self._silence: dict[int, Codes] = {}
 
     def measure(self, section: Section, records: Sequence[SpokenRecord]) -> SectionTimes:
         """Return when the sentences of a section are spoken.
@@ -140,24 +165,29 @@ class SectionRenderer:
         return self._plan(section, records)[1]
 
     def render(
-        self, section: Section, records: Sequence[SpokenRecord], voices: Sequence[Voice], rate: int
+        self,
+        section: Section,
+        records: Sequence[SpokenRecord],
+        sounds: Sequence[SentenceSound],
+        rate: int,
     ) -> Samples:
-        """Return the samples of a section at a rate, watermarked and at their level.
+        """Return the samples of a section at a rate, at their level.
 
         Args:
             section: A section.
             records: What was spoken of each of its sentences.
-            voices: The voice of each sentence.
+            sounds: The sound of each of its sentences.
             rate: In Hz.
         """
-        pieces, _ = self._plan(section, records)
+        placements, _ = self._plan(section, records)
+        rng = np.random.default_rng(int(section.key, 16))
         parts = []
-        runs = itertools.groupby(zip(pieces, voices, strict=True), lambda pair: id(pair[1]))
-        for _, group in runs:
-            run = list(group)
-            codes = np.concatenate([part for part, _ in run])
-            parts.append(self._decode(codes, run[0][1]))
-        samples = resample(np.concatenate(parts), self._model.sample_rate, rate)
+        # A sentence alone may be too short to be known again.
+        with SpokenPrints(self._rate) as prints:
+            for sound, placement in zip(sounds, placements, strict=True):
+                parts.append(self._place(sound.samples, placement, rng))
+                prints.add(sound.receipt, parts[-1])
+        samples = resample(np.concatenate(parts), self._rate, rate)
         loudness = self._options.loudness
         if loudness == ACX:
             return normalize_rms(samples, rate, _ACX_RMS, _ACX_PEAK)
@@ -165,25 +195,23 @@ class SectionRenderer:
             return samples
         return normalize_loudness(samples, rate, float(loudness))
 
-    def _decode(self, codes: Codes, voice: Voice) -> Samples:
-        owner_key = ledger.get_signing_key().derive_watermark_key()
-        payload = Payload.for_receipt(owner_key, voice.consent["id"])
-        codec = self._model.codec
-        stream = codec.stream(
-            self._model.embedding(voice), WatermarkEmbedder(codec.sample_rate, owner_key, payload)
+    def _place(self, samples: Samples, placement: _Placement, rng: np.random.Generator) -> Samples:
+        """Return what is heard of a sentence, with the pauses around it."""
+        heard = samples[placement.begin * self._hop : placement.end * self._hop].copy()
+        fade = np.linspace(0.0, 1.0, round(_FADE * self._rate), dtype=np.float32)[: len(heard)]
+        heard[: len(fade)] *= fade
+        heard[len(heard) - len(fade) :] *= fade[::-1]
+        before, after = (
+            rng.standard_normal(frames * self._hop, np.float32) * np.float32(_PAUSE_NOISE)
+            for frames in (placement.before, placement.after)
         )
-        blocks = np.split(codes, range(1500, len(codes), 1500))
-        samples = np.concatenate([*map(stream.feed, blocks), stream.finish()])
-        # A sentence alone may be too short to be known again.
-        with SpokenPrints(codec.sample_rate) as prints:
-            prints.add(voice.consent["id"], samples)
-        return samples
+        return np.concatenate([before, heard, after])
 
     def _plan(
         self, section: Section, records: Sequence[SpokenRecord]
-    ) -> tuple[list[Codes], SectionTimes]:
-        """Return the codes of each sentence with the silence around it, and the times."""
-        pieces: list[Codes] = []
+    ) -> tuple[list[_Placement], SectionTimes]:
+        """Return where each sentence is placed, and the times."""
+        placements: list[_Placement] = []
         offsets: list[float] = []
         spans: list[tuple[float, float]] = []
         at = 0
@@ -191,20 +219,19 @@ class SectionRenderer:
         for item, record in zip(section.sentences, records, strict=True):
             first, last = self._find_words(record)
             begin = max(0, first - min(head, LEAD_FRAMES))
-            before = self._find_silence(max(0, head - (first - begin)))
+            before = max(0, head - (first - begin))
             pause = round(item.pause * self._frame_rate)
             is_last = item is section.sentences[-1]
             wanted = pause if is_last else max(0, pause - LEAD_FRAMES)
             end = min(len(record.codes), last + wanted)
-            after = self._find_silence(max(0, wanted - (end - last)))
-            piece = np.concatenate([before, record.codes[begin:end], after])
-            offset = at + len(before) - begin
+            after = max(0, wanted - (end - last))
+            offset = at + before - begin
             offsets.append(offset / self._frame_rate)
             spans.append(((offset + first) / self._frame_rate, (offset + last) / self._frame_rate))
-            pieces.append(piece)
-            at += len(piece)
+            placements.append(_Placement(before, begin, end, after))
+            at += before + end - begin + after
             head = LEAD_FRAMES if pause >= LEAD_FRAMES else pause
-        return pieces, SectionTimes(at / self._frame_rate, offsets, spans)
+        return placements, SectionTimes(at / self._frame_rate, offsets, spans)
 
     def _find_words(self, record: SpokenRecord) -> tuple[int, int]:
         """Return the frames in which the first word begins and the last one ends."""
@@ -214,10 +241,3 @@ class SectionRenderer:
             round(record.words[0].start * self._frame_rate),
             round(record.words[-1].end * self._frame_rate),
         )
-
-    def _find_silence(self, frames: int) -> Codes:
-        """Return the codes of some frames of silence; they are the same whenever it is called."""
-        if frames not in self._silence:
-            silence = np.zeros(frames * self._model.codec.hop, np.float32)
-            self._silence[frames] = self._model.codec.encode(silence)
-        return self._silence[frames]

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+import numpy as np
+
+from valle.arrays import Samples
 from valle.books.options import BookOptions
 from valle.books.project import BookSentence, Project, make_folder
 from valle.books.spoken import SentenceKeys, SpokenRecord, SpokenStore, derive_seed, make_record
@@ -15,13 +18,16 @@ from valle.errors import TextError, UsageError
 from valle.synthesis.model import Model
 from valle.text.delivery import Delivery, DirectedText, Passage
 from valle.text.reading import make_reading
+from valle.trust import ledger
 from valle.voices import registry
 from valle.voices.voice import Voice
+from valle.watermark.embed import Payload, WatermarkEmbedder
 
 THREADS = 2  # that encode parts of a book
 # Sentences that are spoken at once share the steps of the AR model, and the other graphs run beside
 # them. More would not make a step much cheaper, and more would be lost when it is interrupted.
 _SENTENCES = 4
+_DECODED_FRAMES = 1500  # at once; bounds the memory that a long sentence takes
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class BookSpeaker:
         self.project = project
         options = project.options
         self._reading = make_reading(True, options.lexicon)
-        self.store = SpokenStore(project.sentences_folder)
+        self.store = SpokenStore(project.sentences_folder, model.sample_rate)
         self.voices = load_voices(project)
         self._keys = SentenceKeys(model.bundle, options, self._reading)
 
@@ -70,6 +76,38 @@ class BookSpeaker:
     def load(self, sentence: BookSentence) -> SpokenRecord | None:
         """Return what was spoken of a sentence, or None."""
         return self.store.load(self.key(sentence))
+
+    def load_sound(self, sentence: BookSentence, record: SpokenRecord) -> Samples:
+        """Return the sound of a sentence with its watermark: [frames * hop].
+
+        It is the one that was checked, unless a version before this one has spoken it, or the voice
+        has another receipt since.
+
+        Args:
+            sentence: A sentence.
+            record: What was spoken of it.
+
+        Raises:
+            ConsentError: Its voice may not be used.
+            OutputError: It has a style, so that it was spoken again, and cannot be kept.
+        """
+        voice = self.voice(sentence)
+        place = self.key(sentence), _name_watermark(voice)
+        length = len(record.codes) * self.model.codec.hop
+        sound = self.store.load_sound(*place, length)
+        if sound is None and sentence.style is not None:  # which is not in the codes
+            self.speak(sentence)
+            sound = self.store.load_sound(*place, length)
+        return self._decode(record, voice) if sound is None else sound
+
+    def _decode(self, record: SpokenRecord, voice: Voice) -> Samples:
+        owner_key = ledger.get_signing_key().derive_watermark_key()
+        payload = Payload.for_receipt(owner_key, voice.consent["id"])
+        codec = self.model.codec
+        watermark = WatermarkEmbedder(codec.sample_rate, owner_key, payload)
+        stream = codec.stream(self.model.embedding(voice), watermark)
+        blocks = np.split(record.codes, range(_DECODED_FRAMES, len(record.codes), _DECODED_FRAMES))
+        return np.concatenate([*map(stream.feed, blocks), stream.finish()])
 
     def speak(self, sentence: BookSentence) -> SpokenRecord:
         """Speak one sentence, and keep it.
@@ -98,8 +136,9 @@ class BookSpeaker:
             )
         except TextError as error:
             raise TextError(f"sentence {sentence.number}, {text!r}: {error}") from None
-        record = make_record(speech)
-        self.store.store(self.key(sentence), record)
+        record, key = make_record(speech), self.key(sentence)
+        self.store.store_sound(key, _name_watermark(self.voice(sentence)), speech.audio)
+        self.store.store(key, record)
         return record
 
     def speak_all(self) -> Iterator[tuple[BookSentence, SpokenRecord]]:
@@ -169,6 +208,12 @@ def keep_voice(project: Project, voice: Voice, name: str) -> str:
             return file
     voice.save(target)
     return file
+
+
+def _name_watermark(voice: Voice) -> str:
+    """Return what tells the watermark of a voice on this machine from others."""
+    owner_key = ledger.get_signing_key().derive_watermark_key()
+    return hashlib.sha256(owner_key + voice.consent["id"].encode()).hexdigest()[:16]
 
 
 def _voice_file(name: str) -> str:

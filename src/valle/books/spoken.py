@@ -1,7 +1,7 @@
-"""What was spoken of a sentence, on disk: its codes, the times of its words, and its check.
+"""What was spoken of a sentence, on disk: its codes, the times of its words, its check, its sound.
 
-The name of a file is a hash of all that decides how the sentence sounds. Codes are kept and no
-samples: an hour takes 3 MB, and nothing here can be played without the watermark.
+The name of a file is a hash of all that decides how the sentence sounds. The sound has its
+watermark, so nothing here can be played without one.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import soundfile
 
-from valle.arrays import Codes
+from valle.arrays import Codes, Samples
+from valle.audio.encoding import encode_audio
 from valle.books.document import find_words
 from valle.books.options import BookOptions
 from valle.books.project import BookSentence, make_folder
@@ -66,10 +68,16 @@ def make_record(speech: Speech) -> SpokenRecord:
 
 
 class SpokenStore:
-    """The folder of what was spoken."""
+    """The folder of what was spoken.
 
-    def __init__(self, folder: Path) -> None:
+    A sentence is two files: its sound in one watermark, and all else. The latter says that the
+    sentence is done, so it is written last; projects of the versions before have no other.
+    """
+
+    def __init__(self, folder: Path, sample_rate: int) -> None:
+        """Use a folder for speech at `sample_rate` Hz."""
         self.folder = folder
+        self._rate = sample_rate
 
     def has(self, key: str) -> bool:
         """Return whether a sentence was spoken."""
@@ -87,8 +95,33 @@ class SpokenStore:
         except _DAMAGED:
             return None
 
+    def load_sound(self, key: str, watermark: str, length: int) -> Samples | None:
+        """Return the sound [length] of a sentence, or None if that is not there or damaged.
+
+        Args:
+            key: Of the sentence.
+            watermark: Names the watermark that it has to have.
+            length: In samples.
+        """
+        try:
+            sound, rate = soundfile.read(self._path(key, f"-{watermark}.flac"), dtype="float32")
+        except (OSError, soundfile.SoundFileError):
+            return None
+        return sound if sound.shape == (length,) and rate == self._rate else None
+
+    def store_sound(self, key: str, watermark: str, sound: Samples) -> None:
+        """Keep the sound [N] of a sentence, in 16 bits.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        path = self._path(key, f"-{watermark}.flac")
+        make_folder(path.parent)
+        with write_atomically(path, private=True) as part:
+            encode_audio(part, "flac", sound, self._rate, "")
+
     def store(self, key: str, record: SpokenRecord) -> None:
-        """Keep what was spoken.
+        """Keep what was spoken, but for its sound.
 
         Raises:
             OutputError: It cannot be written.
@@ -107,8 +140,8 @@ class SpokenStore:
         with write_atomically(path, private=True) as part:
             part.write_bytes(data.getvalue())
 
-    def _path(self, key: str) -> Path:
-        return self.folder / key[:2] / f"{key}.npz"
+    def _path(self, key: str, suffix: str = ".npz") -> Path:
+        return self.folder / key[:2] / f"{key}{suffix}"
 
 
 def _read_check(fields: dict[str, Any] | None) -> Check | None:

@@ -8,11 +8,13 @@ Each prints JSON. Costs are seconds of processor time, which other work on the m
 changes; on two cores they take half of that by the clock. The text is the novel of the tests.
 
 `cost` speaks sentences and writes an M4B; the cost of an hour is in proportion to the speech.
-`repair` makes a project of some hours without speaking it all: one sentence and one encoded part
-stand for all others, as the cost of a repair does not depend on what is said in them. It opens the
-project, redoes one sentence and writes the whole book again. `slopes` speaks sentences one after
-the other and fits a line along the book to the cost, the memory, the pitch, the level, the rate,
-and the similarity to the voice by the bundle's own speaker encoder: each with its standard error.
+`repair` makes a project of some hours without speaking it all: one sentence of mean length and one
+encoded part stand for all others, as the cost of a repair does not depend on what is said in them.
+It opens the project, redoes one sentence and writes the whole book again, with subtitles. Of the
+neighbors it keeps no sound, so they are decoded, as in a project of an older version. `slopes`
+speaks sentences one after the other and fits a line along the book to the cost, the memory, the
+pitch, the level, the rate, and the similarity to the voice by the bundle's own speaker encoder:
+each with its standard error.
 """
 
 from __future__ import annotations
@@ -81,9 +83,13 @@ class _OnePartWriter(BookWriter):
 def measure_repair(model: valle.Model, book: Audiobook) -> dict[str, Any]:
     """Redo one sentence of a long book, and write the book again."""
     speaker, sentences = book.speaker, book.project.sentences
-    record = speaker.speak(sentences[0])
-    for sentence in sentences[1:]:
+    mean = sum(len(sentence.text) for sentence in sentences) / len(sentences)
+    typical = min(sentences, key=lambda sentence: abs(len(sentence.text) - mean))
+    record = speaker.speak(typical)
+    for sentence in sentences:
         speaker.store.store(speaker.key(sentence), record)
+    book.project.captions = ["srt"]
+    book.project.save()
     written = _OnePartWriter(speaker).write(read_outputs(book.project), overwrite=True)
     before, clock = processor_seconds(), time.monotonic()
     again = Audiobook(model, load_project(book.project.folder))

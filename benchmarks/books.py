@@ -75,8 +75,10 @@ class _OnePartWriter(BookWriter):
 
     _part: PacketList | None = None
 
-    def _encode_section(self, section: Section, encoding: Encoding) -> PacketList:
-        self._part = self._part or super()._encode_section(section, encoding)
+    def _encode_section(self, section: Section, encoding: Encoding) -> PacketList:  # noqa: ARG002
+        if self._part is None:  # one from the middle; the first may hold a heading alone
+            sections = self._divide()
+            self._part = super()._encode_section(sections[len(sections) // 2], encoding)
         return self._part
 
 

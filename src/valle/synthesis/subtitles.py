@@ -208,21 +208,22 @@ def divide_words(words: Sequence[CaptionWord], seconds: float) -> list[Cue]:
 def _cue_cost(words: Sequence[CaptionWord], begin: int, end: int) -> float | None:
     """Return the cost of a cue of words[begin:end]; None if it is too long, and so all longer."""
     group = words[begin:end]
+    length = sum([len(word.text) + (not word.glued) for word in group]) - (not group[0].glued)
     if len(group) > 1:
         if group[-1].end - group[0].start > MAX_SECONDS:
             return None
         if any(word.ends_paragraph for word in group[:-1]):
             return None
-        if len(_join(group)) > MAX_LINES * (MAX_LINE + 1):
+        if length > MAX_LINES * (MAX_LINE + 1):
             return None
-        if not _fits(group):
+        if not _fits(group, length):
             return math.inf
     cost = _CUE + _SENTENCE_INSIDE * sum(word.ends_sentence for word in group[:-1])
     pauses = (later.start - word.end for word, later in itertools.pairwise(group))
     cost += _PAUSE_INSIDE * sum(max(0.0, pause - _LONG_PAUSE) for pause in pauses)
     until = words[end].start - MIN_GAP if end < len(words) else group[-1].end
     seconds = until - group[0].start
-    needed = max(MIN_SECONDS, len(_join(group)) / MAX_RATE)
+    needed = max(MIN_SECONDS, length / MAX_RATE)
     cost += 6.0 * max(0.0, needed - seconds)
     if end < len(words) and not group[-1].ends_sentence:
         cost += _break_cost(group[-1].text)
@@ -244,8 +245,20 @@ def _join(words: Iterable[CaptionWord]) -> str:
     )
 
 
-def _fits(words: Sequence[CaptionWord]) -> bool:
-    return all(len(line) <= MAX_LINE for line in _break_lines(words))
+def _fits(words: Sequence[CaptionWord], length: int) -> bool:
+    """Return whether `_break_lines` finds lines that are short enough, without making them.
+
+    `length` is that of all words in one line.
+    """
+    if length <= MAX_LINE:
+        return True
+    first = len(words[0].text)
+    for word in words[1:]:
+        space = 0 if word.glued else 1
+        if first <= MAX_LINE and length - first - space <= MAX_LINE:
+            return True
+        first += space + len(word.text)
+    return False
 
 
 def _break_lines(words: Sequence[CaptionWord]) -> tuple[str, ...]:

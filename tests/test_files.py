@@ -7,18 +7,22 @@ from pathlib import Path
 import pytest
 
 from valle.files import data_folder, temporary_data_folder, write_atomically
+from valle.trust import ledger_witness
 
 
 def test_a_temporary_data_folder_replaces_the_users_and_is_removed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("VALLE_HOME", "mine")
+    monkeypatch.setenv("VALLE_STATE", "mine too")
     with pytest.raises(KeyError), temporary_data_folder():  # noqa: PT012
         temporary = data_folder()
         assert temporary != Path("mine")
         assert temporary.is_dir()
+        assert ledger_witness.folder() is None
         raise KeyError
     assert data_folder() == Path("mine")
+    assert ledger_witness.folder() == Path("mine too")
     assert not temporary.exists()
     monkeypatch.delenv("VALLE_HOME")
     with temporary_data_folder():

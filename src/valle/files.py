@@ -37,17 +37,18 @@ def data_folder() -> Path:
 
 @contextlib.contextmanager
 def temporary_data_folder() -> Iterator[None]:
-    """Use an empty data folder inside the block, so that nothing is added to the user's own."""
-    before = os.environ.get("VALLE_HOME")
+    """Use an empty data folder inside the block, so that nothing is added to the user's own.
+
+    Nor to the folder of witnesses that `VALLE_STATE` names: it is not used inside the block.
+    """
     with tempfile.TemporaryDirectory() as folder:
+        before = {name: os.environ.pop(name, None) for name in ("VALLE_HOME", "VALLE_STATE")}
         os.environ["VALLE_HOME"] = folder
         try:
             yield
         finally:
-            if before is None:
-                del os.environ["VALLE_HOME"]
-            else:
-                os.environ["VALLE_HOME"] = before
+            del os.environ["VALLE_HOME"]
+            os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 class FileTooLargeError(ValueError):

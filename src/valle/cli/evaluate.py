@@ -14,8 +14,9 @@ from valle.cli import (
     evaluate_speech,
 )
 from valle.cli.evaluate_common import Protocol, check_output
+from valle.evaluation.repeatable import repeatable_data_folder
 from valle.evaluation.report import write_json
-from valle.files import check_target, temporary_data_folder
+from valle.files import check_target
 
 PROTOCOLS: dict[str, Protocol] = (
     evaluate_speech.PROTOCOLS
@@ -51,7 +52,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     check_output(arguments.output)
     if getattr(arguments, "picture", None):
         check_target(arguments.picture)
-    with temporary_data_folder():
+    with repeatable_data_folder():
         outcome = PROTOCOLS[arguments.protocol].run(arguments)
     settings = outcome.report["settings"]
     settings["seconds"] = round(time.perf_counter() - start, 1)

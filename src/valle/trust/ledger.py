@@ -89,11 +89,28 @@ def get_signing_key() -> SigningKey:
                     f"move the folder {folder} away and enroll again"
                 )
             key = keys.generate()
-            head = Head(lines=0, bytes=0, hash=GENESIS_HASH, last="", latest=now(), revoked={})
-            _write_head(folder, key, head)
-            # Last, so that a crash before this leaves nothing that counts as a key.
-            keys.save_user_key(key, folder)
+            _begin(folder, key)
         return key
+
+
+def begin_with_key(key: SigningKey) -> None:
+    """Begin the ledger of a data folder that holds nothing yet, with a key that is given.
+
+    Raises:
+        ConsentError: There is a key already.
+        OutputError: It cannot be written.
+    """
+    with private_files.lock_folder() as folder:
+        if keys.load_user_key() is not None:
+            raise ConsentError(f"{folder / keys.KEY_FILE} exists already; it is not replaced")
+        _begin(folder, key)
+
+
+def _begin(folder: Path, key: SigningKey) -> None:
+    head = Head(lines=0, bytes=0, hash=GENESIS_HASH, last="", latest=now(), revoked={})
+    _write_head(folder, key, head)
+    # Last, so that a crash before this leaves nothing that counts as a key.
+    keys.save_user_key(key, folder)
 
 
 def append(event: str, revoked: dict[str, str] | None = None, **details: Any) -> None:

@@ -74,6 +74,17 @@ def test_word_errors_are_rates_per_word() -> None:
     assert values["error_free_clips"] == pytest.approx(1 / 3)
 
 
+def test_pauses_are_counted_and_averaged() -> None:
+    clips = [
+        clip("x", True, pauses=3, paused_seconds=0.6),
+        clip("x", True, pauses=0, seconds=4.0),
+        clip("y", True, pauses=None),
+    ]
+    figures = {name: figure and figure.value for name, figure in summarize(clips).items()}
+    assert figures["pauses_per_minute"] == pytest.approx(30.0)
+    assert figures["pause_seconds"] == pytest.approx(0.2)
+
+
 def test_pitch_range_is_a_median() -> None:
     clips = [clip("x", True, pitch_range=value) for value in (2.0, 3.0, 30.0, None)]
     pitch_range = summarize(clips)["pitch_range_semitones"]

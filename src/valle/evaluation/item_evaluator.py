@@ -14,6 +14,7 @@ from valle.evaluation.item_clips import ItemClip
 from valle.evaluation.items import Item
 from valle.evaluation.metrics import EVALUATION_RATE
 from valle.evaluation.metrics.audio_quality import DNSMOS
+from valle.evaluation.metrics.pauses import measure_pauses
 from valle.evaluation.metrics.pitch_range import pitch_range
 from valle.evaluation.metrics.speaker_model import SpeakerModel
 from valle.evaluation.metrics.speaker_similarity import ResemblyzerEncoder
@@ -112,6 +113,7 @@ class ItemEvaluator:
         if metrics.transcriber and self._counters:
             transcript = metrics.transcriber.transcribe(samples)
             words, published = (counter.count(expected, transcript) for counter in self._counters)
+        pauses = measure_pauses(samples, EVALUATION_RATE)
         errors, phonemes = None, 0
         if metrics.phoneme_errors:
             errors, phonemes = metrics.phoneme_errors(samples, expected)
@@ -137,6 +139,8 @@ class ItemEvaluator:
             model_similarity=_dot(reference.by_model, by_model),
             model_similarity_resynthesized=_dot(reference.by_model_resynthesized, by_model),
             first_seconds=clip.first_seconds,
+            pauses=len(pauses),
+            paused_seconds=sum(pauses),
             failure=error or find_failure(samples, phonemes),
         )
 

@@ -60,6 +60,10 @@ class Clip:
     """The same to the prompt through the codec and back (SIM-r)."""
     first_seconds: float | None = None
     """Time to first audio."""
+    pauses: int | None = None
+    """Silences of 0.1 s or more within the speech; None where they were not measured."""
+    paused_seconds: float = 0.0
+    """All of them together."""
     failure: str | None = None
     """Why the clip is not speech of its text: empty, cut off, run on, or an error; "" if it is,
     None where it was not looked for."""
@@ -175,6 +179,14 @@ METRICS = {
     "failure_rate": Metric("failures", _per_clip(_failed), direction=-1),
     "words_per_second": Metric(
         "words per second", lambda clip: (float(len(clip.text.split())), clip.seconds)
+    ),
+    "pauses_per_minute": Metric(
+        "pauses per minute",
+        lambda clip: (None if clip.pauses is None else 60.0 * clip.pauses, clip.seconds),
+    ),
+    "pause_seconds": Metric(
+        "mean pause, seconds",
+        lambda clip: (clip.paused_seconds, clip.pauses) if clip.pauses else (None, 0.0),
     ),
 }
 WORD_METRICS = (

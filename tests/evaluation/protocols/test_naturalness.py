@@ -9,6 +9,7 @@ import pytest
 
 import valle
 from conftest import RATE
+from valle.evaluation.metrics.pauses import measure_pauses
 from valle.evaluation.protocols import naturalness
 
 
@@ -16,8 +17,8 @@ def test_only_silences_within_speech_are_pauses() -> None:
     tone = np.sin(np.arange(RATE // 2) * 0.1).astype(np.float32) * 0.3
     gaps = [np.zeros(round(seconds * RATE), np.float32) for seconds in (0.5, 0.3, 0.06, 0.7)]
     samples = np.concatenate([gaps[0], tone, gaps[1], tone, gaps[2], tone, gaps[3]])
-    assert naturalness.measure_pauses(samples, RATE) == pytest.approx((0.3,), abs=0.021)
-    assert naturalness.measure_pauses(np.zeros(RATE, np.float32), RATE) == ()
+    assert measure_pauses(samples, RATE) == pytest.approx((0.3,), abs=0.021)
+    assert measure_pauses(np.zeros(RATE, np.float32), RATE) == ()
 
 
 def test_figures_and_plot_of_known_clips(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ REPORTED = (
     "phoneme_error_rate",
     "pitch_range_semitones",
     "words_per_second",
+    "pauses_per_minute",
+    "pause_seconds",
     "failure_rate",
     "rtf",
 )

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from valle.arrays import Samples
-from valle.audio.levels import STEPS_PER_SECOND, compute_power, compute_sound_threshold
 from valle.audio.recording import resample
 from valle.evaluation.material import Speaker
 from valle.evaluation.metrics import EVALUATION_RATE
+from valle.evaluation.metrics.pauses import measure_pauses
 from valle.evaluation.metrics.pitch_range import pitch_range
 from valle.evaluation.plot import open_figure
 from valle.files import write_atomically
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from valle import Model
 
 GROUND_TRUTH, SYNTHESIZED = "ground truth", "synthesized"
-SHORTEST_PAUSE = 0.1  # seconds; shorter silences are the closures of stops
 _COLORS = {GROUND_TRUTH: "#205080", SYNTHESIZED: "#c05020"}
 
 
@@ -44,18 +43,6 @@ class Clip:
     seconds: float
     pitch_range: float | None
     pauses: tuple[float, ...]
-
-
-def measure_pauses(samples: Samples, sample_rate: int) -> tuple[float, ...]:
-    """Durations in seconds of the silences within speech, without those at its ends.
-
-    Silence is 20 dB below the mean level of the sound, for 0.1 s or more; resolution 20 ms.
-    """
-    power = compute_power(samples, sample_rate)
-    loud = power > compute_sound_threshold(power)
-    places = np.flatnonzero(loud)
-    durations = (np.diff(places) - 1) / STEPS_PER_SECOND
-    return tuple(float(duration) for duration in durations if duration >= SHORTEST_PAUSE)
 
 
 def run(

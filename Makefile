@@ -50,7 +50,7 @@ quality: $(VENV)/.for-tests  ## fails where a figure of the default model leaves
 	$(BIN)/valle evaluate ci examples/voices
 
 samples: $(VENV)/.for-tests  ## the page of samples, in site/samples/index.html
-	$(BIN)/valle samples examples/voices --items 8 --output site/samples --force --attest "I hold the rights to this voice"
+	$(BIN)/valle samples examples/voices --items 8 --style sad --style happy --edit "old wall" "tall tree" --edit "the kitchen" "his garden" --output site/samples --force --attest "I hold the rights to this voice"
 
 clean:  ## remove the environment and what the targets wrote
 	rm -rf $(VENV) build dist site htmlcov .coverage demo.wav demo.wav.json demo.png demo.json

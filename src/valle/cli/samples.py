@@ -22,6 +22,7 @@ from valle.cli.console import note
 from valle.cli.evaluate_items import add_items, add_systems, name_systems, read_items
 from valle.cli.evaluate_speech import add_whisper, load_whisper
 from valle.consent.issuing import GivenConsent, check_given
+from valle.errors import UsageError
 from valle.evaluation.evaluator import phoneme_errors_by
 from valle.evaluation.item_clips import ItemSpeaker, check_systems
 from valle.evaluation.items import select_items
@@ -34,6 +35,7 @@ from valle.evaluation.samples.clips import (
 )
 from valle.evaluation.samples.page import PageText, check_page_folder, write_page
 from valle.runtime.recognizer import PhonemeRecognizer
+from valle.styles import parse_style
 from valle.synthesis.model import load
 from valle.trust.attestation import ATTESTATION
 
@@ -77,6 +79,15 @@ def samples_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("OLD", "NEW"),
         help="show recordings that say OLD edited to say NEW; may be given several times",
     )
+    parser.add_argument(
+        "--style",
+        type=_check_style,
+        action="append",
+        default=[],
+        metavar="STYLE",
+        help="say every text in a style too, such as sad or 'low, soft'; may be given several "
+        "times",
+    )
     add_systems(parser)
     add_whisper(parser)
     parser.add_argument("--title", type=nonempty, default="Samples", help="of the page")
@@ -86,6 +97,14 @@ def samples_arguments(parser: argparse.ArgumentParser) -> None:
     add_bundle(parser)
     add_threads(parser)
     add_quiet(parser)
+
+
+def _check_style(text: str) -> str:
+    try:
+        parse_style(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def samples(arguments: argparse.Namespace) -> None:
@@ -103,6 +122,7 @@ def samples(arguments: argparse.Namespace) -> None:
     settings = SampleSettings(
         seeds=tuple(range(arguments.seed, arguments.seed + arguments.seeds)),
         systems=name_systems(arguments.system),
+        styles=arguments.style,
         edits=[(old, new) for old, new in arguments.edit],
     )
     check_systems(settings.systems, items)

@@ -16,6 +16,7 @@ from valle.evaluation.items import Item
 from valle.evaluation.metrics import EVALUATION_RATE
 from valle.evaluation.plot import TimedWord
 from valle.evaluation.protocols.zero_shot import CODEC, GROUND_TRUTH, SYNTHESIZED
+from valle.styles import Style
 from valle.synthesis.speech import Speech, SpokenSentence
 
 if TYPE_CHECKING:
@@ -74,15 +75,15 @@ class ItemSpeaker:
             self._enrolled = (place, voice)
         return self._enrolled[1]
 
-    def speak(self, item: Item, seed: int) -> ItemClip:
-        """The item's text in its voice.
+    def speak(self, item: Item, seed: int, style: Style | None = None) -> ItemClip:
+        """The item's text in its voice, said as the style asks.
 
         Raises:
             Error: the prompt cannot be used, or the text not be spoken.
         """
         voice = self.enroll(item)
         start = time.perf_counter()
-        speech = self.model.speak(item.text, voice=voice, seed=seed)
+        speech = self.model.speak(item.text, voice=voice, seed=seed, style=style)
         work = time.perf_counter() - start
         samples = resample(speech.audio, speech.sample_rate, EVALUATION_RATE)
         words = tuple((word.word, word.start, word.end) for word in speech.words)

@@ -21,7 +21,7 @@ from valle.evaluation.protocols.items import find_rest
 
 pytest.importorskip("jiwer", reason="needs the extra eval")
 RATE = 16_000
-SAME = ("key", "row", "seed", "text", "seconds", "words", "published_words", "failure")
+TIMES = ("work_seconds", "first_seconds")
 ATTEST = "I hold the rights to this voice"
 
 
@@ -41,6 +41,10 @@ class LoudTranscriber:
 class NoQuality:
     def rate(self, samples: Samples) -> float:
         return 3.0
+
+
+def without_times(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in clip.items() if k not in TIMES} for clip in clips]
 
 
 @pytest.fixture
@@ -88,6 +92,7 @@ def test_a_list_is_evaluated_checked_and_resumed(
     assert rows["theirs"]["failure_rate"]["value"] == 1.0
     assert rows["theirs"]["clips"] == 1
     assert rows["synthesized"]["rtf"]["value"] > 0.0
+    assert rows["ground truth"]["pauses_per_minute"]["value"] >= 0.0
     assert report["truth_gate"]["valid"] is None
     assert rows["ground truth"]["model_similarity"] is None
     assert report["not_measured"]["model_similarity"] == "no --speaker-model FILE was given"
@@ -98,20 +103,14 @@ def test_a_list_is_evaluated_checked_and_resumed(
     assert (tmp_path / "clips" / "text").read_text().startswith("ada-1 Shall we")
     assert not list(tmp_path.glob("*.clips.jsonl"))
 
-    # The same again: ground truth scores as before, and all but times is the same. The key of the
-    # watermark is a new one in every run, which moves figures of speech a little.
+    # The same again: ground truth scores as before, and all but times is the same.
     expected = tmp_path / "before.json"
     expected.write_text(json.dumps(report))
     code, again = run("--expect", str(expected))
     assert code == 0
     assert again["truth_gate"]["valid"] is True
     clips = [clip for clip in report["clips"] if clip["row"] != "theirs"]
-    assert len(again["clips"]) == len(clips)
-    for before, after in zip(clips, again["clips"], strict=True):
-        assert {name: before[name] for name in SAME} == {name: after[name] for name in SAME}
-        if before["seed"] is None:
-            assert before["similarity"] == after["similarity"]
-        assert after["similarity"] == pytest.approx(before["similarity"], abs=0.05)
+    assert without_times(again["clips"]) == without_times(clips)
 
     # Another recording as ground truth: the table is invalid, and says so.
     (voices / "ben" / "1.txt").write_text("Shall we stay at home?")
@@ -198,10 +197,12 @@ def test_a_page_of_samples(
     command = ["samples", str(voices), "-o", str(page), "--bundle", str(debug_bundle)]
     assert main([*command, "--seeds", "1"]) == 6  # nobody's rights were stated
     command += ["--attest", ATTEST, "--threads", "1", "-q", "--title", "<i>&"]
-    assert main([*command, "--seeds", "2"]) == 0
+    assert main([*command, "--style", "sadd"]) == 2
+    assert "did you mean 'sad'?" in capsys.readouterr().err
+    assert main([*command, "--seeds", "2", "--style", "low, soft"]) == 0
     html = (page / "index.html").read_text()
     assert "<h1>&lt;i&gt;&amp;</h1>" in html
-    assert html.count("<figure") == html.count("<audio") == 2 * 5
+    assert html.count("<figure") == html.count("<audio") == 2 * 6
     clips = json.loads((page / "clips.json").read_text())
     assert [clip["clip"] for clip in clips[0]] == [
         "prompt",
@@ -209,6 +210,7 @@ def test_a_page_of_samples(
         "codec resynthesis",
         "synthesized",
         "synthesized",
+        "synthesized, low, soft",
     ]
     for name in {clip.split('"')[0] for clip in html.split('src="')[1:]}:
         assert (page / name).stat().st_size < 60_000

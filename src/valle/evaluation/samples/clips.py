@@ -22,6 +22,7 @@ from valle.evaluation.metrics.speaker_similarity import ResemblyzerEncoder
 from valle.evaluation.metrics.whisper import Transcriber
 from valle.evaluation.metrics.word_errors import WordErrorCounter, WordErrors
 from valle.evaluation.protocols.zero_shot import SYNTHESIZED
+from valle.styles import parse_style
 
 PROMPT = "prompt"
 EDITED = "edited"
@@ -68,6 +69,8 @@ class SampleSettings:
     seeds: tuple[int, ...] = (0, 1)
     systems: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     """Other systems' folders of clips by their names."""
+    styles: Sequence[str] = ()
+    """Styles in which every text is said too, with the first seed, as `parse_style` reads them."""
     edits: Sequence[tuple[str, str]] = ()
     """Words to replace in the ground truth of items that say them, and what replaces them."""
 
@@ -84,7 +87,7 @@ class SampleMaker:
         self._counter = WordErrorCounter() if metrics.transcriber else None
 
     def make(self, item: Item) -> Iterator[SampleClip]:
-        """All clips of an item: prompt, truth, codec, synthesized, other systems, edits.
+        """All clips of an item: prompt, truth, codec, synthesized, styles, other systems, edits.
 
         Raises:
             Error: a recording or text cannot be used.
@@ -97,6 +100,10 @@ class SampleMaker:
             yield self._measure(clip, item.text, embedding)
         for seed in self._settings.seeds:
             yield self._measure(self._speaker.speak(item, seed), item.text, embedding)
+        for style in self._settings.styles:
+            clip = self._speaker.speak(item, self._settings.seeds[0], parse_style(style))
+            styled = dataclasses.replace(clip, row=f"{SYNTHESIZED}, {style}")
+            yield self._measure(styled, item.text, embedding)
         for name, folder in self._settings.systems.items():
             samples = read_system(folder, item)
             if samples is not None:

@@ -8,6 +8,7 @@ import time
 from valle.cli import (
     evaluate_compare,
     evaluate_components,
+    evaluate_editing,
     evaluate_lists,
     evaluate_long,
     evaluate_safety,
@@ -23,6 +24,7 @@ PROTOCOLS: dict[str, Protocol] = (
     | evaluate_lists.PROTOCOLS
     | evaluate_long.PROTOCOLS
     | evaluate_components.PROTOCOLS
+    | evaluate_editing.PROTOCOLS
     | evaluate_safety.PROTOCOLS
     | evaluate_compare.PROTOCOLS
 )

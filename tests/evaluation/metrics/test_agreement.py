@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from valle.arrays import Samples
 from valle.evaluation.metrics import audio_quality
+from valle.evaluation.metrics.speaker_similarity import ResemblyzerEncoder
 from valle.evaluation.metrics.word_errors import (
     PUBLISHED,
     WordErrorCounter,
@@ -154,3 +155,72 @@ def test_stoi_agrees(pairs: list[tuple[Samples, Samples]]) -> None:
         ours = audio_quality.stoi(reference, degraded)
         assert ours == pytest.approx(library.stoi(reference, degraded, 16_000), abs=1e-6)
         assert ours == pytest.approx(reference_stoi(reference, degraded), abs=1e-3)
+
+
+def mel_filters(rate: int, length: int, count: int) -> np.ndarray:
+    """Slaney's mel filters [count, bins], each of unit area, written for this test."""
+
+    def to_hz(mel: np.ndarray) -> np.ndarray:
+        low = mel * 200 / 3  # linear up to 1 kHz, logarithmic above
+        return np.where(mel < 15, low, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
+
+    highest = 15 + 27 * np.log(rate / 2 / 1000) / np.log(6.4)
+    edges = to_hz(np.linspace(0, highest, count + 2))
+    bins = np.fft.rfftfreq(length, 1 / rate)
+    rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
+    return np.maximum(0, np.minimum(rising, falling)) * 2 / (edges[2:] - edges[:-2])[:, None]
+
+
+def reference_embedding(voiced: Samples, weights: dict[str, np.ndarray]) -> np.ndarray:
+    """Resemblyzer's encoder (Wan et al. 2018: three LSTMs over 1.6 s), written for this test."""
+    length, hop, part, step = 400, 160, 160, 77  # samples, samples, frames, frames
+    starts = range(0, max(1, -(-(len(voiced) + 1) // hop) - part + step + 1), step)
+    if len(starts) > 1 and len(voiced) - starts[-1] * hop < 0.75 * part * hop:
+        starts = starts[:-1]
+    missing = max(0, (starts[-1] + part) * hop - len(voiced))
+    padded = np.pad(voiced.astype(float), (length // 2, missing + length // 2))
+    window = np.hanning(length + 1)[:-1]
+    count = (len(padded) - length) // hop + 1
+    frames = np.stack([window * padded[k * hop : k * hop + length] for k in range(count)])
+    mels = np.abs(np.fft.rfft(frames)) ** 2 @ mel_filters(16_000, length, 40).T
+    inputs = np.stack([mels[start : start + part] for start in starts], axis=1)  # [160, parts, 40]
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    for layer in range(3):
+        into, back, bias, other = (
+            weights[f"lstm.{name}_l{layer}"]
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        hidden = cell = np.zeros((len(starts), 256))
+        outputs = []
+        for frame in inputs:
+            gates = frame @ into.T + hidden @ back.T + bias + other
+            enter, forget, candidate, leave = np.split(gates, 4, axis=1)
+            cell = sigmoid(forget) * cell + sigmoid(enter) * np.tanh(candidate)
+            hidden = sigmoid(leave) * np.tanh(cell)
+            outputs.append(hidden)
+        inputs = np.stack(outputs)
+    raw = np.maximum(0, inputs[-1] @ weights["linear.weight"].T + weights["linear.bias"])
+    mean = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).mean(axis=0)
+    return mean / np.linalg.norm(mean)
+
+
+def test_similarity_agrees(
+    encoder: ResemblyzerEncoder, pairs: list[tuple[Samples, Samples]]
+) -> None:
+    library = pytest.importorskip("resemblyzer", reason="needs the extra eval")
+    network = library.VoiceEncoder("cpu", verbose=False)
+    weights = {name: value.double().numpy() for name, value in network.state_dict().items()}
+
+    def embed(samples: Samples) -> np.ndarray:
+        level = np.sqrt(np.mean(samples.astype(float) ** 2))
+        at_level = (samples * 10**-1.5 / level).astype(np.float32)  # -30 dBFS
+        return reference_embedding(library.preprocess_wav(at_level), weights)
+
+    for reference, degraded in pairs:
+        ours = encoder.embed(reference) @ encoder.embed(degraded)
+        assert ours == pytest.approx(embed(reference) @ embed(degraded), abs=1e-3)
+        assert ours < 0.9999  # so that constant embeddings would not agree by chance

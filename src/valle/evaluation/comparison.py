@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valle.errors import UsageError
+from valle.evaluation.metrics.statistics import interval_quantiles
 from valle.evaluation.metrics.word_errors import WordErrors
 from valle.evaluation.report import METRICS, Clip, Metric
 
@@ -175,7 +176,7 @@ def _compare_metric(
     # The interval by bootstrap over the speakers; the probability by exchanging the two systems of
     # random speakers, which changes nothing if they are alike (a paired permutation test).
     resampled = summary.figures(rng.integers(len(speakers), size=shape), np.zeros(shape, bool))
-    low, high = np.nanquantile(resampled[:, 1] - resampled[:, 0], [0.025, 0.975])
+    low, high = np.nanquantile(resampled[:, 1] - resampled[:, 0], interval_quantiles(len(speakers)))
     everybody = np.broadcast_to(np.arange(len(speakers)), shape)
     swapped = summary.figures(everybody, rng.random(shape) < 0.5)
     as_large = np.abs(swapped[:, 1] - swapped[:, 0]) >= abs(observed) - 1e-12

@@ -12,6 +12,7 @@ from valle.evaluation.metrics.statistics import (
     bootstrap_interval,
     bootstrap_median,
     equal_error_rate,
+    interval_quantiles,
     wilson_interval,
 )
 
@@ -26,6 +27,13 @@ def test_bootstrap_interval_of_known_samples() -> None:
     assert bootstrap_interval(scores, np.ones(400)) == (value, low, high)
     with pytest.raises(ValueError, match="at least one"):
         bootstrap_interval([], [])
+
+
+def test_intervals_of_few_speakers_reach_farther() -> None:
+    assert interval_quantiles(1) == (0.0, 1.0)
+    # By scipy: norm.cdf(sqrt(n / (n - 1)) * t.ppf(0.025, n - 1)).
+    for count, low in ((5, 0.000954), (8, 0.005738), (16, 0.013856), (400, 0.024512)):
+        assert interval_quantiles(count) == pytest.approx((low, 1 - low), abs=2e-6)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))

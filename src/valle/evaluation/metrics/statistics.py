@@ -1,7 +1,15 @@
-"""Confidence intervals, and the equal error rate."""
+"""Confidence intervals, and the equal error rate.
+
+Intervals are expanded percentiles (Hesterberg 2015, "What teachers should know about the
+bootstrap"). Resamples of n speakers spread less than n other speakers would, by a factor of
+sqrt((n - 1) / n), and have the tails of a normal distribution instead of those of Student's t.
+Without this, an interval of 95 % over 16 speakers holds 92 times of 100, and over 8 speakers 87.
+"""
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating[Any]]
+
+
+@functools.cache
+def interval_quantiles(count: int) -> tuple[float, float]:
+    """The quantiles of bootstrap figures between which the 95 % interval lies.
+
+    Args:
+        count: how many speakers were resampled.
+    """
+    if count < 2:
+        return 0.0, 1.0
+    # A value of Student's t is sqrt(n - 1) tan(angle), and the angle has a density of cos^(n - 2).
+    angles = np.linspace(-np.pi / 2, np.pi / 2, 100_001)
+    density = np.cos(angles) ** (count - 2)
+    cumulative = np.cumsum(density) - density / 2
+    angle = np.interp(0.025, cumulative / density.sum(), angles)
+    deviation = math.sqrt(count) * math.tan(angle)  # sqrt(n / (n - 1)) times the value of t
+    low = math.erfc(-deviation / math.sqrt(2)) / 2
+    return low, 1.0 - low
 
 
 def bootstrap_interval(
@@ -40,7 +67,7 @@ def bootstrap_interval(
     chosen = np.random.default_rng(seed).integers(len(top), size=(resamples, len(top)))
     tops, bottoms = top[chosen].sum(-1), bottom[chosen].sum(-1)
     ratios = tops[bottoms > 0] / bottoms[bottoms > 0]
-    low, high = np.quantile(ratios, [0.025, 0.975])
+    low, high = np.quantile(ratios, interval_quantiles(len(top)))
     return float(top.sum() / bottom.sum()), float(low), float(high)
 
 
@@ -68,7 +95,7 @@ def bootstrap_median(
         np.median(np.concatenate([values[i] for i in rng.integers(len(values), size=len(values))]))
         for _ in range(resamples)
     ]
-    low, high = np.quantile(medians, [0.025, 0.975])
+    low, high = np.quantile(medians, interval_quantiles(len(values)))
     return float(np.median(np.concatenate(values))), float(low), float(high)
 
 
@@ -140,5 +167,5 @@ def bootstrap_equal_error_rate(
         weights = times[labels]
         if weights[targets].sum() and weights[~targets].sum():
             rates.append(equal_error_rate(scores, targets, weights))
-    low, high = np.quantile(rates, (0.025, 0.975))
+    low, high = np.quantile(rates, interval_quantiles(len(names)))
     return equal_error_rate(scores, targets), float(low), float(high)

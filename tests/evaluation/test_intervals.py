@@ -12,10 +12,10 @@ from valle.evaluation.metrics.word_errors import WordErrors
 from valle.evaluation.report import Clip
 
 
-@pytest.mark.parametrize("speakers", [16, 60])
-def test_intervals_cover_the_true_rate(speakers: int) -> None:
-    # Speakers of different rates, 8 clips of 10 words each: the model card's table, and a list of
-    # usual size.
+@pytest.mark.parametrize(("speakers", "tolerance"), [(8, 0.03), (16, 0.015), (60, 0.015)])
+def test_intervals_cover_the_true_rate(speakers: int, tolerance: float) -> None:
+    # Speakers of different rates, 8 clips of 10 words each: the sample voices, the model card's
+    # table, and a list of usual size. Eight speakers are too few for what no resample shows.
     rng = np.random.default_rng(3)
     words, trials = 80, 3000
     rates = rng.beta(3, 17, size=(trials, speakers))  # mean 0.15
@@ -24,7 +24,7 @@ def test_intervals_cover_the_true_rate(speakers: int) -> None:
     for row in errors:
         _, low, high = bootstrap_interval(row, np.full(speakers, words), resamples=600)
         covered += low <= 0.15 <= high
-    assert abs(covered / trials - 0.95) <= 0.015
+    assert abs(covered / trials - 0.95) <= tolerance
 
 
 def make_report(name: str, rng: np.random.Generator) -> Report:

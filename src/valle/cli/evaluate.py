@@ -9,6 +9,7 @@ from valle.cli import (
     evaluate_compare,
     evaluate_components,
     evaluate_editing,
+    evaluate_emotions,
     evaluate_lists,
     evaluate_long,
     evaluate_safety,
@@ -25,6 +26,7 @@ PROTOCOLS: dict[str, Protocol] = (
     | evaluate_long.PROTOCOLS
     | evaluate_components.PROTOCOLS
     | evaluate_editing.PROTOCOLS
+    | evaluate_emotions.PROTOCOLS
     | evaluate_safety.PROTOCOLS
     | evaluate_compare.PROTOCOLS
 )

@@ -232,6 +232,22 @@ def _figure(metric: Metric, clips: Sequence[Clip]) -> Figure | None:
     return Figure(*bootstrap_interval(numerators, denominators))
 
 
+def figure_by_speaker(parts: Iterable[tuple[str, float, float]]) -> dict[str, float] | None:
+    """A ratio of sums with its interval, for the JSON; None where there is nothing to sum.
+
+    Args:
+        parts: speaker, numerator and denominator of each trial.
+    """
+    sums: dict[str, tuple[float, float]] = {}
+    for speaker, top, bottom in parts:
+        before = sums.get(speaker, (0.0, 0.0))
+        sums[speaker] = before[0] + top, before[1] + bottom
+    if not sums:
+        return None
+    tops, bottoms = zip(*(sums[speaker] for speaker in sorted(sums)), strict=True)
+    return asdict(Figure(*bootstrap_interval(tops, bottoms)))
+
+
 def group_by_row(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
     """The clips of each row, in the order in which the rows first appear."""
     rows: dict[str, list[Clip]] = {}

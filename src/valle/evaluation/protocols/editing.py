@@ -9,7 +9,7 @@ their recording; two halves of a recording tell how similar such short parts can
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,9 +26,8 @@ from valle.evaluation.item_clips import ItemSpeaker
 from valle.evaluation.item_evaluator import ItemMetrics
 from valle.evaluation.material import Row, read_row
 from valle.evaluation.metrics import EVALUATION_RATE
-from valle.evaluation.metrics.statistics import bootstrap_interval
 from valle.evaluation.protocols.zero_shot import CODEC, GROUND_TRUTH
-from valle.evaluation.report import Figure
+from valle.evaluation.report import Figure, figure_by_speaker
 from valle.text.edit_distance import align
 from valle.trust.attestation import ATTESTATION
 
@@ -258,7 +257,8 @@ def summarize(trials: Sequence[Trial]) -> dict[str, Any]:
     for row in ROWS:
         words = [(t.speaker, *t.word_errors[row]) for t in edits if row in t.word_errors]
         voices = [(t.speaker, t.similarities[row], 1) for t in edits if row in t.similarities]
-        rows[row] = {"word_error_rate": _figure(words), "similarity": _figure(voices)}
+        rows[row] = {"word_error_rate": figure_by_speaker(words)}
+        rows[row]["similarity"] = figure_by_speaker(voices)
     joins = [jump for trial in edits for jump in trial.jumps]
     return {
         "rows": rows,
@@ -267,18 +267,6 @@ def summarize(trials: Sequence[Trial]) -> dict[str, Any]:
         "joins_beyond_95th_percentile": float(np.mean(joins)) if joins else None,
         "refused": [trial.refusal for trial in trials if trial.refusal],
     }
-
-
-def _figure(parts: Sequence[tuple[str, float, int]]) -> dict[str, float] | None:
-    """The ratio of sums of (speaker, numerator, denominator); None where there is nothing."""
-    sums: dict[str, tuple[float, int]] = {}
-    for speaker, top, bottom in parts:
-        before = sums.get(speaker, (0.0, 0))
-        sums[speaker] = before[0] + top, before[1] + bottom
-    if not sums:
-        return None
-    tops, bottoms = zip(*(sums[speaker] for speaker in sorted(sums)), strict=True)
-    return asdict(Figure(*bootstrap_interval(tops, bottoms)))
 
 
 def table(summary: dict[str, Any]) -> str:

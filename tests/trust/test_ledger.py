@@ -50,6 +50,17 @@ def test_lines_are_signed_and_chained(file: Path) -> None:
     assert file.read_bytes().endswith(b"\n")
 
 
+def test_a_given_key_begins_an_empty_ledger_alone() -> None:
+    key = keys.generate()
+    ledger.begin_with_key(key)
+    assert ledger.get_signing_key().id == key.id
+    with pytest.raises(ConsentError, match="exists already"):
+        ledger.begin_with_key(keys.generate())
+    assert ledger.get_signing_key().id == key.id
+    ledger.append("speak", receipt="a" * 64)
+    assert audit.audit().faults == ()
+
+
 def alter(lines: list[bytes], rng: random.Random) -> tuple[str, list[bytes], set[int]]:
     """Alter one line: return the kind, the new lines, and numbers one of which must be named."""
     at = rng.randrange(len(lines))

@@ -229,7 +229,9 @@ def test_what_is_damaged_or_older_is_made_again(
     project.narrator = keep_voice(project, other, "other")
     under_other, sentence = BookSpeaker(model, project), project.find(3)
     assert under_other.key(sentence) == speaker.key(sentence)
-    sounds = [each.load_sound(sentence, each.load(sentence)) for each in (speaker, under_other)]
+    record = speaker.load(sentence)
+    assert record is not None
+    sounds = [each.load_sound(sentence, record) for each in (speaker, under_other)]
     assert sounds[0].shape == sounds[1].shape
     assert np.abs(sounds[0] - sounds[1]).max() > 1e-3
 

@@ -115,7 +115,8 @@ def predict_blocks_in_pytorch(
 ) -> list[Codes]:
     """Predict all blocks in PyTorch: windows written out, the prompt computed again for each."""
     size, residual = models.nar.size, prompt_residual_in_pytorch(models, prompt)
-    frames, blocks, start = len(target.codes), [], 0
+    blocks: list[Codes] = []
+    frames, start = len(target.codes), 0
     first = first_block_frames(size.block, early)
     while start < frames:
         usual = [*first, *[size.block] * frames][len(blocks)]

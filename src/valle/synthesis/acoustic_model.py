@@ -231,9 +231,7 @@ class AcousticModel:
 
         done = 0
         style = pending.utterance.style
-        for codes in self._nar.predict_residuals(
-            pending.prompt.nar, read_frames(), style, early
-        ):
+        for codes in self._nar.predict_residuals(pending.prompt.nar, read_frames(), style, early):
             yield codes, np.array(visited[done : done + len(codes)], np.int64)
             done += len(codes)
             after_block()

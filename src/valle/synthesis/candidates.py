@@ -129,9 +129,8 @@ class CandidateSelector:
         blocks: list[tuple[Codes, Ints]],
     ) -> Iterator[tuple[Codes, Ints]]:
         """Yield the blocks of an utterance with its ends trimmed; the whole ones go to `blocks`."""
-
-        # A single candidate is heard while it is made. Of text that is still coming, the first block
-        # has to last until the next word is there.
+        # A single candidate is heard while it is made. Of text that is still coming, the first
+        # block has to last until the next word is there.
         early = self._max_candidates == 1 and pending.utterance.opened is None
 
         def record() -> Iterator[tuple[Codes, Ints]]:

@@ -35,7 +35,7 @@ STEPS = 50
 
 @pytest.fixture(autouse=True)
 def fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compute in fp32: sums in another order round otherwise, and in bfloat16 the losses show it."""
+    """Compute in fp32: sums in another order round otherwise, which bfloat16 shows."""
     monkeypatch.setenv("VALLE_BFLOAT16", "0")
 
 

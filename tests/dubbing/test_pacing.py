@@ -83,7 +83,8 @@ def test_what_cannot_be_faster_is_not_tried_again() -> None:
     [
         ([0.15], 1, 0.15),  # about as clear as the others
         ([0.3, 0.2], 2, 0.2),
-        ([0.3, 0.4], 2, 0.3),
+        ([0.3, 0.24, 0.25], 3, 0.24),  # twice, and no more
+        ([0.3, 0.4, 0.4], 3, 0.3),
     ],
 )
 def test_what_is_less_clear_than_the_rest_is_spoken_again(

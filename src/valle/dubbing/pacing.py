@@ -24,6 +24,7 @@ from valle.dubbing.speaking import CueLength, CueRequest, CueSpeaker, CueSpeech
 _USUAL_COMPRESSION = 1.055  # of what is spoken for a length, which is met within some percent
 _LEAST_COMPRESSION = 0.97  # what came out a little too short is made longer
 _LONGER = 1.03  # times as long as asked, from which on the phonemes left no choice
+_IMPROVEMENTS = 2  # times that what is too long or less clear than most is spoken again
 _MORE_ERRORS = 0.03  # phoneme error rate over the film's median at which a cue is spoken again
 
 Result = TypeVar("Result")
@@ -74,19 +75,17 @@ def speak_in_time(
         for request, length, goal in zip(requests, lengths, (natural / rates).tolist(), strict=True)
     ]
     chosen = _run(speaker.speak_all, tried, "speaking cues", progress)
-    for i, (request, speech) in enumerate(zip(tried, chosen, strict=True)):
-        if request.seconds is None:  # perhaps not the take that was measured
-            natural[i] = speech.word_seconds
-    wanted = _plan_words(natural, chosen, slots, max_rate)
     usual_errors = float(np.median([speech.phoneme_error_rate for speech in chosen]))
-    again: dict[int, CueRequest] = {}
-    for i, (request, speech) in enumerate(zip(tried, chosen, strict=True)):
-        better = _try_again(request, speech, float(wanted[i]), usual_errors)
-        if better is not None:
-            again[i] = better
-    spoken = _run(speaker.speak_all, list(again.values()), "improving cues", progress)
-    for i, speech in zip(again, spoken, strict=True):
-        chosen[i] = min(chosen[i], speech, key=lambda each: _rank(each, wanted[i]))
+    for _ in range(_IMPROVEMENTS):
+        wanted = _plan_words(natural, chosen, slots, max_rate)
+        again: dict[int, CueRequest] = {}
+        for i, (request, speech) in enumerate(zip(tried, chosen, strict=True)):
+            better = _try_again(request, speech, float(wanted[i]), usual_errors)
+            if better is not None:
+                again[i] = tried[i] = better
+        spoken = _run(speaker.speak_all, list(again.values()), "improving cues", progress)
+        for i, speech in zip(again, spoken, strict=True):
+            chosen[i] = min(chosen[i], speech, key=lambda each: _rank(each, wanted[i]))
     wanted = _plan_words(natural, chosen, slots, max_rate)
     return [
         PacedCue(own, speech, _limit_factor(speech.word_seconds / goal) if goal < own else 1.0)

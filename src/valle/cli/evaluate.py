@@ -8,6 +8,7 @@ import time
 from valle.cli import (
     evaluate_compare,
     evaluate_components,
+    evaluate_dubbing,
     evaluate_editing,
     evaluate_emotions,
     evaluate_lists,
@@ -25,6 +26,7 @@ PROTOCOLS: dict[str, Protocol] = (
     | evaluate_lists.PROTOCOLS
     | evaluate_long.PROTOCOLS
     | evaluate_components.PROTOCOLS
+    | evaluate_dubbing.PROTOCOLS
     | evaluate_editing.PROTOCOLS
     | evaluate_emotions.PROTOCOLS
     | evaluate_safety.PROTOCOLS

@@ -11,7 +11,7 @@ from valle.cli.evaluate_items import add_items, read_items
 from valle.cli.evaluate_lists import describe_evaluators, make_metrics
 from valle.cli.evaluate_speech import add_whisper
 from valle.evaluation.item_clips import ItemSpeaker
-from valle.evaluation.items import hash_items
+from valle.evaluation.items import hash_items, select_voices
 from valle.evaluation.protocols import emotions
 from valle.evaluation.report import report
 from valle.evaluation.versions import describe_versions
@@ -32,7 +32,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> Outcome:
-    voices = emotions.select_voices(read_items(arguments))[: arguments.voices]
+    voices = select_voices(read_items(arguments))[: arguments.voices]
     model = load(arguments.bundle, threads=arguments.threads)
     metrics = make_metrics(arguments, model)
     speaker = ItemSpeaker(model, ATTESTATION)

@@ -100,6 +100,12 @@ def select_items(items: Sequence[Item], count: int | None) -> list[Item]:
     return [items[index * len(items) // count] for index in range(count)]
 
 
+def select_voices(items: Sequence[Item]) -> list[Item]:
+    """One item for each voice of a list: its first."""
+    first = {item.speaker: item for item in reversed(items)}
+    return [first[name] for name in sorted(first)]
+
+
 def hash_items(items: Sequence[Item]) -> str:
     """SHA-256 of the keys, texts and recordings of a list: what its figures depend on."""
     digest = hashlib.sha256()

@@ -70,12 +70,6 @@ class Trial:
     """Word errors and words by emotion, "" for the plain clip; none without Whisper."""
 
 
-def select_voices(items: Sequence[Item]) -> list[Item]:
-    """One item for each voice of a list: its first."""
-    first = {item.speaker: item for item in reversed(items)}
-    return [first[name] for name in sorted(first)]
-
-
 def run_trials(
     speaker: ItemSpeaker,
     voices: Sequence[Item],
@@ -87,7 +81,7 @@ def run_trials(
 
     Args:
         speaker: of the model.
-        voices: from `select_voices`. The prompt stands for a ground truth that is not there.
+        voices: one item for each voice. The prompt stands for a ground truth that is not there.
         metrics: speaker similarity, and Whisper if it is there.
         seed: of the speech.
         quiet: no progress bar.

@@ -177,7 +177,8 @@ def test_a_quality_that_hears_nothing_is_found(items: list[Item]) -> None:
 def test_a_wrong_rate_that_is_not_noticed_is_found(
     items: list[Item], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(item_evaluator, "EVALUATION_RATE", 10**9)  # all clips are as long as nothing
+    # All clips are as long as nothing.
+    monkeypatch.setattr(item_evaluator, "EVALUATION_RATE", 10**9)
     monkeypatch.setitem(
         report.METRICS,
         "words_per_second",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def test_cues_can_be_said_in_time() -> None:
     assert min(slots) >= 0.8
     rates = [length / slot for length, slot in zip(lengths, slots, strict=True)]
     assert 1.2 < max(rates) <= 1.35 + 1e-9
-    assert all(after[0] >= before[1] for before, after in zip(times, times[1:], strict=False))
+    assert all(after[0] >= before[1] for before, after in itertools.pairwise(times))
     assert write_lines(3) == write_lines(12)[:3]
 
 

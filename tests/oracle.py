@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 
 from valle.arrays import Floats, Samples
+from valle.cli import evaluate_lists
 
 RATE = 16_000
 
@@ -75,3 +77,27 @@ class OracleQuality:
     def rate(self, samples: Samples) -> float:
         spectrum = np.abs(np.fft.rfft(samples, RATE))
         return 1.0 if np.median(spectrum) > 0.02 * spectrum.max() else 3.0
+
+
+class FixedQuality:
+    """Rates everything 3."""
+
+    def rate(self, samples: Samples) -> float:
+        return 3.0
+
+
+class DeafTranscriber:
+    """Hears nothing."""
+
+    def transcribe(self, samples: Samples) -> str:
+        return ""
+
+    def describe(self) -> dict[str, Any]:
+        return {"model": "deaf"}
+
+
+def replace_evaluators(monkeypatch: pytest.MonkeyPatch, transcriber: object) -> None:
+    """Let commands that evaluate lists and trials measure without large models."""
+    monkeypatch.setattr(evaluate_lists, "ResemblyzerEncoder", OracleEncoder)
+    monkeypatch.setattr(evaluate_lists, "DNSMOS", FixedQuality)
+    monkeypatch.setattr(evaluate_lists, "load_whisper", lambda _arguments: transcriber)

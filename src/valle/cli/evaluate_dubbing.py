@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 
 from valle.cli.arguments import Integer
 from valle.cli.evaluate_common import Outcome, Protocol, add_model, add_output
-from valle.cli.evaluate_items import add_items, read_items
-from valle.cli.evaluate_lists import describe_evaluators, make_metrics
+from valle.cli.evaluate_items import add_items
+from valle.cli.evaluate_lists import make_metrics
 from valle.cli.evaluate_speech import add_whisper
+from valle.cli.evaluate_trials import add_voices, read_voices, report_trials
 from valle.evaluation.item_clips import ItemSpeaker
-from valle.evaluation.items import hash_items, select_voices
+from valle.evaluation.items import hash_items
 from valle.evaluation.protocols import dubbing
-from valle.evaluation.report import report
-from valle.evaluation.versions import describe_versions
 from valle.synthesis.model import load
 from valle.trust.attestation import ATTESTATION
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_items(parser)
-    parser.add_argument(
-        "--voices", type=Integer(1), metavar="N", help="only the first N voices (default: all)"
-    )
+    add_voices(parser)
     parser.add_argument(
         "--cues",
         type=Integer(2),
@@ -38,22 +34,14 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> Outcome:
-    voices = select_voices(read_items(arguments))[: arguments.voices]
+    voices = read_voices(arguments)
     model = load(arguments.bundle, threads=arguments.threads)
     metrics = make_metrics(arguments, model)
     speaker = ItemSpeaker(model, ATTESTATION)
     trials = list(dubbing.run_trials(speaker, voices, metrics, arguments.cues, arguments.quiet))
-    summary = dubbing.summarize(trials)
-    missing = {} if arguments.whisper else {"word_error_rate": "no --whisper FOLDER was given"}
-    content = {"not_measured": missing, **summary, "trials": [asdict(trial) for trial in trials]}
-    settings = {
-        "items_sha256": hash_items(voices),
-        "cues": arguments.cues,
-        "evaluators": describe_evaluators(metrics, model),
-        "versions": describe_versions(),
-    }
-    text = "\n".join([dubbing.table(summary), *(f"empty column: {r}" for r in missing.values())])
-    return Outcome(report("dubbing", content, **settings), text, model)
+    return report_trials(
+        dubbing, trials, metrics, model, items_sha256=hash_items(voices), cues=arguments.cues
+    )
 
 
 PROTOCOLS = {

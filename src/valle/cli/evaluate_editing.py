@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 
 from valle.cli.arguments import Integer, add_seed
 from valle.cli.evaluate_common import Outcome, Protocol, add_heldout, add_model, add_output
-from valle.cli.evaluate_lists import describe_evaluators, make_metrics
+from valle.cli.evaluate_lists import make_metrics
 from valle.cli.evaluate_speech import add_whisper
+from valle.cli.evaluate_trials import report_trials
 from valle.errors import UsageError
 from valle.evaluation.material import read_manifests, read_names
 from valle.evaluation.protocols import editing
-from valle.evaluation.report import report
-from valle.evaluation.versions import describe_versions
 from valle.synthesis.model import load
 
 
@@ -45,16 +43,7 @@ def _evaluate(arguments: argparse.Namespace) -> Outcome:
     metrics = make_metrics(arguments, model)
     settings = editing.Settings(arguments.edits, arguments.seed, arguments.quiet)
     trials = list(editing.run_trials(model, rows, metrics, settings))
-    summary = editing.summarize(trials)
-    missing = {} if arguments.whisper else {"word_error_rate": "no --whisper FOLDER was given"}
-    content = {"not_measured": missing, **summary, "trials": [asdict(trial) for trial in trials]}
-    recorded = {
-        "seed": arguments.seed,
-        "evaluators": describe_evaluators(metrics, model),
-        "versions": describe_versions(),
-    }
-    text = "\n".join([editing.table(summary), *(f"empty column: {r}" for r in missing.values())])
-    return Outcome(report("editing", content, **recorded), text, model)
+    return report_trials(editing, trials, metrics, model, seed=arguments.seed)
 
 
 PROTOCOLS = {

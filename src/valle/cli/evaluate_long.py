@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 
-from valle.cli.arguments import Integer, add_seed, path
+from valle.cli.arguments import add_seed, path
 from valle.cli.evaluate_common import Outcome, Protocol, add_model, add_output
 from valle.cli.evaluate_lists import (
     add_speaker_model,
@@ -14,6 +14,7 @@ from valle.cli.evaluate_lists import (
     make_metrics,
 )
 from valle.cli.evaluate_speech import add_whisper
+from valle.cli.evaluate_trials import add_voices
 from valle.cli.texts import read_text
 from valle.evaluation.item_clips import ItemSpeaker
 from valle.evaluation.item_evaluator import ItemEvaluator
@@ -36,9 +37,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the text that every voice speaks from its beginning to its end, such as a chapter",
     )
-    parser.add_argument(
-        "--voices", type=Integer(1), metavar="N", help="only the first N voices (default: all)"
-    )
+    add_voices(parser)
     add_model(parser)
     add_whisper(parser)
     add_speaker_model(parser)

@@ -5,16 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
 from evaluation_samples import TRANSCRIPT, VOICE
-from oracle import OracleEncoder
-from valle.arrays import Samples
-from valle.cli import evaluate_lists
+from oracle import DeafTranscriber, replace_evaluators
 from valle.cli.main import main
 from valle.evaluation.films import lay_out, write_lines
 from valle.evaluation.protocols import dubbing
@@ -57,25 +54,10 @@ def test_figures_of_known_trials() -> None:
     assert "phoneme errors, own pace" in dubbing.table(summary)
 
 
-class DeafTranscriber:
-    def transcribe(self, samples: Samples) -> str:
-        return ""
-
-    def describe(self) -> dict[str, Any]:
-        return {"model": "deaf"}
-
-
-class NoQuality:
-    def rate(self, samples: Samples) -> float:
-        return 3.0
-
-
 def test_a_voice_dubs_and_is_measured(
     tmp_path: Path, debug_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluate_lists, "ResemblyzerEncoder", OracleEncoder)
-    monkeypatch.setattr(evaluate_lists, "DNSMOS", NoQuality)
-    monkeypatch.setattr(evaluate_lists, "load_whisper", lambda _arguments: DeafTranscriber())
+    replace_evaluators(monkeypatch, DeafTranscriber())
     recorded, rate = soundfile.read(VOICE, dtype="float32")
     soundfile.write(tmp_path / "ada.wav", recorded[: 2 * rate], rate)
     (tmp_path / "ada.txt").write_text(TRANSCRIPT)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from evaluation_samples import TRANSCRIPT, VOICE
-from oracle import OracleEncoder
-from valle.arrays import Samples
-from valle.cli import evaluate_lists
+from oracle import DeafTranscriber, replace_evaluators
 from valle.cli.main import main
 from valle.evaluation.protocols import editing
 
@@ -81,25 +78,10 @@ def test_figures_of_known_trials() -> None:
     assert "0.250 [0.250, 0.250]" in editing.table(summary)
 
 
-class DeafTranscriber:
-    def transcribe(self, samples: Samples) -> str:
-        return ""
-
-    def describe(self) -> dict[str, Any]:
-        return {"model": "deaf"}
-
-
-class NoQuality:
-    def rate(self, samples: Samples) -> float:
-        return 3.0
-
-
 def test_a_recording_is_edited_and_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(evaluate_lists, "ResemblyzerEncoder", OracleEncoder)
-    monkeypatch.setattr(evaluate_lists, "DNSMOS", NoQuality)
-    monkeypatch.setattr(evaluate_lists, "load_whisper", lambda _arguments: DeafTranscriber())
+    replace_evaluators(monkeypatch, DeafTranscriber())
     other = "The old clock on the kitchen wall was never right in all those years."
     rows = [
         {"audio": str(VOICE), "corpus": "c", "speaker": speaker, "text": text, "seconds": 6.2}

@@ -11,10 +11,9 @@ import pytest
 import soundfile
 
 from evaluation_samples import TRANSCRIPT, VOICE
-from oracle import OracleEncoder
+from oracle import replace_evaluators
 from signals import RATE, hum
 from valle.arrays import Samples
-from valle.cli import evaluate_lists
 from valle.cli.main import main
 from valle.evaluation.protocols import emotions
 from valle.styles import EMOTIONS, Style
@@ -68,17 +67,10 @@ class LongTranscriber:
         return {"model": "long"}
 
 
-class NoQuality:
-    def rate(self, samples: Samples) -> float:
-        return 3.0
-
-
 def test_a_voice_is_measured_from_end_to_end(
     tmp_path: Path, debug_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluate_lists, "ResemblyzerEncoder", OracleEncoder)
-    monkeypatch.setattr(evaluate_lists, "DNSMOS", NoQuality)
-    monkeypatch.setattr(evaluate_lists, "load_whisper", lambda _arguments: LongTranscriber())
+    replace_evaluators(monkeypatch, LongTranscriber())
     recorded, rate = soundfile.read(VOICE, dtype="float32")
     soundfile.write(tmp_path / "ada.wav", recorded[: 2 * rate], rate)
     (tmp_path / "ada.txt").write_text(TRANSCRIPT)

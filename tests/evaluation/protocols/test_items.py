@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from evaluation_samples import TRANSCRIPT, VOICE
-from oracle import OracleEncoder
+from oracle import FixedQuality, OracleEncoder
 from valle.arrays import Samples
 from valle.cli import evaluate_lists, samples
 from valle.cli.main import main
@@ -38,11 +38,6 @@ class LoudTranscriber:
         return {"model": "loud"}
 
 
-class NoQuality:
-    def rate(self, samples: Samples) -> float:
-        return 3.0
-
-
 def without_times(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in clip.items() if k not in TIMES} for clip in clips]
 
@@ -66,7 +61,7 @@ def run(voices: Path, debug_bundle: Path, tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr(module, "ResemblyzerEncoder", OracleEncoder)
         transcriber = LoudTranscriber("Shall we walk down to the river?")
         monkeypatch.setattr(module, "load_whisper", lambda _arguments, t=transcriber: t)
-    monkeypatch.setattr(evaluate_lists, "DNSMOS", NoQuality)
+    monkeypatch.setattr(evaluate_lists, "DNSMOS", FixedQuality)
 
     def evaluate(*more: str) -> tuple[int, dict[str, Any]]:
         output = tmp_path / "report.json"

@@ -11,9 +11,8 @@ import pytest
 import soundfile
 
 from evaluation_samples import VOICE
-from oracle import OracleEncoder
+from oracle import replace_evaluators
 from valle.arrays import Samples
-from valle.cli import evaluate_lists
 from valle.cli.main import main
 from valle.evaluation.protocols.long_form import QUARTERS
 
@@ -29,16 +28,9 @@ class FixedTranscriber:
         return {"model": "fixed"}
 
 
-class NoQuality:
-    def rate(self, samples: Samples) -> float:
-        return 3.0
-
-
 @pytest.fixture
 def evaluate(tmp_path: Path, debug_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(evaluate_lists, "ResemblyzerEncoder", OracleEncoder)
-    monkeypatch.setattr(evaluate_lists, "DNSMOS", NoQuality)
-    monkeypatch.setattr(evaluate_lists, "load_whisper", lambda _arguments: FixedTranscriber())
+    replace_evaluators(monkeypatch, FixedTranscriber())
     recorded, rate = soundfile.read(VOICE, dtype="float32")
     for name in ("ada", "ben"):
         soundfile.write(tmp_path / f"{name}.wav", recorded[: 3 * rate], rate)

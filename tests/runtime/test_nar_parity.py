@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from valle.arrays import AnyFloats, Codes, Floats, Ints
-from valle.runtime.nar import NAR, NARPrompt, first_block_frames
+from valle.runtime.nar import MIN_FIRST_BLOCK, NAR, NARPrompt, first_block_frames
 from valle.runtime.speaker_encoder import EMBEDDING_DIM
 
 torch = pytest.importorskip("torch")
@@ -188,6 +188,28 @@ def test_first_block_is_predicted_before_the_end_is_known(
     lengths = [len(block) for block in nar.predict_residuals(prompt, frames(), early=early)]
     assert lengths[:-1] == usual + [size.block] * (len(lengths) - 1 - len(usual))
     assert sum(lengths) == 100
+
+
+@pytest.mark.parametrize("count", [20, 34, 100])
+def test_blocks_of_live_text_come_later_and_are_the_same(
+    models: RandomModels, nar: NAR, count: int
+) -> None:
+    taken = []
+
+    def frames() -> Iterator[tuple[int, int, int]]:
+        for code in range(count):
+            taken.append(code)
+            yield code, 1, 0
+
+    prompt = prefill(nar, make_utterance(18, frames=0))
+    expected = list(nar.predict_residuals(prompt, frames(), early=True))
+    taken.clear()
+    live = nar.predict_residuals(prompt, frames(), early=True, live=True)
+    blocks = [next(live)]
+    assert len(taken) == min(count, MIN_FIRST_BLOCK + models.nar.size.ahead)
+    blocks += live
+    assert [len(block) for block in blocks] == [len(block) for block in expected]
+    np.testing.assert_array_equal(np.concatenate(blocks), np.concatenate(expected))
 
 
 def test_awaited_blocks_are_shorter() -> None:

@@ -21,7 +21,8 @@ from valle.runtime.conditioning import is_style_set, make_style_input
 if TYPE_CHECKING:
     from valle.bundle.bundle import Bundle
 
-# Frames of a block that is not held back. The first one must last until the next word has come.
+# Frames of a block that is not held back. Those at the beginning must last until the next word of a
+# text that is still coming has come.
 MIN_FIRST_BLOCK, MIN_BLOCK = 24, 8
 _PROMPT, _TARGET = 0, 1  # kinds of rows
 
@@ -115,6 +116,7 @@ class NAR:
         frames: Iterable[tuple[int, int, int] | None],
         style: Ints | None = None,
         early: bool = False,
+        live: bool = False,
     ) -> Iterator[Codes]:
         """Predict the residual codebooks of frames as they arrive, one block at a time.
 
@@ -129,6 +131,8 @@ class NAR:
                 it: the block then has the frames that `ahead` frames are known after.
             style: [5] classes as in `valle.audio.prosody`; None leaves all unset.
             early: See `first_block_frames`.
+            live: The text is still coming, so that the first block waits until `MIN_FIRST_BLOCK`
+                frames could follow each other. The blocks are the same.
 
         Yields:
             [frames, codebooks] codes of a block.
@@ -139,12 +143,14 @@ class NAR:
         past, size = 0, next(sizes)
         source = iter(frames)
         while True:
-            ended, block = False, size
-            while past + size + config.ahead > len(rows):
+            ended, block, enough = False, size, past + size + config.ahead
+            awaited = max(enough, MIN_FIRST_BLOCK + config.ahead) if live and not past else enough
+            while len(rows) < awaited:
                 try:
                     frame = next(source)
                 except StopIteration:
-                    ended, block = True, len(rows) - past
+                    if len(rows) < enough:
+                        ended, block = True, len(rows) - past
                     break
                 if frame is not None:
                     rows.append(frame)
@@ -153,7 +159,8 @@ class NAR:
                     break
             if past == len(rows):
                 return
-            yield self._predict_window(prompt, np.array(rows), style)[past : past + block]
+            window = np.array(rows[: past + block + config.ahead])
+            yield self._predict_window(prompt, window, style)[past : past + block]
             if ended:
                 return
             dropped = max(0, past + block - config.past)

@@ -230,8 +230,9 @@ class AcousticModel:
                 yield code, int(symbols.ids[symbol]), int(symbols.stress[symbol])
 
         done = 0
-        style = pending.utterance.style
-        for codes in self._nar.predict_residuals(pending.prompt.nar, read_frames(), style, early):
+        style, live = pending.utterance.style, pending.utterance.opened is not None
+        prompt = pending.prompt.nar
+        for codes in self._nar.predict_residuals(prompt, read_frames(), style, early, live):
             yield codes, np.array(visited[done : done + len(codes)], np.int64)
             done += len(codes)
             after_block()

@@ -129,9 +129,7 @@ class CandidateSelector:
         blocks: list[tuple[Codes, Ints]],
     ) -> Iterator[tuple[Codes, Ints]]:
         """Yield the blocks of an utterance with its ends trimmed; the whole ones go to `blocks`."""
-        # A single candidate is heard while it is made. Of text that is still coming, the first
-        # block has to last until the next word is there.
-        early = self._max_candidates == 1 and pending.utterance.opened is None
+        early = self._max_candidates == 1  # which is heard while it is made
 
         def record() -> Iterator[tuple[Codes, Ints]]:
             for block in self._acoustic_model.generate(pending, after_block, early):

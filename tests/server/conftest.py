@@ -80,7 +80,10 @@ class LiveServer:
             free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             free.bind(("127.0.0.1", port))
             self.port = free.getsockname()[1]
-        config = uvicorn.Config(app, port=self.port, log_config=None, access_log=False, **settings)
+        # What is still streamed to a browser must not outlive its test: this server's threads would
+        # go on with the data folder of the next one.
+        settings |= {"timeout_graceful_shutdown": 5, "access_log": False}
+        config = uvicorn.Config(app, port=self.port, log_config=None, **settings)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
@@ -98,7 +101,8 @@ class LiveServer:
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
-        self._thread.join(20)
+        self._thread.join(60)
+        assert not self._thread.is_alive()
 
 
 @pytest.fixture

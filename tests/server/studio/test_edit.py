@@ -172,7 +172,7 @@ def test_another_voice_than_that_of_the_recording_is_refused(studio: Studio) -> 
     studio.see("It could not be made")
     studio.see("the voice Flora is not the one in the recording")
     studio.click("Delete version 1")
-    page.get_by_label("Version 1").wait_for(state="detached")
+    page.get_by_role("region", name="Version 1").wait_for(state="detached")
     studio.click("Delete it")
     page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
     studio.see("Edit a recording")

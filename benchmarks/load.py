@@ -14,10 +14,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import datetime
 import json
 import os
-import platform
 import random
 import sys
 import time
@@ -34,6 +32,7 @@ from load_clients import (
     BrokenAnswerError,
     Server,
     SocketClient,
+    describe_machine,
     finish,
     leave_after_first_audio,
     make_text,
@@ -274,12 +273,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--bundle", help="folder of a bundle (default: the built-in one)")
     options = parser.parse_args()
-    result: dict[str, Any] = {
-        "date": datetime.date.today().isoformat(),
-        "machine": platform.processor() or platform.machine(),
-        "processors": len(os.sched_getaffinity(0)),
-        "load_before": round(os.getloadavg()[0], 2),
-    }
+    result = describe_machine()
     with start_server(options.bundle) as server:
         result["memory_at_rest_mb"] = round(server.memory())
         for name in options.only:

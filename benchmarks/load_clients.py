@@ -1,12 +1,17 @@
-"""What `load.py` is made of: a server of its own, and clients that note when sound comes."""
+"""What `load.py` is made of: a server of its own, and clients that note when sound comes.
+
+`studio.py` starts the same server.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import contextlib
+import datetime
 import json
 import os
+import platform
 import random
 import signal
 import socket
@@ -76,6 +81,16 @@ class Server:
         """Return how many failures of its own the server has logged."""
         lines = self.log.read_text(errors="replace").splitlines()
         return sum('"level": "error"' in line or "Traceback" in line for line in lines)
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return the date, the machine and its load: the beginning of a result."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": platform.processor() or platform.machine(),
+        "processors": len(os.sched_getaffinity(0)),
+        "load_before": round(os.getloadavg()[0], 2),
+    }
 
 
 @contextlib.contextmanager

@@ -12,10 +12,8 @@ machine. Linux only, with the extra `serve`, playwright and Chromium.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import random
 import shutil
 import sys
@@ -28,7 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from load_clients import make_text, start_server
+from load_clients import describe_machine, make_text, start_server
 from studio_page import FLAGS, Studio
 
 _CHARACTERS_PER_SECOND = 14  # of speech
@@ -298,12 +296,7 @@ def main() -> None:
     options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    result: dict[str, Any] = {
-        "date": datetime.date.today().isoformat(),
-        "machine": platform.processor() or platform.machine(),
-        "processors": len(os.sched_getaffinity(0)),
-        "load_before": round(os.getloadavg()[0], 2),
-    }
+    result = describe_machine()
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     with start_server(options.bundle) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))

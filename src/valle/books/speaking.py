@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-import numpy as np
-
 from valle.arrays import Samples
 from valle.books.options import BookOptions
 from valle.books.project import BookSentence, Project, make_folder
@@ -19,15 +17,14 @@ from valle.synthesis.model import Model
 from valle.text.delivery import Delivery, DirectedText, Passage
 from valle.text.reading import make_reading
 from valle.trust import ledger
+from valle.trust.marking import make_watermark
 from valle.voices import registry
 from valle.voices.voice import Voice
-from valle.watermark.embed import Payload, WatermarkEmbedder
 
 THREADS = 2  # that encode parts of a book
 # Sentences that are spoken at once share the steps of the AR model, and the other graphs run beside
 # them. More would not make a step much cheaper, and more would be lost when it is interrupted.
 _SENTENCES = 4
-_DECODED_FRAMES = 1500  # at once; bounds the memory that a long sentence takes
 
 
 @dataclass(frozen=True)
@@ -101,13 +98,8 @@ class BookSpeaker:
         return self._decode(record, voice) if sound is None else sound
 
     def _decode(self, record: SpokenRecord, voice: Voice) -> Samples:
-        owner_key = ledger.get_signing_key().derive_watermark_key()
-        payload = Payload.for_receipt(owner_key, voice.consent["id"])
-        codec = self.model.codec
-        watermark = WatermarkEmbedder(codec.sample_rate, owner_key, payload)
-        stream = codec.stream(self.model.embedding(voice), watermark)
-        blocks = np.split(record.codes, range(_DECODED_FRAMES, len(record.codes), _DECODED_FRAMES))
-        return np.concatenate([*map(stream.feed, blocks), stream.finish()])
+        watermark = make_watermark(self.model.sample_rate, voice.consent["id"])
+        return self.model.codec.decode(record.codes, self.model.embedding(voice), watermark)
 
     def speak(self, sentence: BookSentence) -> SpokenRecord:
         """Speak one sentence, and keep it.

@@ -33,10 +33,10 @@ from valle.synthesis.infilling import infill
 from valle.text.reading import make_reading
 from valle.text.symbols import BORDERS
 from valle.trust import ledger
+from valle.trust.marking import make_watermark
 from valle.trust.spoken import SpokenPrints
 from valle.version import __version__
 from valle.voices.voice import Voice
-from valle.watermark.embed import Payload, WatermarkEmbedder
 
 if TYPE_CHECKING:
     from valle.synthesis.model import Model
@@ -215,12 +215,11 @@ class _Editor:
         self._embedding = model.embedding(voice)
         self._ar, self._nar = ARDecoder(model.bundle), NAR(model.bundle)
         self._recognizer = PhonemeRecognizer(model.bundle)
-        self._owner_key = ledger.get_signing_key().derive_watermark_key()
-        self._payload = Payload.for_receipt(self._owner_key, voice.consent["id"])
+        self._receipt = voice.consent["id"]
 
     def describe_watermark(self) -> dict[str, Any]:
         """Describe the watermark of the new speech for the record."""
-        return self._make_watermark().describe()
+        return make_watermark(self._model.sample_rate, self._receipt).describe()
 
     def edit(
         self, sound: EditableSound, span: Span, progress: Callable[[], None] | None
@@ -261,8 +260,8 @@ class _Editor:
             rng = np.random.default_rng((self._options.seed, span.start, candidate))
             new = infill(self._ar, self._nar, request, Sampling(), rng)
             spliced = np.concatenate([codes[:before], new, codes[len(codes) - after :]])
-            stream = self._model.codec.stream(self._embedding, self._make_watermark())
-            samples = np.concatenate([stream.feed(spliced), stream.finish()])
+            watermark = make_watermark(self._model.sample_rate, self._receipt)
+            samples = self._model.codec.decode(spliced, self._embedding, watermark)
             recognition = self._recognizer.transcribe(samples)
             heard = [
                 guess
@@ -277,9 +276,6 @@ class _Editor:
         assert best is not None
         hop = self._model.codec.hop
         return Patch(best[1], self._model.sample_rate, before * hop, after * hop), best[0]
-
-    def _make_watermark(self) -> WatermarkEmbedder:
-        return WatermarkEmbedder(self._model.sample_rate, self._owner_key, self._payload)
 
 
 def _record(model: Model, span: Span, voice: Voice, options: EditOptions) -> None:

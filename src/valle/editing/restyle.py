@@ -19,10 +19,10 @@ from valle.editing.sound import ChangedRecording, read_editable
 from valle.errors import ConsentError, UsageError
 from valle.styles import Style, parse_style
 from valle.trust import ledger
+from valle.trust.marking import make_watermark
 from valle.trust.spoken import SpokenPrints
 from valle.version import __version__
 from valle.voices.voice import Voice
-from valle.watermark.embed import Payload, WatermarkEmbedder
 
 if TYPE_CHECKING:
     from valle.synthesis.model import Model
@@ -82,11 +82,7 @@ def restyle_recording(
     original = hashlib.sha256(sound.samples.tobytes()).hexdigest()
     receipt = voice.consent["id"]
     ledger.append("restyle", receipt=receipt, samples_sha256=original, voice=voice.name)
-    owner_key = ledger.get_signing_key().derive_watermark_key()
-    payload = Payload.for_receipt(owner_key, receipt)
-    marks = [
-        WatermarkEmbedder(sound.rate, owner_key, payload) for _ in range(sound.samples.shape[1])
-    ]
+    marks = [make_watermark(sound.rate, receipt) for _ in range(sound.samples.shape[1])]
     parts, made = [], 0
     median = _find_median(mono, sound.rate)
     with SpokenPrints(sound.rate) as prints:

@@ -69,13 +69,19 @@ class Codec:
         codes: Codes = session.run(["codes"], {"waveform": padded[None]})[0][0]
         return codes
 
-    def decode(self, codes: npt.NDArray[np.integer], voice: Embedding | None = None) -> Samples:
-        """Decode codes to audio with the watermark, which names no receipt here.
+    def decode(
+        self,
+        codes: npt.NDArray[np.integer],
+        voice: Embedding | None = None,
+        watermark: WatermarkEmbedder | None = None,
+    ) -> Samples:
+        """Decode codes to audio with the watermark.
 
         Args:
             codes: [frames, codebooks].
             voice: [192] speaker embedding (`Model.embedding`), for codes that a model predicted:
                 they carry less of a voice than those of a recording, which need none.
+            watermark: What embeds it; None for one that names no receipt.
 
         Returns:
             [frames * hop] samples.
@@ -84,7 +90,7 @@ class Codec:
             UsageError: Codes of another shape, type or range.
         """
         codes = self.validate_codes(codes)
-        stream = self.stream(voice)
+        stream = self.stream(voice, watermark)
         chunks = [
             stream.feed(codes[start : start + _DECODE_FRAMES])
             for start in range(0, len(codes), _DECODE_FRAMES)

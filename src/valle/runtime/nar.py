@@ -131,8 +131,9 @@ class NAR:
                 it: the block then has the frames that `ahead` frames are known after.
             style: [5] classes as in `valle.audio.prosody`; None leaves all unset.
             early: See `first_block_frames`.
-            live: The text is still coming, so that the first block waits until `MIN_FIRST_BLOCK`
-                frames could follow each other. The blocks are the same.
+            live: The text is still coming. The first block is held back until `MIN_FIRST_BLOCK`
+                frames can be heard in a row, so that the next word comes before they end. The
+                codes are those of a text that is there at once.
 
         Yields:
             [frames, codebooks] codes of a block.

@@ -32,10 +32,10 @@ from valle.synthesis.timing import keep_times
 from valle.synthesis.utterance import Utterance
 from valle.synthesis.utterance_reader import UtteranceReader
 from valle.trust import ledger
+from valle.trust.marking import make_watermark
 from valle.trust.spoken import SpokenPrints
 from valle.version import __version__
 from valle.voices.voice import Voice
-from valle.watermark.embed import Payload, WatermarkEmbedder
 
 PREFETCH_SENTENCES = 3  # started before their turn, so that the AR model computes them in a batch
 
@@ -172,9 +172,7 @@ class Pipeline:
         before: StreamAssembler | None = None,
     ) -> StreamAssembler:
         """Return the assembler of a voice, whose times go on where another one has finished."""
-        owner_key = ledger.get_signing_key().derive_watermark_key()
-        payload = Payload.for_receipt(owner_key, speaker.voice.consent["id"])
-        watermark = WatermarkEmbedder(self._codec.sample_rate, owner_key, payload)
+        watermark = make_watermark(self._codec.sample_rate, speaker.voice.consent["id"])
         provenance = self._describe(request, speaker.voice) | {"watermark": watermark.describe()}
         assembler = StreamAssembler(self._codec, speaker.prompt.embedding, watermark, provenance)
         if before is not None:

@@ -39,7 +39,7 @@ def test_figures_of_known_trials() -> None:
             speaker,
             {},
             dict.fromkeys(emotions.LEVELS, value),
-            dict.fromkeys(emotions.TOLD_BY, value),
+            dict.fromkeys(emotions.INDICATORS, value),
             names,
             dict.fromkeys(("", *names), (int(10 * value), 10)),
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from tqdm import tqdm
 from valle.arrays import Samples
 from valle.audio.recording import resample
 from valle.dubbing.dub import dub_film
-from valle.dubbing.report import DubbedCue, DubResult
+from valle.dubbing.report import DubbedCue
 from valle.dubbing.speaking import CueRequest, CueSpeaker, CueSpeech
 from valle.evaluation.films import lay_out, write_film, write_lines
 from valle.evaluation.item_clips import ItemSpeaker
@@ -69,10 +70,14 @@ class Trial:
     """Wrong words and all words, by row; none without Whisper."""
 
     @property
-    def is_in_time(self) -> bool:
-        """Whether the cue begins and ends when it should, and its last word is heard."""
-        begins = round(abs(self.start_error), 3) <= _START_LIMIT
-        return begins and self.overrun <= 0.0 and self.is_end_heard
+    def begins_in_time(self) -> bool:
+        """Whether its sound begins within 20 ms of its time."""
+        return round(abs(self.start_error), 3) <= _START_LIMIT
+
+    @property
+    def ends_in_time(self) -> bool:
+        """Whether its sound ends before the gap behind it does."""
+        return self.overrun <= 0.0
 
 
 def run_trials(
@@ -91,12 +96,19 @@ def run_trials(
         UsageError: PyAV is not installed.
         Error: a recording cannot be used, or a line not be spoken.
     """
+    phonemes = PhonemeCounter(speaker.model)
+    words = WordErrorCounter() if metrics.transcriber else None
     for item in tqdm(voices, desc="dubbing", unit="voice", disable=quiet or None):
-        voice = speaker.enroll(item)
         with tempfile.TemporaryDirectory() as folder:
-            measured = _MeasuredFilm(speaker.model, voice, write_lines(cues), Path(folder))
-            for clip in measured.clips():
-                yield clip.measure(item.speaker, measured.counter, metrics)
+            film = speaker.model, speaker.enroll(item), write_lines(cues), Path(folder)
+            for clip in _dub_clips(*film):
+                errors: dict[str, tuple[int, int]] = {}
+                if metrics.transcriber and words:
+                    for row, samples in clip.rows.items():
+                        text = metrics.transcriber.transcribe(samples)
+                        found = words.count(clip.dubbed.cue.text, text)
+                        errors[row] = found.word_edits, found.words
+                yield clip.measure(item.speaker, phonemes, errors)
 
 
 @dataclass(frozen=True)
@@ -110,16 +122,24 @@ class _Clip:
     free: CueSpeech
     pace: float
 
-    def measure(self, speaker: str, counter: PhonemeCounter, metrics: ItemMetrics) -> Trial:
+    @property
+    def rows(self) -> dict[str, Samples]:
+        """The samples [N] at 16 kHz in which words are recognized, by row."""
+        samples, rate = self.free.decode()
+        begin, end = max(0.0, self.free.begin - _AROUND), self.free.end + _AROUND
+        free = samples[round(begin * rate) : round(end * rate)]
+        return {
+            FREE: resample(free, rate, EVALUATION_RATE),
+            DUBBED: resample(self.heard, _RATE, EVALUATION_RATE),
+        }
+
+    def measure(
+        self, speaker: str, counter: PhonemeCounter, word_errors: Mapping[str, tuple[int, int]]
+    ) -> Trial:
+        """Measure all but the words, whose errors are given."""
         text, slot = self.dubbed.cue.text, self.dubbed.slot
         first, last = find_level(self.heard, _RATE)
-        clips = {FREE: self._cut_free(), DUBBED: resample(self.heard, _RATE, EVALUATION_RATE)}
-        phonemes = {row: counter.count_errors(samples, text) for row, samples in clips.items()}
-        words: dict[str, tuple[int, int]] = {}
-        if metrics.transcriber:
-            for row, samples in clips.items():
-                errors = WordErrorCounter().count(text, metrics.transcriber.transcribe(samples))
-                words[row] = errors.word_edits, errors.words
+        phonemes = {row: counter.count_errors(samples, text) for row, samples in self.rows.items()}
         return Trial(
             speaker,
             text,
@@ -129,56 +149,42 @@ class _Clip:
             self.pace,
             self.dubbed.placement.compression,
             {row: figures[:2] for row, figures in phonemes.items()},
-            words,
+            word_errors,
         )
 
-    def _cut_free(self) -> Samples:
-        samples, rate = self.free.decode()
-        begin, end = max(0.0, self.free.begin - _AROUND), self.free.end + _AROUND
-        return resample(samples[round(begin * rate) : round(end * rate)], rate, EVALUATION_RATE)
 
-
-class _MeasuredFilm:
-    """A film that was made for a voice, and dubbed."""
-
-    def __init__(self, model: Model, voice: Voice, lines: Sequence[str], folder: Path) -> None:
-        self.counter = PhonemeCounter(model)
-        seen: dict[str, int] = {}
-        requests = []
-        for line in lines:  # as `dub_film` chooses seeds, so that these are the same samples
-            requests.append(CueRequest(line, voice, seen.get(line, 0)))
-            seen[line] = seen.get(line, 0) + 1
-        speaker = CueSpeaker(model, cache=DiskCache("cues"))
-        self._free = dict(speaker.speak_all(requests))
-        # A later take of a line differs in length by 7 %: its pace is that of the first one.
-        self._paces = dict(CueSpeaker(model, retries=0).speak_all(requests))
-        times = lay_out([self._free[index].seconds for index in range(len(lines))])
-        film = write_film(folder / "film.mp4", times[-1][1] + 3)
-        cues = to_srt((start, end, line) for (start, end), line in zip(times, lines, strict=True))
-        (folder / "film.srt").write_text(cues)
-        self._result: DubResult = dub_film(
-            model, film, folder / "film.srt", voice, folder / "out.mp4"
+def _dub_clips(model: Model, voice: Voice, lines: Sequence[str], folder: Path) -> Iterator[_Clip]:
+    """Dub a film that is made for a voice, and yield what is heard of each cue."""
+    seen: Counter[str] = Counter()
+    requests = []
+    for line in lines:  # as `dub_film` chooses seeds, so that these are the same samples
+        requests.append(CueRequest(line, voice, seen[line]))
+        seen[line] += 1
+    free = dict(CueSpeaker(model, cache=DiskCache("cues")).speak_all(requests))
+    # A later take of a line differs in length by 7 %: its pace is that of the first one.
+    paces = dict(CueSpeaker(model, retries=0).speak_all(requests))
+    times = lay_out([free[index].seconds for index in range(len(lines))])
+    film = write_film(folder / "film.mp4", times[-1][1] + 3)
+    subtitles = folder / "film.srt"
+    spoken = ((start, end, line) for (start, end), line in zip(times, lines, strict=True))
+    subtitles.write_text(to_srt(spoken))
+    cues = dub_film(model, film, subtitles, voice, folder / "out.mp4").cues
+    out = read_film(folder / "out.mp4")
+    sound = np.concatenate(list(read_sound(out, out.sounds[0], _RATE)), axis=1)[0]
+    for index, dubbed in enumerate(cues):
+        start, end = dubbed.placement.start, dubbed.placement.end
+        # From the end of the cue before, whose last sound would be taken for this one's first.
+        before = cues[index - 1].placement.end if index else 0.0
+        begin = max(0.0, start - _AROUND, min(before, start))
+        stop = min([end + _AROUND, *(later.placement.start for later in cues[index + 1 :][:1])])
+        own = paces[index].word_seconds / dubbed.speech.word_seconds
+        yield _Clip(
+            dubbed,
+            sound[round(begin * _RATE) : round(stop * _RATE)],
+            begin,
+            free[index],
+            own * dubbed.placement.compression,
         )
-        out = read_film(folder / "out.mp4")
-        self._sound = np.concatenate(list(read_sound(out, out.sounds[0], _RATE)), axis=1)[0]
-
-    def clips(self) -> Iterator[_Clip]:
-        """Yield what is heard of each cue."""
-        for index, dubbed in enumerate(self._result.cues):
-            start, end = dubbed.placement.start, dubbed.placement.end
-            # From the end of the cue before, whose last sound would be taken for this one's first.
-            before = self._result.cues[index - 1].placement.end if index else 0.0
-            begin = max(0.0, start - _AROUND, min(before, start))
-            after = [later.placement.start for later in self._result.cues[index + 1 : index + 2]]
-            stop = min([end + _AROUND, *after])
-            own = self._paces[index].word_seconds / dubbed.speech.word_seconds
-            yield _Clip(
-                dubbed,
-                self._sound[round(begin * _RATE) : round(stop * _RATE)],
-                begin,
-                self._free[index],
-                own * dubbed.placement.compression,
-            )
 
 
 def find_level(samples: Samples, rate: int) -> tuple[float, float]:
@@ -221,20 +227,21 @@ def summarize(trials: Sequence[Trial]) -> dict[str, Any]:
         for one, other in itertools.pairwise(trials)
         if one.speaker == other.speaker
     ]
-    begins = [round(abs(trial.start_error), 3) <= _START_LIMIT for trial in trials]
+    held = [
+        (trial.speaker, (trial.begins_in_time, trial.ends_in_time, trial.is_end_heard))
+        for trial in trials
+    ]
     shares = {
-        "begin within 20 ms": zip(trials, begins, strict=True),
-        "end in time": ((trial, trial.overrun <= 0.0) for trial in trials),
-        "last word heard": ((trial, trial.is_end_heard) for trial in trials),
-        "all of these": ((trial, trial.is_in_time) for trial in trials),
+        "begin within 20 ms": [(speaker, begins) for speaker, (begins, _, _) in held],
+        "end in time": [(speaker, ends) for speaker, (_, ends, _) in held],
+        "last word heard": [(speaker, heard) for speaker, (_, _, heard) in held],
+        "all of these": [(speaker, all(checks)) for speaker, checks in held],
+        "neighbors' paces within 10 %": pairs,
     }
-    figures: dict[str, Any] = {
-        name: figure_by_speaker((trial.speaker, float(held), 1) for trial, held in of_all)
+    figures = {
+        name: figure_by_speaker((speaker, float(holds), 1) for speaker, holds in of_all)
         for name, of_all in shares.items()
     }
-    figures["neighbors' paces within 10 %"] = figure_by_speaker(
-        (speaker, float(held), 1) for speaker, held in pairs
-    )
     return {
         "voices": len({trial.speaker for trial in trials}),
         "cues": len(trials),

@@ -38,8 +38,8 @@ LEVELS: dict[str, tuple[float, ...]] = {
     "tilt": (-2, -1, 0, 1, 2),
 }
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
-# By which the strength of an emotion is told: the property that changes most beside the energy.
-TOLD_BY = {
+# The property that indicates the strength of an emotion: the one that it changes most.
+INDICATORS = {
     "happy": "pitch",
     "sad": "rate",
     "angry": "energy",
@@ -108,7 +108,7 @@ def run_trials(
                 item.speaker,
                 {n: [v if math.isfinite(v) else None for v in m] for n, m in measured.items()},
                 _select_finite((name, spearman(LEVELS[name], m)) for name, m in measured.items()),
-                _select_finite((name, correlate_strengths(samples, name)) for name in TOLD_BY),
+                _select_finite((name, correlate_strengths(samples, name)) for name in INDICATORS),
                 {n: float(metrics.encoder.embed(clip) @ plain) for n, clip in emotions.items()},
                 errors,
             )
@@ -133,7 +133,7 @@ def measure_levels(samples: Samples, name: str) -> list[float]:
 
 def correlate_strengths(samples: Samples, emotion: str) -> float:
     """Spearman's correlation of an emotion's strength and its property, 1 where it goes its way."""
-    name = TOLD_BY[emotion]
+    name = INDICATORS[emotion]
     styles = ({"emotion": emotion, "strength": strength} for strength in STRENGTHS)
     measured = [_measure(shape(samples, style), samples, name) for style in styles]
     rises = getattr(EMOTIONS[emotion], name) > getattr(StyleShift(), name)
@@ -157,7 +157,7 @@ def summarize(trials: Sequence[Trial]) -> dict[str, Any]:
         rows[row] = {
             "voices": len({trial.speaker for trial in of_row}),
             "correlation": {n: _mean(of_row, "correlations", n) for n in LEVELS},
-            "strength": {n: _mean(of_row, "strengths", n) for n in TOLD_BY},
+            "strength": {n: _mean(of_row, "strengths", n) for n in INDICATORS},
             "similarity": {n: _mean(of_row, "similarities", n) for n in EMOTIONS},
             "word_error_rate": {
                 n: figure_by_speaker(
@@ -183,7 +183,7 @@ def table(summary: dict[str, Any]) -> str:
     lines = [f"{'':36}" + "".join(f"{row:>26}" for row in rows)]
     for kind, names, heading in (
         ("correlation", LEVELS, "Spearman, asked and measured"),
-        ("strength", TOLD_BY, "Spearman, strength"),
+        ("strength", INDICATORS, "Spearman, strength"),
         ("similarity", EMOTIONS, "similarity"),
         ("word_error_rate", ("", *EMOTIONS), "WER"),
     ):
